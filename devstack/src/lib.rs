@@ -1,0 +1,1 @@
+//! Local broker, ClickHouse engine and registry for demo, tests and benches.

@@ -1,0 +1,1 @@
+//! Exactly-once Kafka to ClickHouse sink connector.

@@ -1,0 +1,2 @@
+//! The `oncesink` command.
+fn main() {}
