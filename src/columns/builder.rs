@@ -326,9 +326,7 @@ impl ColumnBuilder {
             Self::Nullable(column) => column.nulls.len() + column.values.wire_bytes(),
             Self::Array(column) => column.offsets.data.len() + column.values.wire_bytes(),
             Self::Map(column) => {
-                column.offsets.data.len()
-                    + column.keys.wire_bytes()
-                    + column.values.wire_bytes()
+                column.offsets.data.len() + column.keys.wire_bytes() + column.values.wire_bytes()
             }
             Self::Tuple(column) => column.fields.iter().map(Self::wire_bytes).sum(),
         }
