@@ -156,9 +156,9 @@ impl ColumnBuilder {
             ColumnType::Uuid => fixed(FixedKind::Uuid, 16),
             ColumnType::Decimal { precision, scale } => {
                 let width = match *precision {
-                    ..=9 => 4,
-                    ..=18 => 8,
-                    ..=38 => 16,
+                    0..=9 => 4,
+                    10..=18 => 8,
+                    19..=38 => 16,
                     _ => 32,
                 };
                 let kind = FixedKind::Decimal {
