@@ -78,12 +78,12 @@ impl NativeEncoder {
         let plan = columns.plan();
         let present = |index: &usize| !columns.presences[*index].flags.is_empty();
         let flags: Vec<usize> = (0..plan.presences.len()).filter(present).collect();
-        let column_count = columns.data.len() + columns.coordinates.len() + flags.len();
+        let column_count = plan.columns.len() + columns.coordinates.len() + flags.len();
 
         self.write_varint(column_count);
         self.write_varint(columns.rows());
         let mut body_columns = Vec::with_capacity(column_count);
-        for (spec, column) in plan.columns.iter().zip(&columns.data) {
+        for (spec, column) in plan.columns.iter().zip(columns.data_builders()) {
             body_columns.push(self.write_header(&spec.name, &spec.type_text, None));
             self.write_column(column, columns.rows());
         }
@@ -190,8 +190,13 @@ impl NativeEncoder {
         self.write_u64(column.indexes.len() as u64);
         for indexes in column.indexes.chunks(INDEXES_AT_A_TIME) {
             self.small.clear();
-            for index in indexes {
-                self.small.extend_from_slice(&index.to_le_bytes()[..width]);
+            let indexes = indexes.iter().map(|index| index.to_le_bytes());
+            match width {
+                1 => self.small.extend(indexes.map(|[low, ..]| low)),
+                2 => self
+                    .small
+                    .extend(indexes.flat_map(|[low, high, ..]| [low, high])),
+                _ => self.small.extend(indexes.flatten()),
             }
             self.writer.write(&self.small);
         }

@@ -211,6 +211,13 @@ impl ColumnBuilder {
             Self::Fixed(column) => column.mark = column.data.len(),
             Self::String(column) => column.mark = column.data.len(),
             Self::Dictionary(column) => column.mark(),
+            composite => composite.mark_composite(),
+        }
+    }
+
+    fn mark_composite(&mut self) {
+        match self {
+            Self::Fixed(_) | Self::String(_) | Self::Dictionary(_) => self.mark(),
             Self::Nullable(column) => {
                 column.mark = column.nulls.len();
                 column.values.mark();

@@ -20,6 +20,20 @@ const FIRST_DAY: i64 = -25_567;
 /// 2299-12-31, their last.
 const LAST_DAY: i64 = 120_529;
 
+/// Powers of ten up to the ticks of the finest `DateTime64`.
+const POWERS: [u32; 10] = [
+    1,
+    10,
+    100,
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    100_000_000,
+    1_000_000_000,
+];
+
 /// A moment: seconds since 1970-01-01 UTC, and nanoseconds that follow them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moment {
@@ -37,12 +51,14 @@ impl Moment {
     /// The value of a `DateTime64` column.
     #[inline]
     pub(crate) fn date_time64(self, precision: u8) -> Result<i64, ErrorCode> {
-        let day = self.seconds.div_euclid(SECONDS_PER_DAY);
-        if !(FIRST_DAY..=LAST_DAY).contains(&day) {
+        let first = FIRST_DAY * SECONDS_PER_DAY;
+        let end = (LAST_DAY + 1) * SECONDS_PER_DAY;
+        if !(first..end).contains(&self.seconds) {
             return Err(ErrorCode::OutOfRange);
         }
-        let per_second = 10_i64.pow(precision.into());
-        let fraction = i64::from(self.nanos) / 10_i64.pow(9 - u32::from(precision));
+        let precision = usize::from(precision);
+        let per_second = i64::from(POWERS[precision]);
+        let fraction = i64::from(self.nanos / POWERS[9 - precision]);
         self.seconds
             .checked_mul(per_second)
             .and_then(|ticks| ticks.checked_add(fraction))

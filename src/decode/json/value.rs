@@ -97,6 +97,10 @@ fn append_dictionary(
     column: &mut DictionaryColumn,
     scratch: &mut Vec<u8>,
 ) -> Outcome {
+    if json.peek() == b'"' && matches!(column.values.as_ref(), ColumnBuilder::String(_)) {
+        column.push_string(json.string(scratch)?);
+        return Ok(());
+    }
     append_value(json, &mut column.values, scratch)?;
     column.push_appended();
     Ok(())
