@@ -1,0 +1,3 @@
+//! The exactly-once protocol, without any I/O.
+
+pub mod facts;
