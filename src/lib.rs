@@ -1,4 +1,5 @@
 //! Exactly-once Kafka to ClickHouse sink connector.
 
+pub mod block;
 pub mod protocol;
 pub mod types;

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::types::{
-    Claim, Offset, OffsetRange, OffsetSet, PartitionKey, RecordCount, Replay, TopicId,
-};
+use crate::types::{Claim, Offset, OffsetRange, OffsetSet, PartitionKey, RecordCount, Replay, TopicId};
 
 /// Everything a takeover reads before it decides where a partition goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
