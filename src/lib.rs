@@ -1,1 +1,2 @@
 //! Exactly-once Kafka to ClickHouse sink connector.
+pub mod config;
