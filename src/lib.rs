@@ -1,5 +1,6 @@
 //! Exactly-once Kafka to ClickHouse sink connector.
 
 pub mod block;
+pub mod config;
 pub mod protocol;
 pub mod types;
