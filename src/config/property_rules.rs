@@ -360,22 +360,25 @@ pub(super) fn find(name: &str) -> Option<(&'static str, Rule)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rdkafka::config::ClientConfig;
+    use rdkafka::config::{ClientConfig, RDKafkaConfRes};
+    use rdkafka::error::KafkaError;
 
     #[test]
     fn every_property_passed_on_is_known_to_librdkafka() {
-        let native = ClientConfig::new().create_native_config().unwrap();
-        // Properties without a default cannot be read back; setting them tells unknown names apart.
         for (name, rule) in RULES {
+            // Refused properties are not tried: setting some of them loads code.
             if matches!(rule, Rule::Refuse { .. }) {
                 continue;
             }
-            let known = native.get(name).is_ok()
-                || ClientConfig::new()
-                    .set(*name, "x")
-                    .create_native_config()
-                    .is_ok();
-            assert!(known, "{name}");
+            let refused = ClientConfig::new().set(*name, "x").create_native_config();
+            let unknown = matches!(
+                refused,
+                Err(KafkaError::ClientConfig(
+                    RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN,
+                    ..
+                ))
+            );
+            assert!(!unknown, "{name}");
         }
     }
 
