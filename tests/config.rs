@@ -4,6 +4,8 @@
 //! fix`. A line such as `@kafka` stands for one line of a good configuration, so that line numbers stay as written.
 //! After a change of wording, `UPDATE_CONFIG_CASES=1 cargo test --test config` writes the new words; read the diff.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic too")]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -7,8 +7,9 @@ use secrecy::SecretString;
 
 use super::error::Problem;
 use super::names::is_host;
-use super::secret_file::{Lines, read_certificates, read_secret};
+use super::secret_file::{Lines, parse_secret, read_certificates, read_secret};
 use super::section::Section;
+use super::tree::NodeKind;
 
 /// Which server to write to, and as whom.
 #[derive(Debug, Clone)]
@@ -44,13 +45,9 @@ pub(super) fn read_clickhouse(section: &Section<'_>) -> Option<ClickHouseSetting
     );
     let url = section.require("url", url, "add `url: http://host:8123`");
     let user = section
-        .text("user", "a user name")
+        .value("user", "a user name", parse_user)
         .or("default".to_owned(), &section.location);
-    let password = section
-        .value("password", "a password", |text| {
-            Ok(SecretString::from(text))
-        })
-        .optional();
+    let password = read_password(section);
     let password_file = section
         .value("password_file", "the path of a file", |path| {
             read_secret(path, Lines::One)
@@ -74,18 +71,47 @@ pub(super) fn read_clickhouse(section: &Section<'_>) -> Option<ClickHouseSetting
             "write `https://` in `url`, or remove `ca_file`",
         );
     }
-    let password = password?.or(password_file?);
+    let password_file = password_file?.map(|located| located.value);
     Some(ClickHouseSettings {
         url: url?.value,
         user: user?.value,
-        password: password.map(|located| located.value),
+        password: password?.or(password_file),
         behind_proxy: behind_proxy?.value,
         certificate_authorities: certificates?.map(|located| located.value),
     })
 }
 
+/// `password`; a variable that holds nothing (`${VAR:-}`) is no password. The outer `None` where it was bad.
+fn read_password(section: &Section<'_>) -> Option<Option<SecretString>> {
+    if let Some(entry) = section.entry("password")
+        && let NodeKind::Scalar(scalar) = &entry.value.kind
+        && scalar.template.is_some()
+        && scalar.text.is_empty()
+    {
+        return Some(None);
+    }
+    let parse = |text: &str| parse_secret(text, Lines::One);
+    let password = section.value("password", "a password", parse).optional()?;
+    Some(password.map(|located| located.value))
+}
+
+/// A user name; it travels in a header.
+fn parse_user(text: &str) -> Result<String, Problem> {
+    if text.is_empty() || text.contains(char::is_control) {
+        return Err(Problem::new(
+            "is empty or holds a control character",
+            "write the name of a ClickHouse user, or remove the line for `default`",
+        ));
+    }
+    Ok(text.to_owned())
+}
+
 fn parse_url(text: &str) -> Result<Uri, Problem> {
     let fix = "write `http://host:8123` or `https://host:8443`";
+    if text.contains('@') {
+        let fix = "move them to `user` and `password_file`: addresses are logged";
+        return Err(Problem::new("holds credentials", fix).hiding_value());
+    }
     if !text.starts_with("http://") && !text.starts_with("https://") {
         return Err(Problem::new(
             "does not start with `http://` or `https://`",
@@ -95,18 +121,12 @@ fn parse_url(text: &str) -> Result<Uri, Problem> {
     let uri: Uri = text
         .parse()
         .map_err(|_| Problem::new("is not an address", fix))?;
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    if authority.contains('@') {
-        return Err(Problem::new(
-            "holds credentials",
-            "move them to `user` and `password_file`",
-        ));
-    }
     if uri.query().is_some() || text.contains('#') {
         return Err(Problem::new(
             "holds a query or a fragment",
             "remove it: settings are sent per statement, and the database stands in `table`",
-        ));
+        )
+        .hiding_value());
     }
     if !is_host(uri.host().unwrap_or_default()) {
         return Err(Problem::new("has no host name or address", fix));
@@ -156,6 +176,7 @@ mod tests {
         check("http://:8123", "error: has no host name or address");
         check("http://a b:8123", "error: is not an address");
         check("http://me:secret@ch:8123", "error: holds credentials");
+        check("me:secret@ch", "error: holds credentials");
         check(
             "http://ch:8123/?database=x",
             "error: holds a query or a fragment",

@@ -26,7 +26,9 @@ pub(super) struct Parts<'a> {
     /// Whether `alerts` was absent or good.
     pub(super) alerts_known: bool,
     pub(super) memory_max: Option<&'a Located<ByteSize>>,
-    pub(super) drain_timeout: Option<&'a Located<Duration>>,
+    /// The inner `None` where the default holds.
+    pub(super) drain_timeout: Option<&'a Option<Located<Duration>>>,
+    pub(super) drain_timeout_default: Duration,
     pub(super) state_database: Option<&'a Located<String>>,
     pub(super) transaction_timeout: Option<&'a Located<Duration>>,
     pub(super) queued_kbytes_max: Option<&'a Located<u64>>,
@@ -142,7 +144,11 @@ fn check_memory(report: &Report, parts: &Parts<'_>) {
                 "lower `batch.bytes_max`, or raise `memory_max` to at least `{}`",
                 ByteSize::from_bytes(bytes_max.bytes().saturating_mul(2))
             );
-            report.add(&topic.bytes_max_location, reason, fix);
+            let location = topic
+                .bytes_max_location
+                .as_ref()
+                .unwrap_or(&memory_max.location);
+            report.add(location, reason, fix);
         }
     }
     if let Some(queued) = parts.queued_kbytes_max
@@ -162,14 +168,20 @@ fn check_drain(report: &Report, parts: &Parts<'_>) {
     let (Some(drain), Some(transaction)) = (parts.drain_timeout, parts.transaction_timeout) else {
         return;
     };
-    if drain.value < transaction.value {
+    let drain_timeout = drain
+        .as_ref()
+        .map_or(parts.drain_timeout_default, |drain| drain.value);
+    if drain_timeout < transaction.value {
         let reason = format!(
             "`drain_timeout` ({}) is below `transaction.timeout.ms` ({}): a stop could leave a transaction behind, which the next start waits for",
-            show_duration(drain.value),
+            show_duration(&drain_timeout),
             transaction.value.as_millis()
         );
         let fix =
             "raise `drain_timeout`, or lower `transaction.timeout.ms` under `kafka.properties`";
-        report.add(&drain.location, reason, fix);
+        let location = drain
+            .as_ref()
+            .map_or(&transaction.location, |drain| &drain.location);
+        report.add(location, reason, fix);
     }
 }

@@ -6,13 +6,17 @@
 use super::error::Located;
 use super::keys;
 use super::names::parse_label;
-use super::section::{Found, Section, in_range};
-use super::units::parse_count;
+use super::section::{Found, Section};
+use super::units::{Limits, parse_count};
 
 /// So that a detector that fires on every record costs a bounded part of the alert transaction.
 const ALERTS_PER_BLOCK_MAX_DEFAULT: u32 = 1000;
-/// Every alert of a block is held until its transaction commits.
-const ALERTS_PER_BLOCK_LIMIT: u64 = 100_000;
+const ALERTS_PER_BLOCK_MAX: Limits<u64> = Limits {
+    least: 1,
+    greatest: 100_000,
+    below: "a detector without alerts says nothing; remove the detector instead",
+    above: "the alerts of a block are held in memory until its transaction commits",
+};
 /// Each detector is evaluated over every row of the topic.
 const DETECTORS_MAX: usize = 100;
 
@@ -142,14 +146,8 @@ fn read_detector(section: &Section<'_>) -> Option<DetectorSettings> {
     let message = section.text("message", "an expression").optional();
     let alerts_per_block_max = section
         .value("alerts_per_block_max", "a whole number", |text| {
-            let because = "alerts of a block are held until its transaction commits";
-            let count = in_range(
-                parse_count(text)?,
-                &(1..=ALERTS_PER_BLOCK_LIMIT),
-                u64::to_string,
-                because,
-            )?;
-            Ok(u32::try_from(count).expect("the range ends far below u32::MAX"))
+            let count = ALERTS_PER_BLOCK_MAX.check(parse_count(text)?, u64::to_string)?;
+            Ok(u32::try_from(count).expect("the limit is far below u32::MAX"))
         })
         .or(ALERTS_PER_BLOCK_MAX_DEFAULT, here);
     let severity = read_severity(section);

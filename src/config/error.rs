@@ -146,6 +146,8 @@ pub(super) struct Problem {
     /// Continues the sentence "`key`: `value` ...".
     pub(super) reason: String,
     pub(super) fix: String,
+    /// False where the value is a secret or holds one: the sentence is then "`key` ...".
+    pub(super) shows_value: bool,
 }
 
 impl Problem {
@@ -153,6 +155,15 @@ impl Problem {
         Self {
             reason: reason.into(),
             fix: fix.into(),
+            shows_value: true,
+        }
+    }
+
+    /// The same, without the value.
+    pub(super) fn hiding_value(self) -> Self {
+        Self {
+            shows_value: false,
+            ..self
         }
     }
 }

@@ -15,13 +15,20 @@ use super::keys;
 use super::names::check_broker;
 use super::property_checks;
 use super::property_rules::{self, Rule, Scope};
-use super::secret_file::{Lines, read_secret};
-use super::section::{Found, Section, in_range, shorten};
+use super::secret_file::{Lines, parse_secret, read_secret};
+use super::section::{Found, Section, shorten};
 use super::tree::{Entry, NodeKind};
-use super::units::show_duration;
+use super::units::Limits;
 
 /// Short, because a takeover waits for a pending transaction of a dead process.
 const TRANSACTION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+
+const TRANSACTION_TIMEOUT_MS: Limits<u64> = Limits {
+    least: 1_000,
+    greatest: 900_000,
+    below: "a busy broker needs longer to commit",
+    above: "brokers allow no more by default, and a takeover waits for it",
+};
 
 /// Where the brokers are and how to talk to them.
 #[derive(Debug, Clone)]
@@ -207,7 +214,7 @@ fn read_properties<'a>(section: &Section<'a>) -> Option<Vec<ReadProperty<'a>>> {
             None => all_good = false,
         }
     }
-    all_good &= property_checks::check_together(section.report, &read);
+    all_good &= property_checks::check_together(&properties, &read);
     all_good.then_some(read)
 }
 
@@ -232,16 +239,17 @@ fn read_property<'a>(section: &Section<'a>, entry: &'a Entry) -> Option<ReadProp
     let Found::Value(scalar) = section.scalar_of(entry, "a value") else {
         return None;
     };
+    let lines = if name.ends_with(".pem") {
+        Lines::Many
+    } else {
+        Lines::One
+    };
     let value = if file_of.is_some() {
-        let lines = if name.ends_with(".pem") {
-            Lines::Many
-        } else {
-            Lines::One
-        };
         let read = section.parsed(key, scalar, |path| read_secret(path, lines));
         PropertyValue::Secret(read.optional()??.value)
     } else if rule == Rule::Secret {
-        PropertyValue::Secret(SecretString::from(scalar.value.text.as_str()))
+        let read = section.parsed(key, scalar, |text| parse_secret(text, lines));
+        PropertyValue::Secret(read.optional()??.value)
     } else {
         let read = section.parsed(key, scalar, |text| check_value(name, text));
         PropertyValue::Shown(read.optional()??.value)
@@ -296,27 +304,17 @@ fn check_value(name: &str, value: &str) -> Result<String, Problem> {
         let millis = value
             .parse()
             .map_err(|_| Problem::new("is not a number", "write milliseconds, such as `10000`"))?;
-        let range = Duration::from_secs(1)..=Duration::from_secs(900);
-        in_range(
-            Duration::from_millis(millis),
-            &range,
-            |limit| format!("{}` ms (`{}", limit.as_millis(), show_duration(*limit)),
-            "brokers allow up to 15 minutes by default, and a takeover waits for it",
-        )?;
+        TRANSACTION_TIMEOUT_MS.check(millis, u64::to_string)?;
     }
     Ok(value.to_owned())
 }
 
 /// librdkafka's description on one line, without the value, which may have come from the environment.
 fn plain_words(description: &str, value: &str) -> String {
-    let without = if value.is_empty() {
-        description.to_owned()
-    } else {
-        description.replace(value, "..")
-    };
-    let line: String = without
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+    let is_value = |word: &str| word.trim_matches('"') == value;
+    let words: Vec<_> = description
+        .split_whitespace()
+        .map(|word| if is_value(word) { ".." } else { word })
         .collect();
-    line.trim().trim_end_matches('.').to_owned()
+    words.join(" ").trim_end_matches('.').to_owned()
 }

@@ -142,16 +142,33 @@ pub(super) fn nearest<'a>(
     written: &str,
     candidates: impl Iterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    let fold = |text: &str| text.to_lowercase().replace('-', "_");
     let written = fold(written);
     candidates
-        .map(|candidate| {
-            let distance = strsim::damerau_levenshtein(&written, &fold(candidate));
-            (distance, candidate)
-        })
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
+        .filter_map(|candidate| Some((distance(&written, &fold(candidate))?, candidate)))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+fn fold(text: &str) -> String {
+    text.to_lowercase().replace('-', "_")
+}
+
+/// How far two names are apart; `None` where one was hardly meant to be the other. Names with the same words in
+/// another order (`max_rows`), or with something added or left out at the end (`username`), are near too.
+fn distance(written: &str, candidate: &str) -> Option<usize> {
+    const PREFIX_MIN: usize = 4;
+    let edits = strsim::damerau_levenshtein(written, candidate);
+    if edits <= 1 + candidate.len() / 4 {
+        return Some(edits);
+    }
+    let words = |text: &str| {
+        let mut words: Vec<_> = text.split('_').map(str::to_owned).collect();
+        words.sort();
+        words
+    };
+    let shorter = written.len().min(candidate.len());
+    let prefix = written.starts_with(candidate) || candidate.starts_with(written);
+    (words(written) == words(candidate) || (prefix && shorter >= PREFIX_MIN)).then_some(edits)
 }
 
 #[cfg(test)]
@@ -174,13 +191,41 @@ mod tests {
         check(TOP, "topic", Some("topics"));
         check(TOP, "database", None);
         check(KAFKA, "broker", Some("brokers"));
-        check(BATCH, "max_rows", None);
+        check(BATCH, "max_rows", Some("rows_max"));
+        check(BATCH, "linger_ms", Some("linger"));
+        check(BATCH, "max", None);
+        check(CLICKHOUSE, "username", Some("user"));
         check(BATCH, "row_max", Some("rows_max"));
         check(
             DETECTOR,
             "alert_per_block_max",
             Some("alerts_per_block_max"),
         );
+    }
+
+    /// The page has a heading per section and a table row per key; both must say the same as the list.
+    #[test]
+    fn the_reference_page_lists_every_key_and_no_other() {
+        let page = include_str!("../../config/README.md");
+        let mut section = None;
+        let mut listed = Vec::new();
+        for line in page.lines() {
+            if let Some(heading) = line.strip_prefix("### ") {
+                let heading = heading.trim_matches('`');
+                section = Some(if heading == "Top level" { TOP } else { heading });
+            } else if let (Some(section), Some(row)) = (section, line.strip_prefix("| `"))
+                && section != "kafka.properties"
+            {
+                let name = row.split('`').next().unwrap();
+                let key = find(section, name).unwrap_or_else(|| panic!("{section} {name}"));
+                let later = row.contains("| not in this version |");
+                assert_eq!(later, key.status != Status::Accepted, "{key:?}");
+                listed.push((section, name));
+            }
+        }
+        for key in KEYS {
+            assert!(listed.contains(&(key.section, key.name)), "{key:?}");
+        }
     }
 
     #[test]

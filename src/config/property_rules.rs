@@ -360,8 +360,9 @@ pub(super) fn find(name: &str) -> Option<(&'static str, Rule)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rdkafka::config::{ClientConfig, RDKafkaConfRes};
+    use rdkafka::config::ClientConfig;
     use rdkafka::error::KafkaError;
+    use rdkafka::types::RDKafkaConfRes;
 
     #[test]
     fn every_property_passed_on_is_known_to_librdkafka() {

@@ -5,7 +5,6 @@
 //! shows a secret or what came from the environment.
 
 use std::cell::RefCell;
-use std::ops::RangeInclusive;
 
 use super::error::{ConfigError, Located, Location, Problem};
 use super::keys::{self, Status};
@@ -252,17 +251,26 @@ impl<'a> Section<'a> {
                 location: scalar.location,
             }),
             Err(problem) => {
-                let shown = shorten(scalar.value.shown());
-                let reason = format!("`{}`: `{shown}` {}", self.path_of(key), problem.reason);
+                let (path, what) = (self.path_of(key), problem.reason);
+                let reason = if problem.shows_value {
+                    format!("`{path}`: `{}` {what}", shorten(scalar.value.shown()))
+                } else {
+                    format!("`{path}` {what}")
+                };
                 self.report.add(&scalar.location, reason, problem.fix);
                 Found::Bad
             }
         }
     }
 
-    /// The text under `key`, as it is.
+    /// The text under `key`, as it is, but not empty.
     pub(super) fn text(&self, key: &str, what: &str) -> Found<String> {
-        self.value(key, what, |text| Ok(text.to_owned()))
+        self.value(key, what, |text| {
+            if text.trim().is_empty() {
+                return Err(Problem::new("is empty", format!("give {what}")));
+            }
+            Ok(text.to_owned())
+        })
     }
 
     /// `true` or `false` under `key`.
@@ -318,10 +326,7 @@ impl<'a> Section<'a> {
             NodeKind::Sequence(items) if !items.is_empty() => items,
             NodeKind::Broken => return Found::Bad,
             other => {
-                let found = match other {
-                    NodeKind::Sequence(_) => "an empty list",
-                    other => other.name(),
-                };
+                let found = other.name();
                 let reason = format!("`{path}` must be a list of at least one item, found {found}");
                 let fix = "write each item as a line that starts with `- `, or remove the key where it is optional";
                 self.report.add(&entry.key_location, reason, fix);
@@ -359,28 +364,6 @@ fn choose<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Result<T, Probl
         |near| format!("did you mean `{near}`?"),
     );
     Err(Problem::new("is not one of the values known here", fix))
-}
-
-/// `value` where it lies in `range`; otherwise `because` says why not.
-pub(super) fn in_range<T: PartialOrd>(
-    value: T,
-    range: &RangeInclusive<T>,
-    show: impl Fn(&T) -> String,
-    because: &str,
-) -> Result<T, Problem> {
-    if range.contains(&value) {
-        return Ok(value);
-    }
-    let side = if value < *range.start() {
-        "below the least"
-    } else {
-        "above the greatest"
-    };
-    let (least, greatest) = (show(range.start()), show(range.end()));
-    Err(Problem::new(
-        format!("is {side} value allowed: {because}"),
-        format!("write a value from `{least}` to `{greatest}`"),
-    ))
 }
 
 /// `text` cut to what fits into an error, without line breaks.

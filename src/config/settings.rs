@@ -12,23 +12,34 @@ use super::interpolate::Environment;
 use super::kafka::{KafkaSettings, read_kafka};
 use super::keys;
 use super::names::{parse_connector_id, parse_database, parse_topic};
-use super::section::{Found, Report, Section, in_range};
+use super::section::{Found, Report, Section};
 use super::topic::{TopicSettings, read_topic};
 use super::tree::Node;
-use super::units::{ByteSize, parse_duration, parse_size, show_duration};
+use super::units::{ByteSize, Limits, parse_duration, parse_size, show_duration};
 
 const STATE_DATABASE_DEFAULT: &str = "oncesink";
 const LEDGER_RETENTION_DEFAULT: Duration = Duration::from_secs(7 * 86_400);
-/// A ledger shorter than this could not tell a rewind from rows that were removed.
-const LEDGER_RETENTION_MIN: Duration = Duration::from_secs(3_600);
-const LEDGER_RETENTION_LIMIT: Duration = Duration::from_secs(3_650 * 86_400);
+const LEDGER_RETENTION: Limits<Duration> = Limits {
+    least: Duration::from_secs(3_600),
+    greatest: Duration::from_secs(3_650 * 86_400),
+    below: "the ledger proves what was written when offsets are rewound",
+    above: "the ledger would grow for ever",
+};
 const MEMORY_MAX_DEFAULT: ByteSize = ByteSize::from_mebibytes(256);
-const MEMORY_MIN: ByteSize = ByteSize::from_mebibytes(16);
-const MEMORY_LIMIT: ByteSize = ByteSize::from_mebibytes(1 << 20);
+const MEMORY_MAX: Limits<ByteSize> = Limits {
+    least: ByteSize::from_mebibytes(16),
+    greatest: ByteSize::from_mebibytes(1 << 20),
+    below: "it holds the records being fetched, decoded and sent",
+    above: "no machine has as much",
+};
 /// Below Kubernetes' 30 s between SIGTERM and SIGKILL.
 const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(25);
-const DRAIN_TIMEOUT_MIN: Duration = Duration::from_secs(1);
-const DRAIN_TIMEOUT_LIMIT: Duration = Duration::from_secs(600);
+const DRAIN_TIMEOUT: Limits<Duration> = Limits {
+    least: Duration::from_secs(1),
+    greatest: Duration::from_secs(600),
+    below: "a stop finishes its block and commits within it",
+    above: "whoever stops the process would have killed it long before",
+};
 const ADMIN_LISTEN_DEFAULT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
 /// Each topic has its own table to describe and lane to keep.
@@ -103,37 +114,17 @@ pub(super) fn read_settings(
         .value("state_database", "the name of a database", parse_database)
         .or(STATE_DATABASE_DEFAULT.to_owned(), here);
     let create_state_tables = top.truth("create_state_tables").or(true, here);
-    let duration = |key: &str, range, because| {
+    let duration = |key: &str, limits: &Limits<Duration>| {
         top.value(key, "a duration", |text| {
-            in_range(
-                parse_duration(text)?,
-                &range,
-                |limit| show_duration(*limit),
-                because,
-            )
+            limits.check(parse_duration(text)?, show_duration)
         })
     };
-    let ledger_retention = duration(
-        "ledger_retention",
-        LEDGER_RETENTION_MIN..=LEDGER_RETENTION_LIMIT,
-        "the ledger proves what was written when offsets are rewound",
-    )
-    .or(LEDGER_RETENTION_DEFAULT, here);
-    let drain_timeout = duration(
-        "drain_timeout",
-        DRAIN_TIMEOUT_MIN..=DRAIN_TIMEOUT_LIMIT,
-        "a stop finishes its block within it",
-    )
-    .or(DRAIN_TIMEOUT_DEFAULT, here);
+    let ledger_retention =
+        duration("ledger_retention", &LEDGER_RETENTION).or(LEDGER_RETENTION_DEFAULT, here);
+    let drain_timeout = duration("drain_timeout", &DRAIN_TIMEOUT).optional();
     let memory_max = top
         .value("memory_max", "a size", |text| {
-            let because = "it holds the records being fetched, decoded and sent";
-            in_range(
-                parse_size(text)?,
-                &(MEMORY_MIN..=MEMORY_LIMIT),
-                ByteSize::to_string,
-                because,
-            )
+            MEMORY_MAX.check(parse_size(text)?, ByteSize::to_string)
         })
         .or(MEMORY_MAX_DEFAULT, here);
     let admin_listen = read_admin(&top);
@@ -150,6 +141,7 @@ pub(super) fn read_settings(
             alerts_known,
             memory_max: memory_max.as_ref(),
             drain_timeout: drain_timeout.as_ref(),
+            drain_timeout_default: DRAIN_TIMEOUT_DEFAULT,
             state_database: state_database.as_ref(),
             transaction_timeout: kafka.as_ref().map(|kafka| &kafka.transaction_timeout),
             queued_kbytes_max: kafka
@@ -166,7 +158,7 @@ pub(super) fn read_settings(
         create_state_tables: create_state_tables?.value,
         ledger_retention: ledger_retention?.value,
         memory_max: memory_max?.value,
-        drain_timeout: drain_timeout?.value,
+        drain_timeout: drain_timeout?.map_or(DRAIN_TIMEOUT_DEFAULT, |drain| drain.value),
         admin_listen: admin_listen?,
         alert_topic: alert_topic.map(|topic| topic.value),
         topics: topics.into_iter().collect::<Option<_>>()?,

@@ -11,25 +11,42 @@ use super::detector::{DetectorSettings, read_detectors};
 use super::error::{Located, Location, Problem};
 use super::keys;
 use super::names::{TableName, parse_column, parse_table, parse_topic};
-use super::section::{Found, Section, in_range};
+use super::section::{Found, Section};
 use super::units::{
-    ByteSize, Share, parse_count, parse_duration, parse_rate, parse_share, parse_size,
+    ByteSize, Limits, Share, parse_count, parse_duration, parse_rate, parse_share, parse_size,
     show_duration,
 };
 
 const LINGER_DEFAULT: Duration = Duration::from_secs(1);
-/// Below a millisecond nothing gathers; above ten minutes a block outlives sessions and retention of small topics.
-const LINGER_MIN: Duration = Duration::from_millis(1);
-const LINGER_LIMIT: Duration = Duration::from_secs(600);
+const LINGER: Limits<Duration> = Limits {
+    least: Duration::from_millis(1),
+    greatest: Duration::from_secs(600),
+    below: "nothing gathers in less",
+    above: "rows of a quiet topic would stay invisible for longer",
+};
 const ROWS_MAX_DEFAULT: u32 = 500_000;
-/// One insert was measured to stay one part per table partition up to this many rows ...
-const ROWS_LIMIT: u64 = 1_000_000;
+/// One insert was measured to stay one part per table partition up to 1 M rows and 227 MB.
+const ROWS_MAX: Limits<u64> = Limits {
+    least: 1,
+    greatest: 1_000_000,
+    below: "a block holds at least one row",
+    above: "a larger block becomes several parts, of which an insert that fails may leave some",
+};
 const BYTES_MAX_DEFAULT: ByteSize = ByteSize::from_mebibytes(64);
-const BYTES_MIN: ByteSize = ByteSize::from_bytes(1024);
-/// ... and up to 227 MB.
-const BYTES_LIMIT: ByteSize = ByteSize::from_mebibytes(200);
+const BYTES_MAX: Limits<ByteSize> = Limits {
+    least: ByteSize::from_bytes(1024),
+    greatest: ByteSize::from_mebibytes(200),
+    below: "it would cut a block after every record",
+    above: "a larger block becomes several parts, of which an insert that fails may leave some",
+};
 /// ClickHouse's advice: about one insert per second and table, so that merges keep up.
 const INSERTS_PER_SECOND_MAX_DEFAULT: f64 = 1.0;
+const INSERTS_PER_SECOND_MAX: Limits<f64> = Limits {
+    least: 0.01,
+    greatest: 100.0,
+    below: "rows would wait longer than any memory lasts",
+    above: "each insert makes a part, and merges must keep up",
+};
 const BAD_SHARE_MAX_DEFAULT: Share = Share::from_percent(10);
 
 /// What happens with one topic.
@@ -58,8 +75,8 @@ pub struct TopicSettings {
     pub detectors: Vec<DetectorSettings>,
     /// Where the entry begins in the file.
     pub location: Location,
-    /// Where `batch.bytes_max` stands, for the comparison with `memory_max`.
-    pub(super) bytes_max_location: Location,
+    /// Where `batch.bytes_max` stands, if it does, for the comparison with `memory_max`.
+    pub(super) bytes_max_location: Option<Location>,
 }
 
 /// How records are encoded.
@@ -194,7 +211,7 @@ fn parse_start(text: &str) -> Result<Start, Problem> {
 }
 
 /// The limits of a block, and where `bytes_max` stands.
-fn read_batch(topic: &Section<'_>) -> Option<(BatchSettings, Location)> {
+fn read_batch(topic: &Section<'_>) -> Option<(BatchSettings, Option<Location>)> {
     let section = match topic.section("batch", keys::BATCH) {
         Found::Absent => {
             let defaults = BatchSettings {
@@ -203,58 +220,39 @@ fn read_batch(topic: &Section<'_>) -> Option<(BatchSettings, Location)> {
                 bytes_max: BYTES_MAX_DEFAULT,
                 inserts_per_second_max: INSERTS_PER_SECOND_MAX_DEFAULT,
             };
-            return Some((defaults, topic.location.clone()));
+            return Some((defaults, None));
         }
         Found::Bad => return None,
         Found::Value(section) => section.value,
     };
     let here = &section.location;
     let linger = section.value("linger", "a duration", |text| {
-        let because = "shorter gathers nothing, longer outlives sessions";
-        let show = |limit: &Duration| show_duration(*limit);
-        in_range(
-            parse_duration(text)?,
-            &(LINGER_MIN..=LINGER_LIMIT),
-            show,
-            because,
-        )
+        LINGER.check(parse_duration(text)?, show_duration)
     });
     let rows_max = section.value("rows_max", "a whole number", |text| {
-        let because =
-            "a larger block becomes several parts, which an insert could leave half written";
-        let rows = in_range(
-            parse_count(text)?,
-            &(1..=ROWS_LIMIT),
-            u64::to_string,
-            because,
-        )?;
-        Ok(u32::try_from(rows).expect("the range ends far below u32::MAX"))
+        let rows = ROWS_MAX.check(parse_count(text)?, u64::to_string)?;
+        Ok(u32::try_from(rows).expect("the limit is far below u32::MAX"))
     });
     let bytes_max = section.value("bytes_max", "a size", |text| {
-        let because = "a larger block becomes several parts, a smaller one holds no record";
-        in_range(
-            parse_size(text)?,
-            &(BYTES_MIN..=BYTES_LIMIT),
-            ByteSize::to_string,
-            because,
-        )
+        BYTES_MAX.check(parse_size(text)?, ByteSize::to_string)
     });
     let inserts_per_second_max = section.value("inserts_per_second_max", "a number", |text| {
-        let because = "each insert makes a part, and merges must keep up";
-        in_range(parse_rate(text)?, &(0.01..=100.0), f64::to_string, because)
+        INSERTS_PER_SECOND_MAX.check(parse_rate(text)?, f64::to_string)
     });
+    let bytes_max_location = section
+        .entry("bytes_max")
+        .map(|entry| entry.value.location.clone());
     let linger = linger.or(LINGER_DEFAULT, here);
     let rows_max = rows_max.or(ROWS_MAX_DEFAULT, here);
     let bytes_max = bytes_max.or(BYTES_MAX_DEFAULT, here);
     let inserts_per_second_max = inserts_per_second_max.or(INSERTS_PER_SECOND_MAX_DEFAULT, here);
-    let bytes_max = bytes_max?;
     let batch = BatchSettings {
         linger: linger?.value,
         rows_max: rows_max?.value,
-        bytes_max: bytes_max.value,
+        bytes_max: bytes_max?.value,
         inserts_per_second_max: inserts_per_second_max?.value,
     };
-    Some((batch, bytes_max.location))
+    Some((batch, bytes_max_location))
 }
 
 fn read_coordinates(topic: &Section<'_>) -> Option<CoordinateColumns> {

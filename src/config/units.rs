@@ -8,6 +8,34 @@ use std::time::Duration;
 
 use super::error::Problem;
 
+/// The least and the greatest value of a key, and why it ends there.
+pub(super) struct Limits<T> {
+    pub(super) least: T,
+    pub(super) greatest: T,
+    /// Why not less.
+    pub(super) below: &'static str,
+    /// Why not more.
+    pub(super) above: &'static str,
+}
+
+impl<T: PartialOrd> Limits<T> {
+    /// `value` where it lies within; `show` writes a limit as the file would.
+    pub(super) fn check(&self, value: T, show: impl Fn(&T) -> String) -> Result<T, Problem> {
+        let (side, because) = if value < self.least {
+            ("below the least", self.below)
+        } else if value > self.greatest {
+            ("above the greatest", self.above)
+        } else {
+            return Ok(value);
+        };
+        let (least, greatest) = (show(&self.least), show(&self.greatest));
+        Err(Problem::new(
+            format!("is {side} value allowed: {because}"),
+            format!("write a value from `{least}` to `{greatest}`"),
+        ))
+    }
+}
+
 /// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(u64);
@@ -94,7 +122,7 @@ const DURATION_UNITS: [(&str, u64); 5] = [
 ];
 
 /// `duration` as it would be written in the file.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub(super) fn show_duration(duration: &Duration) -> String {
     let millis = duration.as_millis();
     let (unit, size) = DURATION_UNITS
         .iter()
@@ -105,34 +133,39 @@ pub(super) fn show_duration(duration: Duration) -> String {
 
 /// `250ms`, `1s`, `5m`, `12h`, `7d`.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, Problem> {
-    let millis = parse_amount(
-        text,
-        &DURATION_UNITS,
-        "a duration",
-        "s",
-        "`250ms`, `1s`, `5m`, `12h` or `7d`",
-    )?;
+    // Nobody waits a thousand seconds for anything here, so from there on milliseconds are meant.
+    let guess = |number: u64| {
+        if number < 1_000 {
+            format!("{number}s")
+        } else {
+            show_duration(&Duration::from_millis(number))
+        }
+    };
+    let examples = "`250ms`, `1s`, `5m`, `12h` or `7d`";
+    let millis = parse_amount(text, &DURATION_UNITS, "a duration", guess, examples)?;
     Ok(Duration::from_millis(millis))
 }
 
 /// `64MiB`, `64MB`, `1GiB`.
 pub(super) fn parse_size(text: &str) -> Result<ByteSize, Problem> {
-    parse_amount(
-        text,
-        &SIZE_UNITS,
-        "a size",
-        "MiB",
-        "`512KiB`, `64MiB`, `64MB` or `1GiB`",
-    )
-    .map(ByteSize)
+    // As above: small numbers are mebibytes, large ones bytes.
+    let guess = |number: u64| {
+        if number < 65_536 {
+            format!("{number}MiB")
+        } else {
+            ByteSize(number).to_string()
+        }
+    };
+    let examples = "`512KiB`, `64MiB`, `64MB` or `1GiB`";
+    parse_amount(text, &SIZE_UNITS, "a size", guess, examples).map(ByteSize)
 }
 
-/// A whole number and one of `units`, with nothing between.
+/// A whole number and one of `units`, with nothing between. `guess` says what a bare number was probably meant to be.
 fn parse_amount(
     text: &str,
     units: &[(&str, u64)],
     what: &str,
-    usual_unit: &str,
+    guess: impl Fn(u64) -> String,
     examples: &str,
 ) -> Result<u64, Problem> {
     let digits_end = text
@@ -148,7 +181,13 @@ fn parse_amount(
     if unit.is_empty() {
         return Err(Problem::new(
             format!("has no unit; {what} needs one"),
-            format!("write `{digits}{usual_unit}` if that is the unit meant, otherwise {examples}"),
+            match digits.parse::<u64>() {
+                Ok(number) => format!(
+                    "write `{}` if that is meant, otherwise such as {examples}",
+                    guess(number)
+                ),
+                Err(_) => format!("write {examples}"),
+            },
         ));
     }
     let Some((_, size)) = units.iter().find(|(name, _)| *name == unit) else {
@@ -253,6 +292,10 @@ mod tests {
                 "25",
                 "error: has no unit; a duration needs one | write `25s` if",
             ),
+            (
+                "1500",
+                "error: has no unit; a duration needs one | write `1500ms` if",
+            ),
             ("", "error: is not a duration"),
             ("s", "error: is not a duration"),
             ("-1s", "error: is not a duration"),
@@ -271,7 +314,12 @@ mod tests {
             ("99999999999999999999s", "error: is too large"),
             ("18446744073709551615d", "error: is too large"),
         ] {
-            check(text, parse_duration(text), show_duration, expected);
+            check(
+                text,
+                parse_duration(text),
+                |duration| show_duration(&duration),
+                expected,
+            );
         }
     }
 
@@ -287,6 +335,10 @@ mod tests {
             (
                 "64",
                 "error: has no unit; a size needs one | write `64MiB` if",
+            ),
+            (
+                "268435456",
+                "error: has no unit; a size needs one | write `256MiB` if",
             ),
             ("64mib", "error: is not a size | write `64MiB`"),
             ("64 MB", "error: is not a size | write `64MB`"),
