@@ -146,6 +146,8 @@ pub(super) struct Problem {
     /// Continues the sentence "`key`: `value` ...".
     pub(super) reason: String,
     pub(super) fix: String,
+    /// What was probably meant, made from the value, and therefore not shown for one from the environment.
+    pub(super) guess: Option<String>,
     /// False where the value is a secret or holds one: the sentence is then "`key` ...".
     pub(super) shows_value: bool,
 }
@@ -155,7 +157,16 @@ impl Problem {
         Self {
             reason: reason.into(),
             fix: fix.into(),
+            guess: None,
             shows_value: true,
+        }
+    }
+
+    /// The same, with what was probably meant.
+    pub(super) fn guessing(self, guess: String) -> Self {
+        Self {
+            guess: Some(guess),
+            ..self
         }
     }
 

@@ -309,12 +309,14 @@ fn check_value(name: &str, value: &str) -> Result<String, Problem> {
     Ok(value.to_owned())
 }
 
-/// librdkafka's description on one line, without the value, which may have come from the environment.
+/// librdkafka's description on one line, without words of the value, which may have come from the environment.
 fn plain_words(description: &str, value: &str) -> String {
-    let is_value = |word: &str| word.trim_matches('"') == value;
     let words: Vec<_> = description
         .split_whitespace()
-        .map(|word| if is_value(word) { ".." } else { word })
+        .map(|word| {
+            let hidden = value.contains(word.trim_matches('"'));
+            if hidden { ".." } else { word }
+        })
         .collect();
     words.join(" ").trim_end_matches('.').to_owned()
 }

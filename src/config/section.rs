@@ -252,12 +252,21 @@ impl<'a> Section<'a> {
             }),
             Err(problem) => {
                 let (path, what) = (self.path_of(key), problem.reason);
+                let fix = match problem.guess {
+                    Some(guess) if scalar.value.template.is_none() => {
+                        format!(
+                            "write `{guess}` if that is meant, otherwise {}",
+                            problem.fix
+                        )
+                    }
+                    _ => problem.fix,
+                };
                 let reason = if problem.shows_value {
                     format!("`{path}`: `{}` {what}", shorten(scalar.value.shown()))
                 } else {
                     format!("`{path}` {what}")
                 };
-                self.report.add(&scalar.location, reason, problem.fix);
+                self.report.add(&scalar.location, reason, fix);
                 Found::Bad
             }
         }

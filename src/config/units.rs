@@ -179,30 +179,23 @@ fn parse_amount(
         ));
     }
     if unit.is_empty() {
-        return Err(Problem::new(
+        let problem = Problem::new(
             format!("has no unit; {what} needs one"),
-            match digits.parse::<u64>() {
-                Ok(number) => format!(
-                    "write `{}` if that is meant, otherwise such as {examples}",
-                    guess(number)
-                ),
-                Err(_) => format!("write {examples}"),
-            },
-        ));
+            format!("write {what} such as {examples}"),
+        );
+        return Err(match digits.parse() {
+            Ok(number) => problem.guessing(guess(number)),
+            Err(_) => problem,
+        });
     }
     let Some((_, size)) = units.iter().find(|(name, _)| *name == unit) else {
-        let trimmed = unit.trim();
-        let fix = match units
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(trimmed))
-        {
-            Some((name, _)) => format!("write `{digits}{name}`"),
-            None if unit.starts_with('.') => {
-                format!("write a whole number with a smaller unit: {examples}")
-            }
-            None => format!("write a whole number and one unit, such as {examples}"),
-        };
-        return Err(Problem::new(format!("is not {what}"), fix));
+        let fix = format!("write a whole number and one unit, such as {examples}");
+        let problem = Problem::new(format!("is not {what}"), fix);
+        let meant = |name: &str| name.eq_ignore_ascii_case(unit.trim());
+        return Err(match units.iter().find(|(name, _)| meant(name)) {
+            Some((name, _)) => problem.guessing(format!("{digits}{name}")),
+            None => problem,
+        });
     };
     digits
         .parse::<u64>()
@@ -251,12 +244,16 @@ pub(super) fn parse_count(text: &str) -> Result<u64, Problem> {
         .chars()
         .filter(|c| !matches!(c, '_' | ',' | ' '))
         .collect();
-    let fix = if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
-        format!("write `{digits}`")
+    let problem = Problem::new(
+        "is not a whole number",
+        "write digits only, such as `500000`",
+    );
+    let only_digits = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    Err(if only_digits {
+        problem.guessing(digits)
     } else {
-        "write digits only, such as `500000`".to_owned()
-    };
-    Err(Problem::new("is not a whole number", fix))
+        problem
+    })
 }
 
 #[cfg(test)]
@@ -272,7 +269,10 @@ mod tests {
     ) {
         let found = match parsed {
             Ok(value) => show(value),
-            Err(problem) => format!("error: {} | {}", problem.reason, problem.fix),
+            Err(problem) => {
+                let fix = problem.guess.unwrap_or(problem.fix);
+                format!("error: {} | {fix}", problem.reason)
+            }
         };
         assert!(found.starts_with(expected), "{text}: {found}");
     }
@@ -288,22 +288,16 @@ mod tests {
             ("48h", "2d"),
             ("7d", "7d"),
             ("0s", "0ms"),
-            (
-                "25",
-                "error: has no unit; a duration needs one | write `25s` if",
-            ),
-            (
-                "1500",
-                "error: has no unit; a duration needs one | write `1500ms` if",
-            ),
+            ("25", "error: has no unit; a duration needs one | 25s"),
+            ("1500", "error: has no unit; a duration needs one | 1500ms"),
             ("", "error: is not a duration"),
             ("s", "error: is not a duration"),
             ("-1s", "error: is not a duration"),
-            ("10 s", "error: is not a duration | write `10s`"),
-            ("10S", "error: is not a duration | write `10s`"),
+            ("10 s", "error: is not a duration | 10s"),
+            ("10S", "error: is not a duration | 10s"),
             (
                 "1.5s",
-                "error: is not a duration | write a whole number with a smaller unit",
+                "error: is not a duration | write a whole number and one unit",
             ),
             (
                 "1h30m",
@@ -332,23 +326,17 @@ mod tests {
             ("1024MiB", "1GiB"),
             ("1500B", "1500B"),
             ("0B", "0B"),
-            (
-                "64",
-                "error: has no unit; a size needs one | write `64MiB` if",
-            ),
-            (
-                "268435456",
-                "error: has no unit; a size needs one | write `256MiB` if",
-            ),
-            ("64mib", "error: is not a size | write `64MiB`"),
-            ("64 MB", "error: is not a size | write `64MB`"),
+            ("64", "error: has no unit; a size needs one | 64MiB"),
+            ("268435456", "error: has no unit; a size needs one | 256MiB"),
+            ("64mib", "error: is not a size | 64MiB"),
+            ("64 MB", "error: is not a size | 64MB"),
             (
                 "64M",
                 "error: is not a size | write a whole number and one unit",
             ),
             (
                 "1.5GiB",
-                "error: is not a size | write a whole number with a smaller unit",
+                "error: is not a size | write a whole number and one unit",
             ),
             ("99999999TiB", "error: is too large"),
         ] {
@@ -403,7 +391,7 @@ mod tests {
         }
         for (text, expected) in [
             ("500000", "500000"),
-            ("500_000", "error: is not a whole number | write `500000`"),
+            ("500_000", "error: is not a whole number | 500000"),
             ("5e5", "error: is not a whole number"),
             ("-1", "error: is not a whole number"),
             ("1.5", "error: is not a whole number"),
