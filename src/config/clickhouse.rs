@@ -7,8 +7,9 @@ use secrecy::SecretString;
 
 use super::error::Problem;
 use super::names::is_host;
-use super::secret_file::{Lines, read_certificates, read_secret};
+use super::secret_file::{Lines, parse_secret, read_certificates, read_secret};
 use super::section::Section;
+use super::tree::NodeKind;
 
 /// Which server to write to, and as whom.
 #[derive(Debug, Clone)]
@@ -37,50 +38,95 @@ impl ClickHouseSettings {
 
 pub(super) fn read_clickhouse(section: &Section<'_>) -> Option<ClickHouseSettings> {
     let report = section.report;
-    let url = section.value("url", "an address such as `http://127.0.0.1:8123`", parse_url);
+    let url = section.value(
+        "url",
+        "an address such as `http://127.0.0.1:8123`",
+        parse_url,
+    );
     let url = section.require("url", url, "add `url: http://host:8123`");
-    let user = section.text("user", "a user name").or("default".to_owned(), &section.location);
-    let password = section.value("password", "a password", |text| Ok(SecretString::from(text))).optional();
-    let password_file =
-        section.value("password_file", "the path of a file", |path| read_secret(path, Lines::One)).optional();
+    let user = section
+        .value("user", "a user name", parse_user)
+        .or("default".to_owned(), &section.location);
+    let password = read_password(section);
+    let password_file = section
+        .value("password_file", "the path of a file", |path| {
+            read_secret(path, Lines::One)
+        })
+        .optional();
     if let (Some(_), Some(entry)) = (section.entry("password"), section.entry("password_file")) {
         let reason = "`clickhouse.password` and `clickhouse.password_file` are both given";
         report.add(&entry.key_location, reason, "keep one of them");
     }
     let behind_proxy = section.truth("behind_proxy").or(false, &section.location);
-    let certificates = section.value("ca_file", "the path of a file", read_certificates).optional();
+    let certificates = section
+        .value("ca_file", "the path of a file", read_certificates)
+        .optional();
     if let (Some(url), Some(entry)) = (&url, section.entry("ca_file"))
         && url.value.scheme_str() == Some("http")
     {
-        let reason =
-            "`clickhouse.ca_file` is given, but `clickhouse.url` starts with `http://`, so nothing would be encrypted";
-        report.add(&entry.key_location, reason, "write `https://` in `url`, or remove `ca_file`");
+        let reason = "`clickhouse.ca_file` is given, but `clickhouse.url` starts with `http://`, so nothing would be encrypted";
+        report.add(
+            &entry.key_location,
+            reason,
+            "write `https://` in `url`, or remove `ca_file`",
+        );
     }
-    let password = password?.or(password_file?);
+    let password_file = password_file?.map(|located| located.value);
     Some(ClickHouseSettings {
         url: url?.value,
         user: user?.value,
-        password: password.map(|located| located.value),
+        password: password?.or(password_file),
         behind_proxy: behind_proxy?.value,
         certificate_authorities: certificates?.map(|located| located.value),
     })
 }
 
+/// `password`; a variable that holds nothing (`${VAR:-}`) is no password. The outer `None` where it was bad.
+fn read_password(section: &Section<'_>) -> Option<Option<SecretString>> {
+    if let Some(entry) = section.entry("password")
+        && let NodeKind::Scalar(scalar) = &entry.value.kind
+        && scalar.template.is_some()
+        && scalar.text.is_empty()
+    {
+        return Some(None);
+    }
+    let parse = |text: &str| parse_secret(text, Lines::One);
+    let password = section.value("password", "a password", parse).optional()?;
+    Some(password.map(|located| located.value))
+}
+
+/// A user name; it travels in a header.
+fn parse_user(text: &str) -> Result<String, Problem> {
+    if text.is_empty() || text.contains(char::is_control) {
+        return Err(Problem::new(
+            "is empty or holds a control character",
+            "write the name of a ClickHouse user, or remove the line for `default`",
+        ));
+    }
+    Ok(text.to_owned())
+}
+
 fn parse_url(text: &str) -> Result<Uri, Problem> {
     let fix = "write `http://host:8123` or `https://host:8443`";
+    if text.contains('@') {
+        let fix = "move them to `user` and `password_file`: addresses are logged";
+        return Err(Problem::new("holds credentials", fix).hiding_value());
+    }
     if !text.starts_with("http://") && !text.starts_with("https://") {
-        return Err(Problem::new("does not start with `http://` or `https://`", fix));
+        return Err(Problem::new(
+            "does not start with `http://` or `https://`",
+            fix,
+        ));
     }
-    let uri: Uri = text.parse().map_err(|_| Problem::new("is not an address", fix))?;
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    if authority.contains('@') {
-        return Err(Problem::new("holds credentials", "move them to `user` and `password_file`"));
-    }
+    let uri: Uri = text
+        .parse()
+        .map_err(|_| Problem::new("is not an address", fix))?;
     if uri.query().is_some() || text.contains('#') {
         return Err(Problem::new(
             "holds a query or a fragment",
             "remove it: settings are sent per statement, and the database stands in `table`",
-        ));
+        )
+        .hiding_value());
     }
     if !is_host(uri.host().unwrap_or_default()) {
         return Err(Problem::new("has no host name or address", fix));
@@ -110,10 +156,19 @@ mod tests {
     #[test]
     fn urls() {
         check("http://127.0.0.1:8123", "http://127.0.0.1:8123/");
-        check("https://ch.example.com:443/prefix", "https://ch.example.com:443/prefix");
+        check(
+            "https://ch.example.com:443/prefix",
+            "https://ch.example.com:443/prefix",
+        );
         check("http://[::1]:8123", "http://[::1]:8123/");
-        check("127.0.0.1:8123", "error: does not start with `http://` or `https://`");
-        check("tcp://127.0.0.1:9000", "error: does not start with `http://` or `https://`");
+        check(
+            "127.0.0.1:8123",
+            "error: does not start with `http://` or `https://`",
+        );
+        check(
+            "tcp://127.0.0.1:9000",
+            "error: does not start with `http://` or `https://`",
+        );
         check("http://ch", "error: has no port");
         check("http://ch:0", "error: has no port");
         check("http://ch:99999", "error: has no port");
@@ -121,7 +176,11 @@ mod tests {
         check("http://:8123", "error: has no host name or address");
         check("http://a b:8123", "error: is not an address");
         check("http://me:secret@ch:8123", "error: holds credentials");
-        check("http://ch:8123/?database=x", "error: holds a query or a fragment");
+        check("me:secret@ch", "error: holds credentials");
+        check(
+            "http://ch:8123/?database=x",
+            "error: holds a query or a fragment",
+        );
         check("http://ch:8123/#x", "error: holds a query or a fragment");
     }
 }

@@ -11,7 +11,13 @@ use super::topic::TopicSettings;
 use super::units::{ByteSize, show_duration};
 
 /// The tables that the connector keeps in `state_database`.
-pub(super) const STATE_TABLES: [&str; 5] = ["ownership", "ledger", "dead_letters", "dead_letter_events", "alerts"];
+pub(super) const STATE_TABLES: [&str; 5] = [
+    "ownership",
+    "ledger",
+    "dead_letters",
+    "dead_letter_events",
+    "alerts",
+];
 
 /// What was read; `None` where it was bad and is reported already.
 pub(super) struct Parts<'a> {
@@ -20,7 +26,9 @@ pub(super) struct Parts<'a> {
     /// Whether `alerts` was absent or good.
     pub(super) alerts_known: bool,
     pub(super) memory_max: Option<&'a Located<ByteSize>>,
-    pub(super) drain_timeout: Option<&'a Located<Duration>>,
+    /// The inner `None` where the default holds.
+    pub(super) drain_timeout: Option<&'a Option<Located<Duration>>>,
+    pub(super) drain_timeout_default: Duration,
     pub(super) state_database: Option<&'a Located<String>>,
     pub(super) transaction_timeout: Option<&'a Located<Duration>>,
     pub(super) queued_kbytes_max: Option<&'a Located<u64>>,
@@ -46,7 +54,9 @@ fn check_topics_once(report: &Report, parts: &Parts<'_>) {
         let name = topic.topic.value.as_str();
         let first = *first_lines.entry(name).or_insert(line);
         if first != line {
-            let reason = format!("topic `{name}` stands twice, first on line {first}; one topic feeds one table");
+            let reason = format!(
+                "topic `{name}` stands twice, first on line {first}; one topic feeds one table"
+            );
             let fix = "keep one entry; a second table can be fed by a materialized view, or by a second connector";
             report.add(&topic.topic.location, reason, fix);
         }
@@ -66,7 +76,8 @@ fn check_shared_tables(report: &Report, parts: &Parts<'_>) {
                 topic.topic.value,
                 topic.table.value
             );
-            let fix = "give both the same `coordinates`: they tell the rows of the two topics apart";
+            let fix =
+                "give both the same `coordinates`: they tell the rows of the two topics apart";
             report.add(&topic.table.location, reason, fix);
         }
     }
@@ -97,7 +108,11 @@ fn check_alerts(report: &Report, parts: &Parts<'_>) {
                 alert_topic.value,
                 topic.topic.location.line()
             );
-            report.add(&alert_topic.location, reason, "publish alerts to a topic of their own");
+            report.add(
+                &alert_topic.location,
+                reason,
+                "publish alerts to a topic of their own",
+            );
         }
     } else if parts.alerts_known {
         for topic in topics(parts) {
@@ -129,7 +144,11 @@ fn check_memory(report: &Report, parts: &Parts<'_>) {
                 "lower `batch.bytes_max`, or raise `memory_max` to at least `{}`",
                 ByteSize::from_bytes(bytes_max.bytes().saturating_mul(2))
             );
-            report.add(&topic.bytes_max_location, reason, fix);
+            let location = topic
+                .bytes_max_location
+                .as_ref()
+                .unwrap_or(&memory_max.location);
+            report.add(location, reason, fix);
         }
     }
     if let Some(queued) = parts.queued_kbytes_max
@@ -149,13 +168,20 @@ fn check_drain(report: &Report, parts: &Parts<'_>) {
     let (Some(drain), Some(transaction)) = (parts.drain_timeout, parts.transaction_timeout) else {
         return;
     };
-    if drain.value < transaction.value {
+    let drain_timeout = drain
+        .as_ref()
+        .map_or(parts.drain_timeout_default, |drain| drain.value);
+    if drain_timeout < transaction.value {
         let reason = format!(
             "`drain_timeout` ({}) is below `transaction.timeout.ms` ({}): a stop could leave a transaction behind, which the next start waits for",
-            show_duration(drain.value),
+            show_duration(&drain_timeout),
             transaction.value.as_millis()
         );
-        let fix = "raise `drain_timeout`, or lower `transaction.timeout.ms` under `kafka.properties`";
-        report.add(&drain.location, reason, fix);
+        let fix =
+            "raise `drain_timeout`, or lower `transaction.timeout.ms` under `kafka.properties`";
+        let location = drain
+            .as_ref()
+            .map_or(&transaction.location, |drain| &drain.location);
+        report.add(location, reason, fix);
     }
 }

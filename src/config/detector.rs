@@ -6,13 +6,17 @@
 use super::error::Located;
 use super::keys;
 use super::names::parse_label;
-use super::section::{Found, Section, in_range};
-use super::units::parse_count;
+use super::section::{Found, Section};
+use super::units::{Limits, parse_count};
 
 /// So that a detector that fires on every record costs a bounded part of the alert transaction.
 const ALERTS_PER_BLOCK_MAX_DEFAULT: u32 = 1000;
-/// Every alert of a block is held until its transaction commits.
-const ALERTS_PER_BLOCK_LIMIT: u64 = 100_000;
+const ALERTS_PER_BLOCK_MAX: Limits<u64> = Limits {
+    least: 1,
+    greatest: 100_000,
+    below: "a detector without alerts says nothing; remove the detector instead",
+    above: "the alerts of a block are held in memory until its transaction commits",
+};
 /// Each detector is evaluated over every row of the topic.
 const DETECTORS_MAX: usize = 100;
 
@@ -90,19 +94,34 @@ pub(super) fn read_detectors(topic: &Section<'_>) -> Option<Vec<DetectorSettings
         Found::Value(sections) => sections,
     };
     if sections.value.len() > DETECTORS_MAX {
-        let reason = format!("`{}` has {} entries", topic.path_of("detectors"), sections.value.len());
+        let reason = format!(
+            "`{}` has {} entries",
+            topic.path_of("detectors"),
+            sections.value.len()
+        );
         let fix = format!("keep at most {DETECTORS_MAX} per topic");
         topic.report.add(&sections.location, reason, fix);
     }
-    let read: Vec<_> = sections.value.iter().map(|section| section.as_ref().and_then(read_detector)).collect();
+    let read: Vec<_> = sections
+        .value
+        .iter()
+        .map(|section| section.as_ref().and_then(read_detector))
+        .collect();
     for (index, detector) in read.iter().enumerate() {
         let Some(detector) = detector else { continue };
         let before = read.iter().take(index).flatten();
-        if let Some(first) = before.into_iter().find(|other| other.name.value == detector.name.value) {
+        if let Some(first) = before
+            .into_iter()
+            .find(|other| other.name.value == detector.name.value)
+        {
             let name = &detector.name.value;
-            let reason =
-                format!("detector `{name}` stands twice in this topic, first on line {}", first.name.location.line());
-            topic.report.add(&detector.name.location, reason, "give each its own name");
+            let reason = format!(
+                "detector `{name}` stands twice in this topic, first on line {}",
+                first.name.location.line()
+            );
+            topic
+                .report
+                .add(&detector.name.location, reason, "give each its own name");
         }
     }
     read.into_iter().collect()
@@ -111,17 +130,24 @@ pub(super) fn read_detectors(topic: &Section<'_>) -> Option<Vec<DetectorSettings
 fn read_detector(section: &Section<'_>) -> Option<DetectorSettings> {
     let here = &section.location;
     let name = section.value("name", "a name", parse_label);
-    let name = section.require("name", name, "add `name: ..`, which alerts and metrics carry");
+    let name = section.require(
+        "name",
+        name,
+        "add `name: ..`, which alerts and metrics carry",
+    );
     let when = section.text("when", "an expression");
-    let when = section.require("when", when, "add `when: ..`, such as `when: temperature > 90`");
+    let when = section.require(
+        "when",
+        when,
+        "add `when: ..`, such as `when: temperature > 90`",
+    );
     let key = section.text("key", "an expression").optional();
     let value = section.text("value", "an expression").optional();
     let message = section.text("message", "an expression").optional();
     let alerts_per_block_max = section
         .value("alerts_per_block_max", "a whole number", |text| {
-            let because = "alerts of a block are held until its transaction commits";
-            let count = in_range(parse_count(text)?, &(1..=ALERTS_PER_BLOCK_LIMIT), u64::to_string, because)?;
-            Ok(u32::try_from(count).expect("the range ends far below u32::MAX"))
+            let count = ALERTS_PER_BLOCK_MAX.check(parse_count(text)?, u64::to_string)?;
+            Ok(u32::try_from(count).expect("the limit is far below u32::MAX"))
         })
         .or(ALERTS_PER_BLOCK_MAX_DEFAULT, here);
     let severity = read_severity(section);
@@ -137,7 +163,10 @@ fn read_detector(section: &Section<'_>) -> Option<DetectorSettings> {
 }
 
 fn read_severity(detector: &Section<'_>) -> Option<Vec<SeverityRule>> {
-    let always_medium = SeverityRule { when: None, is: Severity::Medium };
+    let always_medium = SeverityRule {
+        when: None,
+        is: Severity::Medium,
+    };
     let sections = match detector.list("severity", keys::SEVERITY) {
         Found::Absent => return Some(vec![always_medium]),
         Found::Bad => return None,
@@ -151,8 +180,9 @@ fn read_severity(detector: &Section<'_>) -> Option<Vec<SeverityRule>> {
             continue;
         };
         if let Some(line) = always_line {
-            let reason =
-                format!("this severity is never reached: the one on line {line} has no `when`, so it always holds");
+            let reason = format!(
+                "this severity is never reached: the one on line {line} has no `when`, so it always holds"
+            );
             let fix = "move the entry without `when` to the end";
             detector.report.add(&section.location, reason, fix);
         }
@@ -161,8 +191,14 @@ fn read_severity(detector: &Section<'_>) -> Option<Vec<SeverityRule>> {
         }
         let when = section.text("when", "an expression").optional();
         let is = section.choice("is", &SEVERITIES);
-        let is = section.require("is", is, "add `is: critical`, `high`, `medium`, `low` or `info`");
-        let rule = when.zip(is).map(|(when, is)| SeverityRule { when, is: is.value });
+        let is = section.require(
+            "is",
+            is,
+            "add `is: critical`, `high`, `medium`, `low` or `info`",
+        );
+        let rule = when
+            .zip(is)
+            .map(|(when, is)| SeverityRule { when, is: is.value });
         rules = rules.zip(rule).map(|(mut rules, rule)| {
             rules.push(rule);
             rules

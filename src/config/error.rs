@@ -63,7 +63,11 @@ pub struct ConfigError {
 impl ConfigError {
     /// An error at `location`. `reason` says what is wrong, `fix` what to write instead; both lowercase, no final stop.
     pub fn at(location: Location, reason: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { location, reason: reason.into(), fix: fix.into() }
+        Self {
+            location,
+            reason: reason.into(),
+            fix: fix.into(),
+        }
     }
 
     /// Where it is wrong.
@@ -142,10 +146,35 @@ pub(super) struct Problem {
     /// Continues the sentence "`key`: `value` ...".
     pub(super) reason: String,
     pub(super) fix: String,
+    /// What was probably meant, made from the value, and therefore not shown for one from the environment.
+    pub(super) guess: Option<String>,
+    /// False where the value is a secret or holds one: the sentence is then "`key` ...".
+    pub(super) shows_value: bool,
 }
 
 impl Problem {
     pub(super) fn new(reason: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { reason: reason.into(), fix: fix.into() }
+        Self {
+            reason: reason.into(),
+            fix: fix.into(),
+            guess: None,
+            shows_value: true,
+        }
+    }
+
+    /// The same, with what was probably meant.
+    pub(super) fn guessing(self, guess: String) -> Self {
+        Self {
+            guess: Some(guess),
+            ..self
+        }
+    }
+
+    /// The same, without the value.
+    pub(super) fn hiding_value(self) -> Self {
+        Self {
+            shows_value: false,
+            ..self
+        }
     }
 }

@@ -19,11 +19,19 @@ pub(super) enum Status {
 }
 
 const fn accepted(section: &'static str, name: &'static str) -> Key {
-    Key { section, name, status: Status::Accepted }
+    Key {
+        section,
+        name,
+        status: Status::Accepted,
+    }
 }
 
 const fn later(section: &'static str, name: &'static str, instead: &'static str) -> Key {
-    Key { section, name, status: Status::Later(instead) }
+    Key {
+        section,
+        name,
+        status: Status::Later(instead),
+    }
 }
 
 pub(super) const TOP: &str = "";
@@ -52,7 +60,11 @@ pub(super) const KEYS: &[Key] = &[
     accepted(TOP, "topics"),
     accepted(KAFKA, "brokers"),
     accepted(KAFKA, "properties"),
-    later(KAFKA, "schema_registry", "remove it: this version reads JSON only, which needs no registry"),
+    later(
+        KAFKA,
+        "schema_registry",
+        "remove it: this version reads JSON only, which needs no registry",
+    ),
     accepted(CLICKHOUSE, "url"),
     accepted(CLICKHOUSE, "user"),
     accepted(CLICKHOUSE, "password"),
@@ -70,9 +82,21 @@ pub(super) const KEYS: &[Key] = &[
     accepted(TOPIC, "on_gap"),
     accepted(TOPIC, "bad_share_max"),
     accepted(TOPIC, "detectors"),
-    later(TOPIC, "columns", "remove it: fields go to the columns of the same name"),
-    later(TOPIC, "unknown_fields", "remove it: fields without a column of their name are ignored"),
-    later(TOPIC, "tombstones", "remove it: records without a value are skipped and counted"),
+    later(
+        TOPIC,
+        "columns",
+        "remove it: fields go to the columns of the same name",
+    ),
+    later(
+        TOPIC,
+        "unknown_fields",
+        "remove it: fields without a column of their name are ignored",
+    ),
+    later(
+        TOPIC,
+        "tombstones",
+        "remove it: records without a value are skipped and counted",
+    ),
     accepted(BATCH, "linger"),
     accepted(BATCH, "rows_max"),
     accepted(BATCH, "bytes_max"),
@@ -94,12 +118,15 @@ pub(super) const KEYS: &[Key] = &[
 
 /// The rule for `name` in `section`.
 pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.section == section && key.name == name)
+    KEYS.iter()
+        .find(|key| key.section == section && key.name == name)
 }
 
 /// The names that `section` accepts.
 pub(super) fn accepted_in(section: &str) -> impl Iterator<Item = &'static str> {
-    KEYS.iter().filter(move |key| key.section == section && key.status == Status::Accepted).map(|key| key.name)
+    KEYS.iter()
+        .filter(move |key| key.section == section && key.status == Status::Accepted)
+        .map(|key| key.name)
 }
 
 /// The sections other than `section` that accept `name`.
@@ -111,17 +138,37 @@ pub(super) fn sections_of(name: &str, section: &str) -> Vec<&'static str> {
 }
 
 /// The candidate that `written` was most likely meant to be; `None` where nothing is near.
-pub(super) fn nearest<'a>(written: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let fold = |text: &str| text.to_lowercase().replace('-', "_");
+pub(super) fn nearest<'a>(
+    written: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
     let written = fold(written);
     candidates
-        .map(|candidate| {
-            let distance = strsim::damerau_levenshtein(&written, &fold(candidate));
-            (distance, candidate)
-        })
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
+        .filter_map(|candidate| Some((distance(&written, &fold(candidate))?, candidate)))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+fn fold(text: &str) -> String {
+    text.to_lowercase().replace('-', "_")
+}
+
+/// How far two names are apart; `None` where one was hardly meant to be the other. Names with the same words in
+/// another order (`max_rows`), or with something added or left out at the end (`username`), are near too.
+fn distance(written: &str, candidate: &str) -> Option<usize> {
+    const PREFIX_MIN: usize = 4;
+    let edits = strsim::damerau_levenshtein(written, candidate);
+    if edits <= 1 + candidate.len() / 4 {
+        return Some(edits);
+    }
+    let words = |text: &str| {
+        let mut words: Vec<_> = text.split('_').map(str::to_owned).collect();
+        words.sort();
+        words
+    };
+    let shorter = written.len().min(candidate.len());
+    let prefix = written.starts_with(candidate) || candidate.starts_with(written);
+    (words(written) == words(candidate) || (prefix && shorter >= PREFIX_MIN)).then_some(edits)
 }
 
 #[cfg(test)]
@@ -131,7 +178,11 @@ mod tests {
     #[test]
     fn the_nearest_spelling_is_found() {
         let check = |section: &str, written: &str, expected: Option<&str>| {
-            assert_eq!(nearest(written, accepted_in(section)), expected, "{written}");
+            assert_eq!(
+                nearest(written, accepted_in(section)),
+                expected,
+                "{written}"
+            );
         };
         check(TOP, "nmae", Some("name"));
         check(TOP, "Name", Some("name"));
@@ -140,15 +191,49 @@ mod tests {
         check(TOP, "topic", Some("topics"));
         check(TOP, "database", None);
         check(KAFKA, "broker", Some("brokers"));
-        check(BATCH, "max_rows", None);
+        check(BATCH, "max_rows", Some("rows_max"));
+        check(BATCH, "linger_ms", Some("linger"));
+        check(BATCH, "max", None);
+        check(CLICKHOUSE, "username", Some("user"));
         check(BATCH, "row_max", Some("rows_max"));
-        check(DETECTOR, "alert_per_block_max", Some("alerts_per_block_max"));
+        check(
+            DETECTOR,
+            "alert_per_block_max",
+            Some("alerts_per_block_max"),
+        );
+    }
+
+    /// The page has a heading per section and a table row per key; both must say the same as the list.
+    #[test]
+    fn the_reference_page_lists_every_key_and_no_other() {
+        let page = include_str!("../../config/README.md");
+        let mut section = None;
+        let mut listed = Vec::new();
+        for line in page.lines() {
+            if let Some(heading) = line.strip_prefix("### ") {
+                let heading = heading.trim_matches('`');
+                section = Some(if heading == "Top level" { TOP } else { heading });
+            } else if let (Some(section), Some(row)) = (section, line.strip_prefix("| `"))
+                && section != "kafka.properties"
+            {
+                let name = row.split('`').next().unwrap();
+                let key = find(section, name).unwrap_or_else(|| panic!("{section} {name}"));
+                let later = row.contains("| not in this version |");
+                assert_eq!(later, key.status != Status::Accepted, "{key:?}");
+                listed.push((section, name));
+            }
+        }
+        for key in KEYS {
+            assert!(listed.contains(&(key.section, key.name)), "{key:?}");
+        }
     }
 
     #[test]
     fn no_key_stands_twice() {
         for (index, key) in KEYS.iter().enumerate() {
-            let again = KEYS[index + 1..].iter().any(|other| other.section == key.section && other.name == key.name);
+            let again = KEYS[index + 1..]
+                .iter()
+                .any(|other| other.section == key.section && other.name == key.name);
             assert!(!again, "{key:?}");
         }
     }

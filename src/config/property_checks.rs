@@ -6,7 +6,8 @@
 use super::error::Problem;
 use super::kafka::ReadProperty;
 use super::property_rules::ALIASES;
-use super::section::Report;
+use super::section::Section;
+use super::tree::Entry;
 
 /// librdkafka's defaults for what is compared here.
 const SESSION_TIMEOUT_MS_DEFAULT: u64 = 45_000;
@@ -66,8 +67,11 @@ fn check_strategy(value: &str) -> Result<(), Problem> {
 }
 
 /// Properties that depend on each other. Gives whether all is well.
-pub(super) fn check_together(report: &Report, properties: &[ReadProperty<'_>]) -> bool {
-    let checks = Together { report, properties };
+pub(super) fn check_together(section: &Section<'_>, properties: &[ReadProperty<'_>]) -> bool {
+    let checks = Together {
+        section,
+        properties,
+    };
     let mut good = true;
     good &= checks.aliases();
     good &= checks.security();
@@ -76,7 +80,8 @@ pub(super) fn check_together(report: &Report, properties: &[ReadProperty<'_>]) -
 }
 
 struct Together<'a> {
-    report: &'a Report,
+    section: &'a Section<'a>,
+    /// Those that are good by themselves.
     properties: &'a [ReadProperty<'a>],
 }
 
@@ -86,7 +91,9 @@ impl Together<'_> {
     }
 
     fn refuse(&self, property: &ReadProperty<'_>, reason: String, fix: &str) -> bool {
-        self.report.add(&property.entry.key_location, reason, fix);
+        self.section
+            .report
+            .add(&property.entry.key_location, reason, fix);
         false
     }
 
@@ -131,7 +138,9 @@ impl Together<'_> {
             && mechanism.value.expose() != "GSSAPI"
         {
             for needed in ["sasl.username", "sasl.password"] {
-                if self.find(needed).is_none() {
+                let given =
+                    |entry: &Entry| entry.key.strip_suffix("_file").unwrap_or(&entry.key) == needed;
+                if !self.section.entries().iter().any(given) {
                     let reason = format!(
                         "`{}: {}` needs `{needed}`, which is missing",
                         mechanism.name,

@@ -28,13 +28,24 @@ pub(super) fn read_secret(path: &str, lines: Lines) -> Result<SecretString, Prob
     if secret.is_empty() {
         return Err(Problem::new("is an empty file", "put the secret into the file"));
     }
-    if lines == Lines::One && secret.contains(char::is_control) {
-        return Err(Problem::new(
+    // The value that an error shows is the path.
+    parse_secret(secret, lines).map_err(|_| {
+        Problem::new(
             "is a file of several lines, or with control characters",
             "put the secret alone on one line",
-        ));
+        )
+    })
+}
+
+/// The secret that stands in the configuration itself. Errors leave it out.
+pub(super) fn parse_secret(text: &str, lines: Lines) -> Result<SecretString, Problem> {
+    let allowed = |c: char| lines == Lines::Many && matches!(c, '\n' | '\r');
+    if text.chars().any(|c| c.is_control() && !allowed(c)) {
+        let reason = "holds a line break or another control character";
+        let fix = "write it without, on one line";
+        return Err(Problem::new(reason, fix).hiding_value());
     }
-    Ok(SecretString::from(secret))
+    Ok(SecretString::from(text))
 }
 
 /// The certificates in the PEM file at `path`.

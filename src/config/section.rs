@@ -5,7 +5,6 @@
 //! shows a secret or what came from the environment.
 
 use std::cell::RefCell;
-use std::ops::RangeInclusive;
 
 use super::error::{ConfigError, Located, Location, Problem};
 use super::keys::{self, Status};
@@ -23,7 +22,12 @@ impl Report {
         Self(RefCell::new(errors))
     }
 
-    pub(super) fn add(&self, location: &Location, reason: impl Into<String>, fix: impl Into<String>) {
+    pub(super) fn add(
+        &self,
+        location: &Location,
+        reason: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
         let error = ConfigError::at(location.clone(), reason, fix);
         self.0.borrow_mut().push(error);
     }
@@ -46,7 +50,10 @@ impl<T> Found<T> {
     /// The value or `default`; `None` where it was bad.
     pub(super) fn or(self, default: T, location: &Location) -> Option<Located<T>> {
         match self {
-            Found::Absent => Some(Located { value: default, location: location.clone() }),
+            Found::Absent => Some(Located {
+                value: default,
+                location: location.clone(),
+            }),
             Found::Bad => None,
             Found::Value(value) => Some(value),
         }
@@ -99,14 +106,27 @@ impl<'a> Section<'a> {
     }
 
     /// Opens `node` as a mapping with keys that are not ours to list.
-    pub(super) fn open_free(report: &'a Report, node: &'a Node, location: &Location, path: String) -> Option<Self> {
+    pub(super) fn open_free(
+        report: &'a Report,
+        node: &'a Node,
+        location: &Location,
+        path: String,
+    ) -> Option<Self> {
         match &node.kind {
-            NodeKind::Mapping(entries) => {
-                Some(Self { report, location: location.clone(), path, entries, suggested: Vec::new() })
-            }
+            NodeKind::Mapping(entries) => Some(Self {
+                report,
+                location: location.clone(),
+                path,
+                entries,
+                suggested: Vec::new(),
+            }),
             NodeKind::Broken => None,
             other => {
-                let place = if path.is_empty() { "the file".to_owned() } else { format!("`{path}`") };
+                let place = if path.is_empty() {
+                    "the file".to_owned()
+                } else {
+                    format!("`{path}`")
+                };
                 let reason = format!("{place} must be a mapping of keys, found {}", other.name());
                 let fix = "write `key: value` lines below it, indented by two spaces";
                 report.add(location, reason, fix);
@@ -137,7 +157,11 @@ impl<'a> Section<'a> {
 
     /// The path of `key` in this section as errors show it.
     pub(super) fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
     }
 
     pub(super) fn entries(&self) -> &'a [Entry] {
@@ -187,7 +211,10 @@ impl<'a> Section<'a> {
                 self.report.add(&entry.key_location, reason, fix);
                 Found::Bad
             }
-            NodeKind::Scalar(scalar) => Found::Value(Located { value: scalar, location: entry.value.location.clone() }),
+            NodeKind::Scalar(scalar) => Found::Value(Located {
+                value: scalar,
+                location: entry.value.location.clone(),
+            }),
             other => {
                 let reason = format!("`{path}` must be {what}, found {}", other.name());
                 let fix = format!("write {what} on the same line: `{}: ..`", entry.key);
@@ -198,7 +225,12 @@ impl<'a> Section<'a> {
     }
 
     /// The value under `key`, read by `parse`.
-    pub(super) fn value<T>(&self, key: &str, what: &str, parse: impl FnOnce(&str) -> Result<T, Problem>) -> Found<T> {
+    pub(super) fn value<T>(
+        &self,
+        key: &str,
+        what: &str,
+        parse: impl FnOnce(&str) -> Result<T, Problem>,
+    ) -> Found<T> {
         match self.scalar(key, what) {
             Found::Absent => Found::Absent,
             Found::Bad => Found::Bad,
@@ -214,19 +246,40 @@ impl<'a> Section<'a> {
         parse: impl FnOnce(&str) -> Result<T, Problem>,
     ) -> Found<T> {
         match parse(&scalar.value.text) {
-            Ok(value) => Found::Value(Located { value, location: scalar.location }),
+            Ok(value) => Found::Value(Located {
+                value,
+                location: scalar.location,
+            }),
             Err(problem) => {
-                let shown = shorten(scalar.value.shown());
-                let reason = format!("`{}`: `{shown}` {}", self.path_of(key), problem.reason);
-                self.report.add(&scalar.location, reason, problem.fix);
+                let (path, what) = (self.path_of(key), problem.reason);
+                let fix = match problem.guess {
+                    Some(guess) if scalar.value.template.is_none() => {
+                        format!(
+                            "write `{guess}` if that is meant, otherwise {}",
+                            problem.fix
+                        )
+                    }
+                    _ => problem.fix,
+                };
+                let reason = if problem.shows_value {
+                    format!("`{path}`: `{}` {what}", shorten(scalar.value.shown()))
+                } else {
+                    format!("`{path}` {what}")
+                };
+                self.report.add(&scalar.location, reason, fix);
                 Found::Bad
             }
         }
     }
 
-    /// The text under `key`, as it is.
+    /// The text under `key`, as it is, but not empty.
     pub(super) fn text(&self, key: &str, what: &str) -> Found<String> {
-        self.value(key, what, |text| Ok(text.to_owned()))
+        self.value(key, what, |text| {
+            if text.trim().is_empty() {
+                return Err(Problem::new("is empty", format!("give {what}")));
+            }
+            Ok(text.to_owned())
+        })
     }
 
     /// `true` or `false` under `key`.
@@ -239,9 +292,10 @@ impl<'a> Section<'a> {
         };
         let plain = scalar.value.plain;
         self.parsed(key, scalar, |text| match text {
-            "true" | "false" if !plain => {
-                Err(Problem::new("is a text, not a truth value", format!("remove the quotes: `{key}: {text}`")))
-            }
+            "true" | "false" if !plain => Err(Problem::new(
+                "is a text, not a truth value",
+                format!("remove the quotes: `{key}: {text}`"),
+            )),
             "true" => Ok(true),
             "false" => Ok(false),
             _ => Err(Problem::new(
@@ -263,7 +317,10 @@ impl<'a> Section<'a> {
         };
         let path = self.path_of(key);
         match Section::open(self.report, &entry.value, &entry.key_location, path, rules) {
-            Some(section) => Found::Value(Located { location: section.location.clone(), value: section }),
+            Some(section) => Found::Value(Located {
+                location: section.location.clone(),
+                value: section,
+            }),
             None => Found::Bad,
         }
     }
@@ -278,10 +335,7 @@ impl<'a> Section<'a> {
             NodeKind::Sequence(items) if !items.is_empty() => items,
             NodeKind::Broken => return Found::Bad,
             other => {
-                let found = match other {
-                    NodeKind::Sequence(_) => "an empty list",
-                    other => other.name(),
-                };
+                let found = other.name();
                 let reason = format!("`{path}` must be a list of at least one item, found {found}");
                 let fix = "write each item as a line that starts with `- `, or remove the key where it is optional";
                 self.report.add(&entry.key_location, reason, fix);
@@ -296,7 +350,10 @@ impl<'a> Section<'a> {
                 Section::open(self.report, item, &item.location, path, rules)
             })
             .collect();
-        Found::Value(Located { value: sections, location: entry.key_location.clone() })
+        Found::Value(Located {
+            value: sections,
+            location: entry.key_location.clone(),
+        })
     }
 }
 
@@ -311,26 +368,11 @@ fn choose<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Result<T, Probl
         return Ok(*value);
     }
     let near = keys::nearest(text, choices.iter().map(|(name, _)| *name));
-    let fix = near.map_or_else(|| format!("write {}", list_choices(choices)), |near| format!("did you mean `{near}`?"));
+    let fix = near.map_or_else(
+        || format!("write {}", list_choices(choices)),
+        |near| format!("did you mean `{near}`?"),
+    );
     Err(Problem::new("is not one of the values known here", fix))
-}
-
-/// `value` where it lies in `range`; otherwise `because` says why not.
-pub(super) fn in_range<T: PartialOrd>(
-    value: T,
-    range: &RangeInclusive<T>,
-    show: impl Fn(&T) -> String,
-    because: &str,
-) -> Result<T, Problem> {
-    if range.contains(&value) {
-        return Ok(value);
-    }
-    let side = if value < *range.start() { "below the least" } else { "above the greatest" };
-    let (least, greatest) = (show(range.start()), show(range.end()));
-    Err(Problem::new(
-        format!("is {side} value allowed: {because}"),
-        format!("write a value from `{least}` to `{greatest}`"),
-    ))
 }
 
 /// `text` cut to what fits into an error, without line breaks.

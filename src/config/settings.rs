@@ -12,24 +12,36 @@ use super::interpolate::Environment;
 use super::kafka::{KafkaSettings, read_kafka};
 use super::keys;
 use super::names::{parse_connector_id, parse_database, parse_topic};
-use super::section::{Found, Report, Section, in_range};
+use super::section::{Found, Report, Section};
 use super::topic::{TopicSettings, read_topic};
 use super::tree::Node;
-use super::units::{ByteSize, parse_duration, parse_size, show_duration};
+use super::units::{ByteSize, Limits, parse_duration, parse_size, show_duration};
 
 const STATE_DATABASE_DEFAULT: &str = "oncesink";
 const LEDGER_RETENTION_DEFAULT: Duration = Duration::from_secs(7 * 86_400);
-/// A ledger shorter than this could not tell a rewind from rows that were removed.
-const LEDGER_RETENTION_MIN: Duration = Duration::from_secs(3_600);
-const LEDGER_RETENTION_LIMIT: Duration = Duration::from_secs(3_650 * 86_400);
+const LEDGER_RETENTION: Limits<Duration> = Limits {
+    least: Duration::from_secs(3_600),
+    greatest: Duration::from_secs(3_650 * 86_400),
+    below: "the ledger proves what was written when offsets are rewound",
+    above: "the ledger would grow for ever",
+};
 const MEMORY_MAX_DEFAULT: ByteSize = ByteSize::from_mebibytes(256);
-const MEMORY_MIN: ByteSize = ByteSize::from_mebibytes(16);
-const MEMORY_LIMIT: ByteSize = ByteSize::from_mebibytes(1 << 20);
+const MEMORY_MAX: Limits<ByteSize> = Limits {
+    least: ByteSize::from_mebibytes(16),
+    greatest: ByteSize::from_mebibytes(1 << 20),
+    below: "it holds the records being fetched, decoded and sent",
+    above: "no machine has as much",
+};
 /// Below Kubernetes' 30 s between SIGTERM and SIGKILL.
 const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(25);
-const DRAIN_TIMEOUT_MIN: Duration = Duration::from_secs(1);
-const DRAIN_TIMEOUT_LIMIT: Duration = Duration::from_secs(600);
-const ADMIN_LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
+const DRAIN_TIMEOUT: Limits<Duration> = Limits {
+    least: Duration::from_secs(1),
+    greatest: Duration::from_secs(600),
+    below: "a stop finishes its block and commits within it",
+    above: "whoever stops the process would have killed it long before",
+};
+const ADMIN_LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
 /// Each topic has its own table to describe and lane to keep.
 const TOPICS_MAX: usize = 1_000;
 
@@ -70,13 +82,26 @@ pub struct Settings {
 }
 
 /// Reads the whole file; `None` where something is wrong, which is then in the report.
-pub(super) fn read_settings(report: &Report, root: &Node, env: Environment<'_>) -> Option<Settings> {
+pub(super) fn read_settings(
+    report: &Report,
+    root: &Node,
+    env: Environment<'_>,
+) -> Option<Settings> {
     let top = Section::open(report, root, &root.location, String::new(), keys::TOP)?;
     let here = &top.location;
     let name = top.value("name", "a name", parse_connector_id);
-    let name = top.require("name", name, "add `name: ..`, the consumer group of this connector");
+    let name = top.require(
+        "name",
+        name,
+        "add `name: ..`, the consumer group of this connector",
+    );
     let instance = read_instance(&top, env);
-    let kafka = required_section(&top, "kafka", keys::KAFKA, "add `kafka:` with `brokers: host:9092` below it");
+    let kafka = required_section(
+        &top,
+        "kafka",
+        keys::KAFKA,
+        "add `kafka:` with `brokers: host:9092` below it",
+    );
     let kafka = kafka.and_then(|section| read_kafka(&section));
     let clickhouse = required_section(
         &top,
@@ -89,24 +114,17 @@ pub(super) fn read_settings(report: &Report, root: &Node, env: Environment<'_>) 
         .value("state_database", "the name of a database", parse_database)
         .or(STATE_DATABASE_DEFAULT.to_owned(), here);
     let create_state_tables = top.truth("create_state_tables").or(true, here);
-    let duration = |key: &str, range, because| {
+    let duration = |key: &str, limits: &Limits<Duration>| {
         top.value(key, "a duration", |text| {
-            in_range(parse_duration(text)?, &range, |limit| show_duration(*limit), because)
+            limits.check(parse_duration(text)?, show_duration)
         })
     };
-    let ledger_retention = duration(
-        "ledger_retention",
-        LEDGER_RETENTION_MIN..=LEDGER_RETENTION_LIMIT,
-        "the ledger proves what was written when offsets are rewound",
-    )
-    .or(LEDGER_RETENTION_DEFAULT, here);
-    let drain_timeout =
-        duration("drain_timeout", DRAIN_TIMEOUT_MIN..=DRAIN_TIMEOUT_LIMIT, "a stop finishes its block within it")
-            .or(DRAIN_TIMEOUT_DEFAULT, here);
+    let ledger_retention =
+        duration("ledger_retention", &LEDGER_RETENTION).or(LEDGER_RETENTION_DEFAULT, here);
+    let drain_timeout = duration("drain_timeout", &DRAIN_TIMEOUT).optional();
     let memory_max = top
         .value("memory_max", "a size", |text| {
-            let because = "it holds the records being fetched, decoded and sent";
-            in_range(parse_size(text)?, &(MEMORY_MIN..=MEMORY_LIMIT), ByteSize::to_string, because)
+            MEMORY_MAX.check(parse_size(text)?, ByteSize::to_string)
         })
         .or(MEMORY_MAX_DEFAULT, here);
     let admin_listen = read_admin(&top);
@@ -123,9 +141,12 @@ pub(super) fn read_settings(report: &Report, root: &Node, env: Environment<'_>) 
             alerts_known,
             memory_max: memory_max.as_ref(),
             drain_timeout: drain_timeout.as_ref(),
+            drain_timeout_default: DRAIN_TIMEOUT_DEFAULT,
             state_database: state_database.as_ref(),
             transaction_timeout: kafka.as_ref().map(|kafka| &kafka.transaction_timeout),
-            queued_kbytes_max: kafka.as_ref().and_then(|kafka| kafka.queued_kbytes_max.as_ref()),
+            queued_kbytes_max: kafka
+                .as_ref()
+                .and_then(|kafka| kafka.queued_kbytes_max.as_ref()),
         },
     );
     Some(Settings {
@@ -137,14 +158,19 @@ pub(super) fn read_settings(report: &Report, root: &Node, env: Environment<'_>) 
         create_state_tables: create_state_tables?.value,
         ledger_retention: ledger_retention?.value,
         memory_max: memory_max?.value,
-        drain_timeout: drain_timeout?.value,
+        drain_timeout: drain_timeout?.map_or(DRAIN_TIMEOUT_DEFAULT, |drain| drain.value),
         admin_listen: admin_listen?,
         alert_topic: alert_topic.map(|topic| topic.value),
         topics: topics.into_iter().collect::<Option<_>>()?,
     })
 }
 
-fn required_section<'a>(top: &Section<'a>, key: &str, rules: &'static str, fix: &str) -> Option<Section<'a>> {
+fn required_section<'a>(
+    top: &Section<'a>,
+    key: &str,
+    rules: &'static str,
+    fix: &str,
+) -> Option<Section<'a>> {
     let found = top.section(key, rules);
     Some(top.require(key, found, fix)?.value)
 }
@@ -162,14 +188,18 @@ fn read_instance(top: &Section<'_>, env: Environment<'_>) -> Option<String> {
     });
     let fix = "add `instance: ..`, a name that no other process of this connector has";
     let Some(host_name) = host_name else {
-        let reason = "`instance` is missing, and neither `HOSTNAME` nor /etc/hostname gives a host name";
+        let reason =
+            "`instance` is missing, and neither `HOSTNAME` nor /etc/hostname gives a host name";
         top.report.add(&top.location, reason, fix);
         return None;
     };
     match parse_connector_id(&host_name) {
         Ok(instance) => Some(instance),
         Err(problem) => {
-            let reason = format!("`instance` is missing, and the host name cannot stand for it: it {}", problem.reason);
+            let reason = format!(
+                "`instance` is missing, and the host name cannot stand for it: it {}",
+                problem.reason
+            );
             top.report.add(&top.location, reason, fix);
             None
         }
@@ -182,7 +212,11 @@ fn read_admin(top: &Section<'_>) -> Option<SocketAddr> {
         Found::Bad => return None,
         Found::Value(section) => section.value,
     };
-    let listen = section.value("listen", "an address such as `127.0.0.1:9464`", parse_listen);
+    let listen = section.value(
+        "listen",
+        "an address such as `127.0.0.1:9464`",
+        parse_listen,
+    );
     let listen = listen.or(ADMIN_LISTEN_DEFAULT, &section.location)?;
     Some(listen.value)
 }
@@ -215,7 +249,9 @@ fn read_alerts(top: &Section<'_>) -> Option<Option<Located<String>>> {
         Found::Value(section) => section.value,
     };
     let topic = section.value("topic", "the name of a topic", parse_topic);
-    section.require("topic", topic, "add `topic: ..`, or remove `alerts`").map(Some)
+    section
+        .require("topic", topic, "add `topic: ..`, or remove `alerts`")
+        .map(Some)
 }
 
 /// The entries of `topics`, `None` for each that was bad.
@@ -224,7 +260,10 @@ fn read_topics(top: &Section<'_>) -> Vec<Option<TopicSettings>> {
         Found::Value(sections) => sections,
         Found::Bad => return vec![None],
         Found::Absent => {
-            top.report_missing("topics", "add `topics:` with `- topic: ..` and `table: ..` below it");
+            top.report_missing(
+                "topics",
+                "add `topics:` with `- topic: ..` and `table: ..` below it",
+            );
             return vec![None];
         }
     };
@@ -234,5 +273,7 @@ fn read_topics(top: &Section<'_>) -> Vec<Option<TopicSettings>> {
         top.report.add(&sections.location, reason, fix);
     }
     let sections = sections.value.iter();
-    sections.map(|section| section.as_ref().and_then(read_topic)).collect()
+    sections
+        .map(|section| section.as_ref().and_then(read_topic))
+        .collect()
 }

@@ -11,22 +11,42 @@ use super::detector::{DetectorSettings, read_detectors};
 use super::error::{Located, Location, Problem};
 use super::keys;
 use super::names::{TableName, parse_column, parse_table, parse_topic};
-use super::section::{Found, Section, in_range};
-use super::units::{ByteSize, Share, parse_count, parse_duration, parse_rate, parse_share, parse_size, show_duration};
+use super::section::{Found, Section};
+use super::units::{
+    ByteSize, Limits, Share, parse_count, parse_duration, parse_rate, parse_share, parse_size,
+    show_duration,
+};
 
 const LINGER_DEFAULT: Duration = Duration::from_secs(1);
-/// Below a millisecond nothing gathers; above ten minutes a block outlives sessions and retention of small topics.
-const LINGER_MIN: Duration = Duration::from_millis(1);
-const LINGER_LIMIT: Duration = Duration::from_secs(600);
+const LINGER: Limits<Duration> = Limits {
+    least: Duration::from_millis(1),
+    greatest: Duration::from_secs(600),
+    below: "nothing gathers in less",
+    above: "rows of a quiet topic would stay invisible for longer",
+};
 const ROWS_MAX_DEFAULT: u32 = 500_000;
-/// One insert was measured to stay one part per table partition up to this many rows ...
-const ROWS_LIMIT: u64 = 1_000_000;
+/// One insert was measured to stay one part per table partition up to 1 M rows and 227 MB.
+const ROWS_MAX: Limits<u64> = Limits {
+    least: 1,
+    greatest: 1_000_000,
+    below: "a block holds at least one row",
+    above: "a larger block becomes several parts, of which an insert that fails may leave some",
+};
 const BYTES_MAX_DEFAULT: ByteSize = ByteSize::from_mebibytes(64);
-const BYTES_MIN: ByteSize = ByteSize::from_bytes(1024);
-/// ... and up to 227 MB.
-const BYTES_LIMIT: ByteSize = ByteSize::from_mebibytes(200);
+const BYTES_MAX: Limits<ByteSize> = Limits {
+    least: ByteSize::from_bytes(1024),
+    greatest: ByteSize::from_mebibytes(200),
+    below: "it would cut a block after every record",
+    above: "a larger block becomes several parts, of which an insert that fails may leave some",
+};
 /// ClickHouse's advice: about one insert per second and table, so that merges keep up.
 const INSERTS_PER_SECOND_MAX_DEFAULT: f64 = 1.0;
+const INSERTS_PER_SECOND_MAX: Limits<f64> = Limits {
+    least: 0.01,
+    greatest: 100.0,
+    below: "rows would wait longer than any memory lasts",
+    above: "each insert makes a part, and merges must keep up",
+};
 const BAD_SHARE_MAX_DEFAULT: Share = Share::from_percent(10);
 
 /// What happens with one topic.
@@ -55,8 +75,8 @@ pub struct TopicSettings {
     pub detectors: Vec<DetectorSettings>,
     /// Where the entry begins in the file.
     pub location: Location,
-    /// Where `batch.bytes_max` stands, for the comparison with `memory_max`.
-    pub(super) bytes_max_location: Location,
+    /// Where `batch.bytes_max` stands, if it does, for the comparison with `memory_max`.
+    pub(super) bytes_max_location: Option<Location>,
 }
 
 /// How records are encoded.
@@ -121,12 +141,20 @@ pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {
     let topic = section.require("topic", topic, "add `topic: ..`");
     let table = section.value("table", "`table` or `database.table`", parse_table);
     let table = section.require("table", table, "add `table: database.table`");
-    let format = section.value("format", "`json`", parse_format).or(Format::Json, here);
-    let start = section.value("start", "`earliest`, `latest` or a time", parse_start).or(Start::Earliest, here);
+    let format = section
+        .value("format", "`json`", parse_format)
+        .or(Format::Json, here);
+    let start = section
+        .value("start", "`earliest`, `latest` or a time", parse_start)
+        .or(Start::Earliest, here);
     let batch = read_batch(section);
     let coordinates = read_coordinates(section);
-    let on_gap = section.choice("on_gap", &[("halt", OnGap::Halt), ("skip", OnGap::Skip)]).or(OnGap::Halt, here);
-    let bad_share_max = section.value("bad_share_max", "a percentage", parse_share).or(BAD_SHARE_MAX_DEFAULT, here);
+    let on_gap = section
+        .choice("on_gap", &[("halt", OnGap::Halt), ("skip", OnGap::Skip)])
+        .or(OnGap::Halt, here);
+    let bad_share_max = section
+        .value("bad_share_max", "a percentage", parse_share)
+        .or(BAD_SHARE_MAX_DEFAULT, here);
     let detectors = read_detectors(section);
     Some(TopicSettings {
         topic: topic?,
@@ -150,9 +178,10 @@ fn parse_format(text: &str) -> Result<Format, Problem> {
             "is a format that is not in this version",
             "write `json`, or leave the topic out until its format is supported",
         )),
-        _ if text.eq_ignore_ascii_case("json") => {
-            Err(Problem::new("is not a format known here", "did you mean `json`?"))
-        }
+        _ if text.eq_ignore_ascii_case("json") => Err(Problem::new(
+            "is not a format known here",
+            "did you mean `json`?",
+        )),
         _ => Err(Problem::new("is not a format known here", "write `json`")),
     }
 }
@@ -169,15 +198,20 @@ fn parse_start(text: &str) -> Result<Start, Problem> {
         let fix = near.map_or_else(|| fix.to_owned(), |near| format!("did you mean `{near}`?"));
         return Err(Problem::new("is no start", fix));
     }
-    let timestamp: Timestamp = text.parse().map_err(|_| Problem::new("is not a time in RFC 3339", fix))?;
+    let timestamp: Timestamp = text
+        .parse()
+        .map_err(|_| Problem::new("is not a time in RFC 3339", fix))?;
     if timestamp < Timestamp::UNIX_EPOCH {
-        return Err(Problem::new("is before 1970, where Kafka's timestamps begin", "write `earliest`"));
+        return Err(Problem::new(
+            "is before 1970, where Kafka's timestamps begin",
+            "write `earliest`",
+        ));
     }
     Ok(Start::Timestamp(timestamp))
 }
 
 /// The limits of a block, and where `bytes_max` stands.
-fn read_batch(topic: &Section<'_>) -> Option<(BatchSettings, Location)> {
+fn read_batch(topic: &Section<'_>) -> Option<(BatchSettings, Option<Location>)> {
     let section = match topic.section("batch", keys::BATCH) {
         Found::Absent => {
             let defaults = BatchSettings {
@@ -186,42 +220,39 @@ fn read_batch(topic: &Section<'_>) -> Option<(BatchSettings, Location)> {
                 bytes_max: BYTES_MAX_DEFAULT,
                 inserts_per_second_max: INSERTS_PER_SECOND_MAX_DEFAULT,
             };
-            return Some((defaults, topic.location.clone()));
+            return Some((defaults, None));
         }
         Found::Bad => return None,
         Found::Value(section) => section.value,
     };
     let here = &section.location;
     let linger = section.value("linger", "a duration", |text| {
-        let because = "shorter gathers nothing, longer outlives sessions";
-        let show = |limit: &Duration| show_duration(*limit);
-        in_range(parse_duration(text)?, &(LINGER_MIN..=LINGER_LIMIT), show, because)
+        LINGER.check(parse_duration(text)?, show_duration)
     });
     let rows_max = section.value("rows_max", "a whole number", |text| {
-        let because = "a larger block becomes several parts, which an insert could leave half written";
-        let rows = in_range(parse_count(text)?, &(1..=ROWS_LIMIT), u64::to_string, because)?;
-        Ok(u32::try_from(rows).expect("the range ends far below u32::MAX"))
+        let rows = ROWS_MAX.check(parse_count(text)?, u64::to_string)?;
+        Ok(u32::try_from(rows).expect("the limit is far below u32::MAX"))
     });
     let bytes_max = section.value("bytes_max", "a size", |text| {
-        let because = "a larger block becomes several parts, a smaller one holds no record";
-        in_range(parse_size(text)?, &(BYTES_MIN..=BYTES_LIMIT), ByteSize::to_string, because)
+        BYTES_MAX.check(parse_size(text)?, ByteSize::to_string)
     });
     let inserts_per_second_max = section.value("inserts_per_second_max", "a number", |text| {
-        let because = "each insert makes a part, and merges must keep up";
-        in_range(parse_rate(text)?, &(0.01..=100.0), f64::to_string, because)
+        INSERTS_PER_SECOND_MAX.check(parse_rate(text)?, f64::to_string)
     });
+    let bytes_max_location = section
+        .entry("bytes_max")
+        .map(|entry| entry.value.location.clone());
     let linger = linger.or(LINGER_DEFAULT, here);
     let rows_max = rows_max.or(ROWS_MAX_DEFAULT, here);
     let bytes_max = bytes_max.or(BYTES_MAX_DEFAULT, here);
     let inserts_per_second_max = inserts_per_second_max.or(INSERTS_PER_SECOND_MAX_DEFAULT, here);
-    let bytes_max = bytes_max?;
     let batch = BatchSettings {
         linger: linger?.value,
         rows_max: rows_max?.value,
-        bytes_max: bytes_max.value,
+        bytes_max: bytes_max?.value,
         inserts_per_second_max: inserts_per_second_max?.value,
     };
-    Some((batch, bytes_max.location))
+    Some((batch, bytes_max_location))
 }
 
 fn read_coordinates(topic: &Section<'_>) -> Option<CoordinateColumns> {
@@ -244,12 +275,27 @@ fn read_coordinates(topic: &Section<'_>) -> Option<CoordinateColumns> {
     let offset = named("offset", "_offset");
     let replay = column("replay").optional();
     let (topic, partition, offset, replay) = (topic?, partition?, offset?, replay?);
-    let columns: Vec<_> = [&topic, &partition, &offset].into_iter().chain(&replay).collect();
+    let columns: Vec<_> = [&topic, &partition, &offset]
+        .into_iter()
+        .chain(&replay)
+        .collect();
     for (index, column) in columns.iter().enumerate() {
-        if columns.iter().take(index).any(|other| other.value == column.value) {
+        if columns
+            .iter()
+            .take(index)
+            .any(|other| other.value == column.value)
+        {
             let path = section.path_of("");
-            let reason = format!("`{}` names the column `{}` twice", path.trim_end_matches('.'), column.value);
-            section.report.add(&column.location, reason, "give each coordinate its own column");
+            let reason = format!(
+                "`{}` names the column `{}` twice",
+                path.trim_end_matches('.'),
+                column.value
+            );
+            section.report.add(
+                &column.location,
+                reason,
+                "give each coordinate its own column",
+            );
         }
     }
     Some(CoordinateColumns {
@@ -276,7 +322,10 @@ mod tests {
         check("earliest", "Earliest");
         check("latest", "Latest");
         check("2026-01-01T00:00:00Z", "Timestamp(2026-01-01T00:00:00Z)");
-        check("2026-01-01T02:00:00+02:00", "Timestamp(2026-01-01T00:00:00Z)");
+        check(
+            "2026-01-01T02:00:00+02:00",
+            "Timestamp(2026-01-01T00:00:00Z)",
+        );
         check("2026-01-01T00:00:00", "error: is not a time in RFC 3339");
         check("2026-01-01", "error: is not a time in RFC 3339");
         check("2026-02-30T00:00:00Z", "error: is not a time in RFC 3339");
@@ -284,6 +333,9 @@ mod tests {
         check("1969-12-31T23:59:59Z", "error: is before 1970");
         check("erliest", "error: is no start | did you mean `earliest`?");
         check("Latest", "error: is no start | did you mean `latest`?");
-        check("beginning", "error: is no start | write `earliest`, `latest` or");
+        check(
+            "beginning",
+            "error: is no start | write `earliest`, `latest` or",
+        );
     }
 }

@@ -36,6 +36,7 @@ impl NodeKind {
         match self {
             NodeKind::Scalar(scalar) if scalar.is_null() => "nothing",
             NodeKind::Scalar(_) => "a single value",
+            NodeKind::Sequence(items) if items.is_empty() => "an empty list",
             NodeKind::Sequence(_) => "a list",
             NodeKind::Mapping(_) => "a mapping",
             NodeKind::Broken => "an unreadable value",

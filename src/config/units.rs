@@ -8,6 +8,34 @@ use std::time::Duration;
 
 use super::error::Problem;
 
+/// The least and the greatest value of a key, and why it ends there.
+pub(super) struct Limits<T> {
+    pub(super) least: T,
+    pub(super) greatest: T,
+    /// Why not less.
+    pub(super) below: &'static str,
+    /// Why not more.
+    pub(super) above: &'static str,
+}
+
+impl<T: PartialOrd> Limits<T> {
+    /// `value` where it lies within; `show` writes a limit as the file would.
+    pub(super) fn check(&self, value: T, show: impl Fn(&T) -> String) -> Result<T, Problem> {
+        let (side, because) = if value < self.least {
+            ("below the least", self.below)
+        } else if value > self.greatest {
+            ("above the greatest", self.above)
+        } else {
+            return Ok(value);
+        };
+        let (least, greatest) = (show(&self.least), show(&self.greatest));
+        Err(Problem::new(
+            format!("is {side} value allowed: {because}"),
+            format!("write a value from `{least}` to `{greatest}`"),
+        ))
+    }
+}
+
 /// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(u64);
@@ -44,8 +72,10 @@ const SIZE_UNITS: [(&str, u64); 9] = [
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, size) =
-            SIZE_UNITS.iter().find(|(_, size)| self.0 >= *size && self.0.is_multiple_of(*size)).unwrap_or(&("B", 1));
+        let (unit, size) = SIZE_UNITS
+            .iter()
+            .find(|(_, size)| self.0 >= *size && self.0.is_multiple_of(*size))
+            .unwrap_or(&("B", 1));
         write!(f, "{}{unit}", self.0 / size)
     }
 }
@@ -60,7 +90,9 @@ impl Share {
     /// `percent` of 100. Panics above 100: it is for constants.
     pub const fn from_percent(percent: u32) -> Self {
         assert!(percent <= 100);
-        Self { millionths: percent * 10_000 }
+        Self {
+            millionths: percent * 10_000,
+        }
     }
 
     /// Whether `part` of `whole` is more than this share.
@@ -81,10 +113,16 @@ impl fmt::Display for Share {
     }
 }
 
-const DURATION_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const DURATION_UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
 
 /// `duration` as it would be written in the file.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub(super) fn show_duration(duration: &Duration) -> String {
     let millis = duration.as_millis();
     let (unit, size) = DURATION_UNITS
         .iter()
@@ -95,44 +133,69 @@ pub(super) fn show_duration(duration: Duration) -> String {
 
 /// `250ms`, `1s`, `5m`, `12h`, `7d`.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, Problem> {
-    let millis = parse_amount(text, &DURATION_UNITS, "a duration", "s", "`250ms`, `1s`, `5m`, `12h` or `7d`")?;
+    // Nobody waits a thousand seconds for anything here, so from there on milliseconds are meant.
+    let guess = |number: u64| {
+        if number < 1_000 {
+            format!("{number}s")
+        } else {
+            show_duration(&Duration::from_millis(number))
+        }
+    };
+    let examples = "`250ms`, `1s`, `5m`, `12h` or `7d`";
+    let millis = parse_amount(text, &DURATION_UNITS, "a duration", guess, examples)?;
     Ok(Duration::from_millis(millis))
 }
 
 /// `64MiB`, `64MB`, `1GiB`.
 pub(super) fn parse_size(text: &str) -> Result<ByteSize, Problem> {
-    parse_amount(text, &SIZE_UNITS, "a size", "MiB", "`512KiB`, `64MiB`, `64MB` or `1GiB`").map(ByteSize)
+    // As above: small numbers are mebibytes, large ones bytes.
+    let guess = |number: u64| {
+        if number < 65_536 {
+            format!("{number}MiB")
+        } else {
+            ByteSize(number).to_string()
+        }
+    };
+    let examples = "`512KiB`, `64MiB`, `64MB` or `1GiB`";
+    parse_amount(text, &SIZE_UNITS, "a size", guess, examples).map(ByteSize)
 }
 
-/// A whole number and one of `units`, with nothing between.
+/// A whole number and one of `units`, with nothing between. `guess` says what a bare number was probably meant to be.
 fn parse_amount(
     text: &str,
     units: &[(&str, u64)],
     what: &str,
-    usual_unit: &str,
+    guess: impl Fn(u64) -> String,
     examples: &str,
 ) -> Result<u64, Problem> {
-    let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits_end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, unit) = text.split_at(digits_end);
     if digits.is_empty() {
-        return Err(Problem::new(format!("is not {what}"), format!("write {examples}")));
-    }
-    if unit.is_empty() {
         return Err(Problem::new(
-            format!("has no unit; {what} needs one"),
-            format!("write `{digits}{usual_unit}` if that is the unit meant, otherwise {examples}"),
+            format!("is not {what}"),
+            format!("write {examples}"),
         ));
     }
+    if unit.is_empty() {
+        let problem = Problem::new(
+            format!("has no unit; {what} needs one"),
+            format!("write {what} such as {examples}"),
+        );
+        return Err(match digits.parse() {
+            Ok(number) => problem.guessing(guess(number)),
+            Err(_) => problem,
+        });
+    }
     let Some((_, size)) = units.iter().find(|(name, _)| *name == unit) else {
-        let trimmed = unit.trim();
-        let fix = match units.iter().find(|(name, _)| name.eq_ignore_ascii_case(trimmed)) {
-            Some((name, _)) => format!("write `{digits}{name}`"),
-            None if unit.starts_with('.') => {
-                format!("write a whole number with a smaller unit: {examples}")
-            }
-            None => format!("write a whole number and one unit, such as {examples}"),
-        };
-        return Err(Problem::new(format!("is not {what}"), fix));
+        let fix = format!("write a whole number and one unit, such as {examples}");
+        let problem = Problem::new(format!("is not {what}"), fix);
+        let meant = |name: &str| name.eq_ignore_ascii_case(unit.trim());
+        return Err(match units.iter().find(|(name, _)| meant(name)) {
+            Some((name, _)) => problem.guessing(format!("{digits}{name}")),
+            None => problem,
+        });
     };
     digits
         .parse::<u64>()
@@ -162,24 +225,35 @@ pub(super) fn parse_share(text: &str) -> Result<Share, Problem> {
 /// A number per second, such as `1` or `0.2`.
 pub(super) fn parse_rate(text: &str) -> Result<f64, Problem> {
     let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    text.parse::<f64>()
-        .ok()
-        .filter(|_| plain)
-        .ok_or_else(|| Problem::new("is not a number", "write a number such as `1` or `0.2`, without a unit"))
+    text.parse::<f64>().ok().filter(|_| plain).ok_or_else(|| {
+        Problem::new(
+            "is not a number",
+            "write a number such as `1` or `0.2`, without a unit",
+        )
+    })
 }
 
 /// A whole number without sign, separators or unit.
 pub(super) fn parse_count(text: &str) -> Result<u64, Problem> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        return text.parse().map_err(|_| Problem::new("is too large", "write a smaller number"));
+        return text
+            .parse()
+            .map_err(|_| Problem::new("is too large", "write a smaller number"));
     }
-    let digits: String = text.chars().filter(|c| !matches!(c, '_' | ',' | ' ')).collect();
-    let fix = if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
-        format!("write `{digits}`")
+    let digits: String = text
+        .chars()
+        .filter(|c| !matches!(c, '_' | ',' | ' '))
+        .collect();
+    let problem = Problem::new(
+        "is not a whole number",
+        "write digits only, such as `500000`",
+    );
+    let only_digits = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    Err(if only_digits {
+        problem.guessing(digits)
     } else {
-        "write digits only, such as `500000`".to_owned()
-    };
-    Err(Problem::new("is not a whole number", fix))
+        problem
+    })
 }
 
 #[cfg(test)]
@@ -187,10 +261,18 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check<T>(text: &str, parsed: Result<T, Problem>, show: impl Fn(T) -> String, expected: &str) {
+    fn check<T>(
+        text: &str,
+        parsed: Result<T, Problem>,
+        show: impl Fn(T) -> String,
+        expected: &str,
+    ) {
         let found = match parsed {
             Ok(value) => show(value),
-            Err(problem) => format!("error: {} | {}", problem.reason, problem.fix),
+            Err(problem) => {
+                let fix = problem.guess.unwrap_or(problem.fix);
+                format!("error: {} | {fix}", problem.reason)
+            }
         };
         assert!(found.starts_with(expected), "{text}: {found}");
     }
@@ -206,20 +288,32 @@ mod tests {
             ("48h", "2d"),
             ("7d", "7d"),
             ("0s", "0ms"),
-            ("25", "error: has no unit; a duration needs one | write `25s` if"),
+            ("25", "error: has no unit; a duration needs one | 25s"),
+            ("1500", "error: has no unit; a duration needs one | 1500ms"),
             ("", "error: is not a duration"),
             ("s", "error: is not a duration"),
             ("-1s", "error: is not a duration"),
-            ("10 s", "error: is not a duration | write `10s`"),
-            ("10S", "error: is not a duration | write `10s`"),
-            ("1.5s", "error: is not a duration | write a whole number with a smaller unit"),
-            ("1h30m", "error: is not a duration | write a whole number and one unit"),
+            ("10 s", "error: is not a duration | 10s"),
+            ("10S", "error: is not a duration | 10s"),
+            (
+                "1.5s",
+                "error: is not a duration | write a whole number and one unit",
+            ),
+            (
+                "1h30m",
+                "error: is not a duration | write a whole number and one unit",
+            ),
             ("5min", "error: is not a duration"),
             ("1w", "error: is not a duration"),
             ("99999999999999999999s", "error: is too large"),
             ("18446744073709551615d", "error: is too large"),
         ] {
-            check(text, parse_duration(text), show_duration, expected);
+            check(
+                text,
+                parse_duration(text),
+                |duration| show_duration(&duration),
+                expected,
+            );
         }
     }
 
@@ -232,11 +326,18 @@ mod tests {
             ("1024MiB", "1GiB"),
             ("1500B", "1500B"),
             ("0B", "0B"),
-            ("64", "error: has no unit; a size needs one | write `64MiB` if"),
-            ("64mib", "error: is not a size | write `64MiB`"),
-            ("64 MB", "error: is not a size | write `64MB`"),
-            ("64M", "error: is not a size | write a whole number and one unit"),
-            ("1.5GiB", "error: is not a size | write a whole number with a smaller unit"),
+            ("64", "error: has no unit; a size needs one | 64MiB"),
+            ("268435456", "error: has no unit; a size needs one | 256MiB"),
+            ("64mib", "error: is not a size | 64MiB"),
+            ("64 MB", "error: is not a size | 64MB"),
+            (
+                "64M",
+                "error: is not a size | write a whole number and one unit",
+            ),
+            (
+                "1.5GiB",
+                "error: is not a size | write a whole number and one unit",
+            ),
             ("99999999TiB", "error: is too large"),
         ] {
             check(text, parse_size(text), |size| size.to_string(), expected);
@@ -290,7 +391,7 @@ mod tests {
         }
         for (text, expected) in [
             ("500000", "500000"),
-            ("500_000", "error: is not a whole number | write `500000`"),
+            ("500_000", "error: is not a whole number | 500000"),
             ("5e5", "error: is not a whole number"),
             ("-1", "error: is not a whole number"),
             ("1.5", "error: is not a whole number"),
