@@ -1,4 +1,6 @@
 //! Exactly-once Kafka to ClickHouse sink connector.
 
+pub mod commit;
 pub mod protocol;
+pub mod source;
 pub mod types;
