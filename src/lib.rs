@@ -2,5 +2,7 @@
 
 pub mod block;
 pub mod config;
+pub mod commit;
 pub mod protocol;
+pub mod source;
 pub mod types;
