@@ -1,4 +1,6 @@
 //! Exactly-once Kafka to ClickHouse sink connector.
 
+pub mod clickhouse;
+pub mod insert;
 pub mod protocol;
 pub mod types;
