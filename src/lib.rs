@@ -3,6 +3,8 @@
 pub mod block;
 pub mod config;
 pub mod commit;
+pub mod clickhouse;
+pub mod insert;
 pub mod protocol;
 pub mod source;
 pub mod types;
