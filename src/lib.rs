@@ -5,6 +5,8 @@ pub mod config;
 pub mod commit;
 pub mod clickhouse;
 pub mod insert;
+pub mod clock;
+pub mod metrics;
 pub mod protocol;
 pub mod source;
 pub mod types;
