@@ -292,6 +292,9 @@ fn a_byte_order_mark_and_windows_lines_are_accepted() {
     if let Err(errors) = parse("x.yaml", &windows, &env) {
         panic!("{errors}");
     }
+    // The mark is no column.
+    let said = describe(parse("x.yaml", "\u{feff}a b: c\n", &env));
+    assert!(said.starts_with("1:1 "), "{said}");
 }
 
 proptest! {

@@ -71,7 +71,6 @@ pub fn load(path: &Path, env: Environment<'_>) -> Result<Settings, ConfigErrors>
 /// Reads `text`; `file_name` is what errors call it, `env` answers `${VAR}`.
 pub fn parse(file_name: &str, text: &str, env: Environment<'_>) -> Result<Settings, ConfigErrors> {
     let file: Arc<str> = Arc::from(file_name);
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut errors = Vec::new();
     let root = tree::parse_tree(&file, text, &mut errors);
     let mut settings = None;
