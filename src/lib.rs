@@ -10,3 +10,5 @@ pub mod metrics;
 pub mod protocol;
 pub mod source;
 pub mod types;
+pub mod columns;
+pub mod decode;
