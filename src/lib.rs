@@ -1,5 +1,7 @@
 //! Exactly-once Kafka to ClickHouse sink connector.
 
+pub mod alerts;
 pub mod block;
+pub mod config;
 pub mod protocol;
 pub mod types;
