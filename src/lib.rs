@@ -5,3 +5,6 @@ pub mod block;
 pub mod config;
 pub mod protocol;
 pub mod types;
+pub mod block;
+pub mod columns;
+pub mod decode;
