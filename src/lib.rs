@@ -2,9 +2,8 @@
 
 pub mod alerts;
 pub mod block;
+pub mod columns;
 pub mod config;
+pub mod decode;
 pub mod protocol;
 pub mod types;
-pub mod block;
-pub mod columns;
-pub mod decode;
