@@ -1,5 +1,6 @@
 //! Exactly-once Kafka to ClickHouse sink connector.
 
+pub mod alerts;
 pub mod block;
 pub mod config;
 pub mod commit;
@@ -12,3 +13,8 @@ pub mod source;
 pub mod types;
 pub mod columns;
 pub mod decode;
+pub mod columns;
+pub mod config;
+pub mod decode;
+pub mod protocol;
+pub mod types;
