@@ -2,19 +2,14 @@
 
 pub mod alerts;
 pub mod block;
-pub mod config;
-pub mod commit;
 pub mod clickhouse;
-pub mod insert;
 pub mod clock;
+pub mod columns;
+pub mod commit;
+pub mod config;
+pub mod decode;
+pub mod insert;
 pub mod metrics;
 pub mod protocol;
 pub mod source;
-pub mod types;
-pub mod columns;
-pub mod decode;
-pub mod columns;
-pub mod config;
-pub mod decode;
-pub mod protocol;
 pub mod types;
