@@ -8,17 +8,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::alerts::{AlertBuffer, Detectors, RecordCoordinates};
+use crate::alerts::{AlertBuffer, AlertCoordinates, AlertSet, Detectors};
 use crate::block::fill::{Decision, Fate, PartitionFill, close_block};
 use crate::columns::{Columns, RowCoordinates, RowPlan};
 use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
-use crate::decode::JsonDecoder;
+use crate::decode::{self, DecodeError, JsonDecoder};
+use crate::metrics::{BatchTally, Skip};
 use crate::protocol::action::Resume;
-use crate::protocol::block::BlockSummary;
+use crate::protocol::block::{Batch, BlockSummary};
 use crate::protocol::event::ServerError;
 use crate::protocol::facts::Anchor;
-use crate::source::native::Message;
-use crate::types::{BlockNumber, LaneId, PartitionKey, RecordCount};
+use crate::source::Message;
+use crate::types::{BlockNumber, LaneId, Offset, PartitionKey, TopicId};
 
 /// Everything about a lane that does not change while it runs.
 #[derive(Debug)]
@@ -53,11 +54,11 @@ pub struct FilledBlock {
     /// Its dead letters.
     pub dead_letters: DeadLetters,
     /// Its alerts.
-    pub alerts: AlertBuffer,
-    /// The oldest and the newest Kafka timestamp of its rows, in milliseconds since 1970.
-    pub timestamps_ms: Option<(i64, i64)>,
-    /// Bytes of the records that it was made from.
-    pub payload_bytes: u64,
+    pub alerts: AlertSet,
+    /// What became of each partition's records.
+    pub tallies: Vec<(PartitionKey, BatchTally)>,
+    /// The oldest Kafka timestamp of its records, in milliseconds since 1970.
+    pub oldest_ms: Option<i64>,
 }
 
 /// How often the bytes of the open block are summed up, in records: it walks all columns.
@@ -65,6 +66,9 @@ const MEASURE_EVERY: u64 = 256;
 
 /// Buffers of columns kept for reuse: one fills, one is sent, one waits.
 const SPARES_MAX: usize = 2;
+
+/// The words of a dead letter that the server's refusal made: a label, so not the server's own code.
+const REFUSED: &str = "refused_by_server";
 
 /// The open block of a lane.
 #[derive(Debug)]
@@ -75,17 +79,26 @@ pub struct LaneFill {
     spares: Vec<Columns>,
     dead_letters: DeadLetters,
     alerts: AlertBuffer,
-    partitions: BTreeMap<PartitionKey, PartitionFill>,
-    /// The last committed record of a partition that has to be seen again first.
-    anchors: BTreeMap<PartitionKey, Anchor>,
-    checkpoints: BTreeMap<PartitionKey, Instant>,
-    timestamps_ms: Option<(i64, i64)>,
+    partitions: BTreeMap<PartitionKey, Slot>,
+    oldest_ms: Option<i64>,
     payload_bytes: u64,
     records: u64,
     bytes: usize,
     opened: Option<Instant>,
     closed: Option<Instant>,
     rows_limit: Option<u64>,
+}
+
+/// A partition that is being filled.
+#[derive(Debug)]
+struct Slot {
+    fill: PartitionFill,
+    /// The last committed record, until it has been seen again.
+    anchor: Option<Anchor>,
+    /// When a ledger row of this process vouched for everything from the origin.
+    checkpoint: Option<Instant>,
+    /// What the batch cannot say: bytes, and reasons of dead letters.
+    tally: BatchTally,
 }
 
 /// What a record did.
@@ -111,9 +124,7 @@ impl LaneFill {
             dead_letters: DeadLetters::default(),
             alerts: AlertBuffer::default(),
             partitions: BTreeMap::new(),
-            anchors: BTreeMap::new(),
-            checkpoints: BTreeMap::new(),
-            timestamps_ms: None,
+            oldest_ms: None,
             payload_bytes: 0,
             records: 0,
             bytes: 0,
@@ -124,61 +135,47 @@ impl LaneFill {
         })
     }
 
-    /// What does not change.
-    pub fn plan(&self) -> &LanePlan {
-        &self.plan
-    }
-
     /// Begins with a partition where its takeover ended. The caller fetches from [`LaneFill::fetch_from`].
     pub fn resume(&mut self, resume: Resume) {
         let key = resume.key;
-        self.anchors.remove(&key);
-        if let Some(anchor) = resume.start.anchor
-            && anchor.offset < resume.start.fetch_from()
-        {
-            self.anchors.insert(key, anchor);
-        }
-        self.checkpoints.remove(&key);
+        let anchor = resume.start.anchor.filter(|anchor| anchor.offset < resume.start.fetch_from());
         if resume.start.gap.is_some() {
             // Nothing may ever follow the gap: it is recorded even so.
             self.opened.get_or_insert_with(crate::clock::now);
         }
-        self.partitions.insert(key, PartitionFill::new(resume));
+        let fill = PartitionFill::new(resume);
+        self.partitions.insert(key, Slot { fill, anchor, checkpoint: None, tally: BatchTally::new() });
     }
 
     /// Where to fetch a partition from; `None` if it is not being filled.
-    pub fn fetch_from(&self, key: PartitionKey) -> Option<crate::types::Offset> {
-        let fill = self.partitions.get(&key)?;
-        Some(self.anchors.get(&key).map_or(fill.next(), |anchor| anchor.offset.min(fill.next())))
+    pub fn fetch_from(&self, key: PartitionKey) -> Option<Offset> {
+        let slot = self.partitions.get(&key)?;
+        Some(slot.anchor.map_or(slot.fill.next(), |anchor| anchor.offset))
     }
 
-    /// The anchor cannot be read any more: goes on without.
+    /// The anchor cannot be read any more: goes on without. False if there was none.
     pub fn forget_anchor(&mut self, key: PartitionKey) -> bool {
-        self.anchors.remove(&key).is_some()
+        self.partitions.get_mut(&key).is_some_and(|slot| slot.anchor.take().is_some())
     }
 
     /// Whether the open block holds records of the partition.
     pub fn holds(&self, key: PartitionKey) -> bool {
-        self.partitions.get(&key).is_some_and(PartitionFill::is_open)
+        self.partitions.get(&key).is_some_and(|slot| slot.fill.is_open())
     }
 
     /// Lets a partition go whose records are not in the open block.
     pub fn forget(&mut self, key: PartitionKey) {
         assert!(!self.holds(key), "the open block holds records of {key:?}");
         self.partitions.remove(&key);
-        self.anchors.remove(&key);
     }
 
-    /// Drops the open block and lets all partitions go. Gives how many records were dropped.
-    pub fn stop(&mut self) -> RecordCount {
+    /// Drops the open block and lets all partitions go.
+    pub fn stop(&mut self) {
         self.partitions.clear();
-        self.anchors.clear();
-        let dropped = RecordCount(self.records);
         self.columns.clear();
         self.dead_letters = DeadLetters::default();
         self.alerts = AlertBuffer::default();
         self.reset();
-        dropped
     }
 
     /// Cuts blocks at so many rows, while a bad row is searched.
@@ -206,7 +203,7 @@ impl LaneFill {
         usize::try_from(rows.min((left / record_bytes).max(1))).unwrap_or(usize::MAX)
     }
 
-    /// Whether the block should be closed now, if there is anything in it and one may be handed over.
+    /// Whether the block should be closed now, if one may be handed over.
     pub fn is_due(&self, now: Instant) -> bool {
         let Some(opened) = self.opened else { return false };
         let narrowing = self.rows_limit.is_some();
@@ -217,41 +214,34 @@ impl LaneFill {
     /// Deals with one record of the lane's topic.
     pub fn take(&mut self, message: &Message<'_>) -> Taken {
         let key = PartitionKey { lane: self.plan.lane, partition: message.partition() };
-        let (Some(fill), Some(offset)) = (self.partitions.get_mut(&key), message.offset()) else {
+        let (Some(slot), Some(offset)) = (self.partitions.get_mut(&key), message.offset()) else {
             return Taken::Done;
         };
         let payload = message.payload();
-        let fate = match fill.decide(offset) {
-            Decision::Repeated => {
-                let anchor = self.anchors.remove(&key).filter(|anchor| anchor.offset == offset);
-                return match anchor {
-                    Some(anchor) if anchor.hash != record_hash(message) => Taken::AnchorDiffers(anchor),
-                    Some(_) | None => Taken::Done,
-                };
-            }
+        let fate = match slot.fill.decide(offset) {
+            Decision::Repeated => return slot.compare_anchor(offset, message),
             Decision::Dead => Fate::DeadPresent,
             Decision::Removed => Fate::Skipped,
             Decision::Condemned(error) => {
-                self.dead_letters.push(condemned(&self.plan, message, fill.resume(), error));
+                self.dead_letters.push(condemned(message, offset, slot.fill.resume(), error));
+                slot.tally.dead(REFUSED);
                 Fate::DeadInserted
             }
             decision @ (Decision::Insert | Decision::Present) => {
                 let present = decision == Decision::Present;
-                let alert_wanted = !fill.below_floor(offset);
                 match payload.map(|payload| self.decoder.decode(payload, &mut self.columns)) {
                     None => Fate::Skipped,
                     Some(Ok(())) => {
-                        let resume = fill.resume();
-                        if alert_wanted && !self.plan.detectors.is_empty() {
-                            let coordinates = RecordCoordinates {
-                                topic: &self.plan.topic,
-                                topic_id: resume.start.topic_id,
-                                replay: resume.start.replay,
+                        let start = &slot.fill.resume().start;
+                        if !self.plan.detectors.is_empty() && offset >= start.floor {
+                            let record = AlertCoordinates {
                                 partition: key.partition,
                                 offset,
                                 timestamp_ms: message.timestamp_ms(),
+                                topic_id: start.topic_id.unwrap_or(TopicId(0)),
+                                replay: start.replay,
                             };
-                            self.plan.detectors.evaluate(&self.columns, &coordinates, &mut self.alerts);
+                            self.plan.detectors.evaluate(&self.columns, &record, &mut self.alerts);
                         }
                         if present {
                             self.columns.rollback_row();
@@ -261,46 +251,51 @@ impl LaneFill {
                                 topic: &self.plan.topic,
                                 partition: key.partition.0,
                                 offset: offset.to_kafka(),
-                                replay: resume.start.replay.0,
+                                replay: start.replay.0,
                             });
                             Fate::Inserted
                         }
                     }
-                    // It is a row already, whatever the configuration makes of it today.
+                    // It is a row already, whatever the table makes of it today.
                     Some(Err(_)) if present => Fate::Present,
                     Some(Err(error)) => {
-                        let mut letter = letter(&self.plan, message, fill.resume());
-                        letter.stage = error.code.stage().into();
-                        letter.error_code = error.code.as_str().to_owned();
-                        letter.error_field = error.field;
-                        letter.error = error.reason;
-                        self.dead_letters.push(letter);
+                        slot.tally.dead(error.code.as_str());
+                        self.dead_letters.push(undecodable(message, offset, slot.fill.resume(), error));
                         Fate::DeadInserted
                     }
                 }
             }
         };
-        self.anchors.remove(&key);
-        fill.record(offset, fate, record_hash(message));
-        self.count(message, payload.map_or(0, <[u8]>::len));
+        slot.anchor = None;
+        slot.fill.record(offset, fate);
+        let bytes = message.key().map_or(0, <[u8]>::len) + payload.map_or(0, <[u8]>::len);
+        slot.tally.bytes(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.count(message, bytes);
         Taken::Done
     }
 
-    fn count(&mut self, message: &Message<'_>, payload_bytes: usize) {
-        self.opened.get_or_insert_with(crate::clock::now);
-        self.records += 1;
-        self.payload_bytes += u64::try_from(payload_bytes).unwrap_or(u64::MAX);
-        if let Some(timestamp) = message.timestamp_ms() {
-            let (oldest, newest) = self.timestamps_ms.unwrap_or((timestamp, timestamp));
-            self.timestamps_ms = Some((oldest.min(timestamp), newest.max(timestamp)));
-        }
-        if self.records % MEASURE_EVERY == 1 || payload_bytes > self.plan.block_bytes_max / 16 {
-            self.measure();
+    /// Keeps the hash of a record if it is the last one taken of its partition. To be called before a block is closed;
+    /// for every record it would cost more than to find its columns.
+    pub fn anchor(&mut self, message: &Message<'_>) {
+        let key = PartitionKey { lane: self.plan.lane, partition: message.partition() };
+        if let (Some(slot), Some(offset)) = (self.partitions.get_mut(&key), message.offset())
+            && slot.fill.next() == offset.next()
+        {
+            slot.fill.anchor(Anchor { offset, hash: record_hash(message) });
         }
     }
 
-    fn measure(&mut self) {
-        self.bytes = self.columns.wire_bytes() + self.dead_letters.bytes() + self.alerts.bytes();
+    fn count(&mut self, message: &Message<'_>, bytes: usize) {
+        if self.opened.is_none() {
+            self.opened = Some(crate::clock::now());
+        }
+        self.records += 1;
+        self.payload_bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+        if self.records % MEASURE_EVERY == 1 || bytes > self.plan.block_bytes_max / 16 {
+            self.bytes = self.columns.wire_bytes() + self.dead_letters.bytes() + self.alerts.bytes();
+            let timestamp = message.timestamp_ms();
+            self.oldest_ms = self.oldest_ms.into_iter().chain(timestamp).min();
+        }
     }
 
     /// Bytes of memory that this lane holds.
@@ -311,17 +306,23 @@ impl LaneFill {
 
     /// Closes the open block; `None` if it decides about nothing.
     pub fn close(&mut self, number: BlockNumber, now: Instant) -> Option<FilledBlock> {
-        self.alerts.close();
-        let alerts = RecordCount(u64::try_from(self.alerts.len()).unwrap_or(u64::MAX));
+        let alerts = std::mem::take(&mut self.alerts).close();
         let interval = self.plan.checkpoint_interval;
-        let checkpoints = &mut self.checkpoints;
-        let summary = close_block(self.plan.lane, number, &mut self.partitions, alerts, |key| {
-            let due = checkpoints.get(&key).is_none_or(|last| now - *last >= interval);
-            if due {
-                checkpoints.insert(key, now);
+        let fills = self.partitions.iter_mut().map(|(key, slot)| {
+            let due = slot.checkpoint.is_none_or(|last| now - last >= interval);
+            if due && slot.fill.is_open() {
+                slot.checkpoint = Some(now);
             }
-            due
-        })?;
+            (*key, &mut slot.fill, due)
+        });
+        let summary = close_block(self.plan.lane, number, fills, alerts.count())?;
+        let tally = |(key, batch): (&PartitionKey, &Batch)| {
+            let slot = self.partitions.get_mut(key).expect("its batch was just closed");
+            let mut tally = std::mem::take(&mut slot.tally);
+            complete(&mut tally, batch);
+            (*key, tally)
+        };
+        let tallies = summary.batches.iter().map(tally).collect();
         let next = match self.spares.pop() {
             Some(spare) => spare,
             None => Columns::new(&self.plan.rows).expect("the plan was checked when the first columns were made"),
@@ -330,9 +331,9 @@ impl LaneFill {
             summary,
             columns: std::mem::replace(&mut self.columns, next),
             dead_letters: std::mem::take(&mut self.dead_letters),
-            alerts: std::mem::take(&mut self.alerts),
-            timestamps_ms: self.timestamps_ms,
-            payload_bytes: self.payload_bytes,
+            alerts,
+            tallies,
+            oldest_ms: self.oldest_ms,
         };
         self.reset();
         self.closed = Some(now);
@@ -340,12 +341,31 @@ impl LaneFill {
     }
 
     fn reset(&mut self) {
-        self.timestamps_ms = None;
+        self.oldest_ms = None;
         self.payload_bytes = 0;
         self.records = 0;
         self.bytes = 0;
         self.opened = None;
     }
+}
+
+impl Slot {
+    /// A record below the first wanted one: the anchor, or a leftover of the fetch before a seek.
+    #[cold]
+    fn compare_anchor(&mut self, offset: Offset, message: &Message<'_>) -> Taken {
+        match self.anchor.take_if(|anchor| anchor.offset == offset) {
+            Some(anchor) if anchor.hash != record_hash(message) => Taken::AnchorDiffers(anchor),
+            Some(_) | None => Taken::Done,
+        }
+    }
+}
+
+/// Adds what the batch counts to what was tallied record by record.
+fn complete(tally: &mut BatchTally, batch: &Batch) {
+    tally.inserted(batch.inserted.0);
+    tally.skipped(Skip::Present, batch.present.0);
+    tally.skipped(Skip::DeadLetterPresent, batch.dead_present.0);
+    tally.skipped(Skip::Tombstone, batch.skipped.0);
 }
 
 /// What recognises a record: its timestamp, key and value.
@@ -360,16 +380,43 @@ fn record_hash(message: &Message<'_>) -> u64 {
     hasher.digest()
 }
 
-fn condemned(plan: &LanePlan, message: &Message<'_>, resume: &Resume, error: &ServerError) -> DeadLetter {
-    let mut letter = letter(plan, message, resume);
-    letter.stage = Stage::Insert;
-    letter.error_code = format!("clickhouse_{}", error.code);
-    letter.error.clone_from(&error.text);
-    letter
+fn condemned(message: &Message<'_>, offset: Offset, resume: &Resume, error: &ServerError) -> DeadLetter {
+    DeadLetter {
+        stage: Stage::Insert,
+        error: error.text.clone(),
+        error_code: error.code.to_string(),
+        ..letter(message, offset, resume)
+    }
+}
+
+fn undecodable(message: &Message<'_>, offset: Offset, resume: &Resume, error: DecodeError) -> DeadLetter {
+    DeadLetter {
+        stage: match error.code.stage() {
+            decode::Stage::Decode => Stage::Decode,
+            decode::Stage::Convert => Stage::Convert,
+        },
+        error: error.reason,
+        error_code: error.code.as_str().to_owned(),
+        error_field: error.field,
+        ..letter(message, offset, resume)
+    }
 }
 
 /// A dead letter of the record, with everything but the error.
-fn letter(plan: &LanePlan, message: &Message<'_>, resume: &Resume) -> DeadLetter {
-    let _ = (plan, message, resume);
-    unimplemented!()
+fn letter(message: &Message<'_>, offset: Offset, resume: &Resume) -> DeadLetter {
+    DeadLetter {
+        partition: message.partition(),
+        offset,
+        replay: resume.start.replay,
+        key: message.key().map(<[u8]>::to_vec),
+        timestamp_ms: message.timestamp_ms(),
+        headers: message.headers().map(|(name, value)| (name.to_vec(), value.map(<[u8]>::to_vec))).collect(),
+        raw_message: message.payload().map(<[u8]>::to_vec),
+        stage: Stage::Decode,
+        error: String::new(),
+        error_code: String::new(),
+        error_field: None,
+        schema_id: None,
+        event_time_us: crate::clock::unix_ms().saturating_mul(1000),
+    }
 }

@@ -16,8 +16,9 @@ use crate::columns::Columns;
 use crate::protocol::action::Resume;
 use crate::protocol::halt::HaltReason;
 use crate::source::consumer::{KafkaConsumer, StartError};
+use crate::source::Message;
 use crate::source::group::GroupEvent;
-use crate::types::{AssignmentNumber, BlockNumber, LaneId, PartitionKey, RecordCount};
+use crate::types::{AssignmentNumber, BlockNumber, LaneId, PartitionKey};
 
 /// Blocks of a lane that may be handed over and not let go yet: one is inserted, one waits.
 pub const LANE_BLOCKS_MAX: usize = 2;
@@ -56,13 +57,11 @@ pub enum SourceEvent {
     Revoked {
         /// The partitions.
         partitions: BTreeSet<PartitionKey>,
-        /// The lanes, with the number of records that were dropped.
-        discarded: BTreeMap<LaneId, RecordCount>,
+        /// The lanes.
+        discarded: BTreeSet<LaneId>,
     },
     /// A block is full or old enough.
     Block(Box<FilledBlock>),
-    /// A lane's open block was dropped on command.
-    Discarded(LaneId, RecordCount),
     /// A partition cannot be fetched.
     FetchFailed(PartitionKey, String),
     /// A partition's last committed record is another one now.
@@ -174,10 +173,7 @@ impl PollLoop {
                     self.starts.push_back((key, assignment));
                 }
             }
-            Command::StopLane(id) => {
-                let dropped = self.stop_lane(id);
-                self.tell(SourceEvent::Discarded(id, dropped))?;
-            }
+            Command::StopLane(id) => self.stop_lane(id),
             Command::LimitRows(id, limit) => self.lane(id).fill.limit_rows(limit),
             Command::Recycle(id, columns) => self.lane(id).fill.recycle(columns),
             Command::Released(id) => {
@@ -192,12 +188,11 @@ impl PollLoop {
     }
 
     /// Drops what is open and stops fetching: what was fetched is read again after the takeover.
-    fn stop_lane(&mut self, id: LaneId) -> RecordCount {
+    fn stop_lane(&mut self, id: LaneId) {
         let lane = self.lane(id);
-        let dropped = lane.fill.stop();
+        lane.fill.stop();
         let keys: Vec<PartitionKey> = lane.assignments.keys().copied().collect();
         self.pause(&keys);
-        dropped
     }
 
     /// A partition that cannot be paused goes on sending records, which are dropped: slower, not wrong.
@@ -228,12 +223,13 @@ impl PollLoop {
             }
             GroupEvent::Revoked(partitions) => {
                 let partitions: BTreeSet<PartitionKey> = partitions.into_keys().collect();
-                let mut discarded = BTreeMap::new();
+                let mut discarded = BTreeSet::new();
                 for key in &partitions {
                     let lane = self.lane(key.lane);
                     lane.assignments.remove(key);
                     if lane.fill.holds(*key) {
-                        discarded.insert(key.lane, self.stop_lane(key.lane));
+                        discarded.insert(key.lane);
+                        self.stop_lane(key.lane);
                     } else {
                         lane.fill.forget(*key);
                     }
@@ -277,12 +273,21 @@ impl PollLoop {
         let count = batch.len();
         let mut failed = Vec::new();
         let mut replaced = Vec::new();
+        let mut last: Option<Message<'_>> = None;
         for message in batch.iter() {
+            if let Some(previous) = last.replace(message)
+                && previous.partition() != message.partition()
+            {
+                lane.fill.anchor(&previous);
+            }
             if let Some(fault) = message.error() {
                 failed.push((PartitionKey { lane: id, partition: message.partition() }, fault));
             } else if let Taken::AnchorDiffers(anchor) = lane.fill.take(&message) {
                 replaced.push((PartitionKey { lane: id, partition: message.partition() }, anchor.offset));
             }
+        }
+        if let Some(previous) = last {
+            lane.fill.anchor(&previous);
         }
         for (key, offset) in replaced {
             if let Some(assignment) = self.lane(id).assignments.get(&key).copied() {
