@@ -3,5 +3,7 @@
 pub mod block;
 pub mod clock;
 pub mod metrics;
+pub mod clickhouse;
+pub mod insert;
 pub mod protocol;
 pub mod types;
