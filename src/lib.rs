@@ -2,5 +2,7 @@
 
 pub mod clickhouse;
 pub mod insert;
+pub mod ledger;
+pub mod ownership;
 pub mod protocol;
 pub mod types;
