@@ -17,6 +17,8 @@ pub mod dead_letter;
 pub mod insert;
 pub mod logging;
 pub mod metrics;
+pub mod ledger;
+pub mod ownership;
 pub mod protocol;
 pub mod source;
 pub mod types;
