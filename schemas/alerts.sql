@@ -17,6 +17,8 @@ CREATE TABLE IF NOT EXISTS {database}.alerts
     value      SimpleAggregateFunction(max, String) COMMENT 'what was observed',
     threshold  SimpleAggregateFunction(max, String) COMMENT 'what it was compared with, where there is one',
     message    SimpleAggregateFunction(max, String),
+    suppressed SimpleAggregateFunction(max, UInt64) COMMENT 'of a summary: how many alerts it stands for',
+    last_offset SimpleAggregateFunction(max, UInt64) COMMENT 'of a summary: the last record among them',
     acked      SimpleAggregateFunction(max, UInt8),
     acked_at   SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
     acked_by   SimpleAggregateFunction(max, String)

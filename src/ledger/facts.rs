@@ -232,9 +232,9 @@ impl Ledger<'_> {
                      AS border FROM {ledger} AS ledger LEFT JOIN (\
                      SELECT `partition`, argMax(origin, (claim, block)) AS vouched_start, \
                      argMax(end_offset, (claim, block)) AS vouched_end, toUInt8(1) AS vouched \
-                     FROM {ledger} WHERE {condition} AND checkpoint AND NOT damaged GROUP BY `partition`\
+                     FROM {ledger} WHERE {condition} AND checkpoint GROUP BY `partition`\
                      ) AS newest USING (`partition`) \
-                     WHERE {condition} AND NOT damaged AND end_offset > if(checkpoint, origin, start_offset) \
+                     WHERE {condition} AND end_offset > if(checkpoint, origin, start_offset) \
                      AND (checkpoint OR ifNull(vouched, 0) = 0 OR start_offset < vouched_start OR end_offset > vouched_end)\
                      ) GROUP BY `partition`, offset HAVING change != 0 ORDER BY `partition`, offset"
                 ),

@@ -70,7 +70,7 @@ async fn newest(
 ) -> Result<Vec<Proven>, ControlError> {
     let questions = identities.iter().map(|(partition, identity)| {
         format!(
-            "(SELECT `partition`, start_offset, end_offset, rows FROM {} WHERE {} AND {} AND NOT damaged \
+            "(SELECT `partition`, start_offset, end_offset, rows FROM {} WHERE {} AND {} \
              ORDER BY claim DESC, block DESC, start_offset DESC LIMIT {NEWEST_ROWS_MAX})",
             lane.state.ledger().quoted(),
             lane.cell.condition(),

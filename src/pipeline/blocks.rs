@@ -4,80 +4,84 @@
 //! then its columns go back to the polling thread. What is kept is compressed.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use crate::alerts::AlertBuffer;
+use crate::alerts::AlertSet;
 use crate::block::lane_fill::FilledBlock;
-use crate::block::native::{EncodedBlock, encode_native};
+use crate::block::native::{NativeBlock, NativeEncoder};
 use crate::columns::Columns;
 use crate::commit::transactions::AlertMessage;
 use crate::dead_letter::DeadLetters;
+use crate::metrics::BlockAccount;
 use crate::protocol::action::BlockAlerts;
 use crate::protocol::block::BlockSummary;
 use crate::protocol::event::Table;
-use crate::types::{BlockNumber, LaneId, RecordCount};
+use crate::types::{BlockNumber, RecordCount};
+
+/// Rows on their way to become a body; the columns come back for reuse.
+pub type Encoding = JoinHandle<(NativeBlock, Columns)>;
 
 /// All blocks that were closed and not let go. The protocol bounds their number per lane.
 #[derive(Debug, Default)]
 pub struct BlockStore {
     blocks: BTreeMap<BlockNumber, StoredBlock>,
+    encoder: Arc<Mutex<NativeEncoder>>,
 }
 
+/// A block without its columns.
 #[derive(Debug)]
-struct StoredBlock {
-    summary: BlockSummary,
-    rows: Option<JoinHandle<(EncodedBlock, Columns)>>,
+pub struct StoredBlock {
+    /// What the protocol knows of it.
+    pub summary: BlockSummary,
+    /// The books of its records, until their fate is known.
+    pub account: Option<BlockAccount>,
+    /// The oldest timestamp of its records.
+    pub oldest_ms: Option<i64>,
+    rows: Option<Encoding>,
     dead_letters: Arc<DeadLetters>,
-    alerts: Arc<AlertBuffer>,
-    timestamps_ms: Option<(i64, i64)>,
-    payload_bytes: u64,
+    alerts: Arc<AlertSet>,
 }
 
 /// What is inserted into one table.
 #[derive(Debug)]
 pub enum Contents {
-    /// Rows, being encoded.
-    Rows(JoinHandle<(EncodedBlock, Columns)>, RecordCount),
+    /// Rows, being encoded, and how many they must be.
+    Rows(Encoding, RecordCount),
     /// Dead letters.
     DeadLetters(Arc<DeadLetters>),
     /// Alerts.
-    Alerts(Arc<AlertBuffer>),
+    Alerts(Arc<AlertSet>),
     /// The protocol gives the rows itself.
     Ledger,
 }
 
-/// What is left of a block when it is let go.
-#[derive(Debug)]
-pub struct ReleasedBlock {
-    /// Its lane.
-    pub lane: LaneId,
-    /// What it held.
-    pub summary: BlockSummary,
-    /// The oldest and newest timestamp of its records.
-    pub timestamps_ms: Option<(i64, i64)>,
-    /// Bytes of its records.
-    pub payload_bytes: u64,
-}
-
 impl BlockStore {
     /// Keeps a block and begins to encode its rows.
-    pub fn store(&mut self, block: FilledBlock) {
-        let FilledBlock { summary, columns, dead_letters, alerts, timestamps_ms, payload_bytes } = block;
-        let rows = tokio::task::spawn_blocking(move || (encode_native(&columns), columns));
+    pub fn store(&mut self, block: FilledBlock, account: BlockAccount) {
+        let FilledBlock { summary, columns, dead_letters, alerts, oldest_ms, .. } = block;
+        let encoder = Arc::clone(&self.encoder);
+        let rows = tokio::task::spawn_blocking(move || {
+            let mut encoder = encoder.lock().unwrap_or_else(PoisonError::into_inner);
+            (encoder.encode(&columns), columns)
+        });
         let number = summary.number;
         let stored = StoredBlock {
             summary,
+            account: Some(account),
+            oldest_ms,
             rows: Some(rows),
             dead_letters: Arc::new(dead_letters),
             alerts: Arc::new(alerts),
-            timestamps_ms,
-            payload_bytes,
         };
         let replaced = self.blocks.insert(number, stored);
         assert!(replaced.is_none(), "block {number} was closed twice");
+    }
+
+    /// A block that is under way.
+    pub fn get_mut(&mut self, number: BlockNumber) -> Option<&mut StoredBlock> {
+        self.blocks.get_mut(&number)
     }
 
     /// What goes into one of the block's tables. Rows are handed out once: a block is sent once.
@@ -100,26 +104,32 @@ impl BlockStore {
         let mut messages = Vec::new();
         for BlockAlerts { block, partitions } in wanted {
             let block = self.blocks.get(block).expect("the protocol commits blocks that it has not let go");
-            for key in partitions {
-                messages.extend(block.alerts.messages(key.partition, topic));
+            for alert in partitions.iter().flat_map(|key| block.alerts.of_partition(key.partition)) {
+                messages.push(AlertMessage {
+                    topic: Arc::clone(topic),
+                    key: Some(alert.kafka_key().into_bytes()),
+                    payload: alert.to_json(),
+                    headers: Vec::new(),
+                });
             }
         }
         messages
     }
 
     /// Forgets a block; `None` if it was never stored.
-    pub fn release(&mut self, number: BlockNumber) -> Option<ReleasedBlock> {
-        let block = self.blocks.remove(&number)?;
-        Some(ReleasedBlock {
-            lane: block.summary.lane,
-            summary: block.summary,
-            timestamps_ms: block.timestamps_ms,
-            payload_bytes: block.payload_bytes,
-        })
+    pub fn release(&mut self, number: BlockNumber) -> Option<StoredBlock> {
+        self.blocks.remove(&number)
     }
 }
 
-/// Bytes of a body.
-pub fn body_bytes(frames: &[Bytes]) -> usize {
-    frames.iter().map(Bytes::len).sum()
+impl StoredBlock {
+    /// The columns of rows that were never sent, once they are encoded.
+    pub fn unsent_rows(&mut self) -> Option<Encoding> {
+        self.rows.take()
+    }
+
+    /// Alerts of it, for their counters.
+    pub fn alert_set(&self) -> &AlertSet {
+        &self.alerts
+    }
 }

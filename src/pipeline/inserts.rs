@@ -1,141 +1,157 @@
 //! Inserting one table of one block: the body, the conditions, one request.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::SyncSender;
 
 use crate::block::native::BodyColumn;
-use crate::clickhouse::{LaneTables, TableName};
-use crate::dead_letter;
+use crate::clickhouse::TableName;
+use crate::dead_letter::DeadLetters;
 use crate::failpoint;
 use crate::insert::{self, Body, Condition, Expected, InputColumn, InsertRequest, RowBinary};
 use crate::ledger;
 use crate::metrics::InsertReport;
-use crate::pipeline::blocks::{Contents, RowsBody};
-use crate::pipeline::effects::{Effects, end_of};
-use crate::protocol::action::Insert;
+use crate::pipeline::alert_rows;
+use crate::pipeline::blocks::Contents;
+use crate::pipeline::effects::{Effects, LaneEffects, end_of};
+use crate::protocol::action::{Found, Insert};
 use crate::protocol::event::{InsertEnd, Table};
-use crate::protocol::facts::LedgerRow;
 use crate::source::poll_loop::Command;
 use crate::types::{Claim, Partition, RecordCount};
 
-/// What is sent for one table.
+/// A request with what the metrics say of it.
 struct Prepared {
-    table: TableName,
-    role: &'static str,
-    columns: Vec<InputColumn>,
-    conditions: Vec<Condition>,
+    request: InsertRequest,
     rows: u64,
     bytes: u64,
-    body: Body,
 }
 
 impl Effects {
     /// Sends one insert of a block, once, and says how it ended.
     pub async fn insert(&self, insert: Insert, contents: Contents, commands: &SyncSender<Command>) -> InsertEnd {
         let lane = self.lane(insert.lane);
-        let prepared = self.prepare(&insert, contents, commands).await;
-        let claims: BTreeMap<Partition, Claim> =
-            insert.claims.iter().map(|(key, claim)| (key.partition, *claim)).collect();
-        let session = self.session();
-        let (rows, bytes, into) = (prepared.rows, prepared.bytes, insert.table);
-        let request = InsertRequest::new(
-            session.pins(),
-            &self.writer,
-            insert::Insert {
-                lane: &lane.tables,
-                table: &prepared.table,
-                role: prepared.role,
-                claims: &claims,
-                block: insert.block,
-                columns: &prepared.columns,
-                conditions: prepared.conditions,
-                rows,
-                body: prepared.body,
-            },
-        );
-        failpoint::hit(failpoints(into).0);
+        let into = insert.table;
+        let Prepared { request, rows, bytes } = self.prepare(lane, &insert, contents, commands).await;
+        let (before, after) = failpoints(into);
+        failpoint::hit(before);
         let began = crate::clock::now();
-        let end = end_of(session.server().insert(request).await);
+        let end = end_of(self.session().server().insert(request).await);
         let elapsed = began.elapsed();
-        failpoint::hit(failpoints(into).1);
+        failpoint::hit(after);
         lane.metrics.insert_ended(&InsertReport { block: insert.block, into, rows, bytes, elapsed, end: &end });
         end
     }
 
-    async fn prepare(&self, insert: &Insert, contents: Contents, commands: &SyncSender<Command>) -> Prepared {
-        let lane = self.lane(insert.lane);
+    async fn prepare(
+        &self,
+        lane: &LaneEffects,
+        insert: &Insert,
+        contents: Contents,
+        commands: &SyncSender<Command>,
+    ) -> Prepared {
         let state = &lane.tables.state;
-        let small = |table, role, (columns, rows, body): (Vec<InputColumn>, u64, RowBinary)| Prepared {
-            table,
-            role,
-            columns,
-            conditions: Vec::new(),
-            rows,
-            bytes: body.len(),
-            body: Body::RowBinary(body),
-        };
         match contents {
             Contents::Rows(encoding, expected) => {
-                let RowsBody { block, columns } = encoding.await.expect("encoding a block panicked");
-                // The polling thread may be at its end; then nobody needs the buffers.
+                let (block, columns) = encoding.await.expect("encoding a block panicked");
+                // When the polling thread has ended nobody needs the buffers.
                 drop(commands.try_send(Command::Recycle(insert.lane, columns)));
                 let rows = u64::try_from(block.rows).expect("rows fit 64 bits");
                 assert_eq!(RecordCount(rows), expected, "block {} holds other rows than it says", insert.block);
-                Prepared {
-                    table: lane.tables.cell.target.clone(),
-                    role: "target",
-                    columns: input_columns(&block.body_columns, &lane.server_defaults),
-                    conditions: self.presence(insert),
-                    rows,
-                    bytes: u64::try_from(block.compressed_bytes).expect("bytes fit 64 bits"),
-                    body: Body::Native { frames: block.frames },
-                }
+                let columns = input_columns(&block.body_columns, &lane.server_defaults);
+                let found = expected_units(&insert.found, |found| found.rows);
+                let test = Condition::presence_of_rows(&lane.tables, &found);
+                let bytes = u64::try_from(block.compressed_bytes).expect("bytes fit 64 bits");
+                let body = Body::Native { frames: block.frames };
+                let table = &lane.tables.cell.target;
+                self.request(lane, insert, table, "target", &columns, test, rows, bytes, body)
             }
             Contents::DeadLetters(letters) => {
-                let rows = dead_letter::rows(&lane.tables.cell, &letters);
-                small(state.dead_letters(), "dead_letters", rows)
+                let found = expected_units(&insert.found, |found| found.dead);
+                let test = Condition::presence_of_dead_letters(&lane.tables, &found);
+                let columns = DeadLetters::columns();
+                let rows = u64::try_from(letters.len()).expect("rows fit 64 bits");
+                let body = letters.rows(&lane.tables.cell);
+                self.small(lane, insert, &state.dead_letters(), "dead_letters", &columns, test, rows, body)
             }
-            Contents::Alerts(alerts) => small(state.alerts(), "alerts", alerts.rows(&lane.tables.cell)),
+            Contents::Alerts(alerts) => {
+                let (columns, body) = (alert_rows::columns(), alert_rows::rows(&alerts));
+                self.small(lane, insert, &state.alerts(), "alerts", &columns, None, alerts.count().0, body)
+            }
             Contents::Ledger => {
-                let version = self.session().version().to_owned();
-                let rows = ledger::rows(&lane.tables, insert.block, &version, &insert.ledger);
-                let mut prepared = small(state.ledger(), "ledger", rows);
-                prepared.conditions = proof(&lane.tables, &insert.ledger);
-                prepared
+                let claims = claims(insert);
+                let (session, prove) = (self.session(), !lane.rows_expire);
+                let request =
+                    ledger::insert(&session, &lane.tables, &self.writer, insert.block, &claims, &insert.ledger, prove);
+                let rows = u64::try_from(insert.ledger.len()).expect("rows fit 64 bits");
+                Prepared { request, rows, bytes: 0 }
             }
         }
     }
 
-    /// Where something between us and the server may repeat a request: the rows that the look found, and no more.
-    fn presence(&self, insert: &Insert) -> Vec<Condition> {
-        let lane = self.lane(insert.lane);
-        if !self.session().server().behind_proxy() {
-            return Vec::new();
-        }
-        Condition::presence_of_rows(&lane.tables, &expected(&insert.found, |found| found.rows)).into_iter().collect()
+    #[expect(clippy::too_many_arguments, reason = "each is one part of one statement")]
+    fn small(
+        &self,
+        lane: &LaneEffects,
+        insert: &Insert,
+        table: &TableName,
+        role: &'static str,
+        columns: &[InputColumn],
+        test: Option<Condition>,
+        rows: u64,
+        body: RowBinary,
+    ) -> Prepared {
+        let bytes = u64::try_from(body.len()).expect("bytes fit 64 bits");
+        self.request(lane, insert, table, role, columns, test, rows, bytes, Body::RowBinary(body))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is one part of one statement")]
+    fn request(
+        &self,
+        lane: &LaneEffects,
+        insert: &Insert,
+        table: &TableName,
+        role: &'static str,
+        columns: &[InputColumn],
+        test: Option<Condition>,
+        rows: u64,
+        bytes: u64,
+        body: Body,
+    ) -> Prepared {
+        let session = self.session();
+        // Only where a request may be repeated on its way: the test costs a look.
+        let conditions = test.into_iter().filter(|_| session.server().behind_proxy()).collect();
+        let claims = claims(insert);
+        let (tables, block) = (&lane.tables, insert.block);
+        let parts = insert::Insert { lane: tables, table, role, claims: &claims, block, columns, conditions, rows, body };
+        Prepared { request: InsertRequest::new(session.pins(), &self.writer, parts), rows, bytes }
     }
 }
 
-/// The ledger vouches only for what the server counts in both tables.
-fn proof(lane: &LaneTables, rows: &[LedgerRow]) -> Vec<Condition> {
-    let expected = |count: fn(&LedgerRow) -> RecordCount| -> Vec<Expected> {
-        rows.iter()
-            .map(|row| Expected {
-                partition: row.key.partition,
-                replay: row.replay,
-                range: row.range,
-                rows: count(row),
-            })
-            .collect()
-    };
-    let of_rows = Condition::proof_of_rows(lane, &expected(|row| row.rows));
-    let of_dead_letters = Condition::proof_of_dead_letters(lane, &expected(|row| row.dead));
-    of_rows.into_iter().chain(of_dead_letters).collect()
+fn claims(insert: &Insert) -> BTreeMap<Partition, Claim> {
+    insert.claims.iter().map(|(key, claim)| (key.partition, *claim)).collect()
 }
 
-/// The body's columns as the statement names them: a presence column follows from its column's default.
+fn expected_units(found: &[Found], count: fn(&Found) -> RecordCount) -> Vec<Expected> {
+    let expected = |found: &Found| Expected {
+        partition: found.key.partition,
+        replay: found.replay,
+        range: found.range,
+        rows: count(found),
+    };
+    found.iter().map(expected).collect()
+}
+
+/// The body's columns as the statement names them: a presence flag follows from its column's default.
 fn input_columns(body: &[BodyColumn], defaults: &BTreeMap<String, String>) -> Vec<InputColumn> {
-    todo!()
+    let flagged: BTreeSet<usize> = body.iter().filter_map(|column| column.presence_of).collect();
+    let data = body.iter().enumerate().filter(|(_, column)| column.presence_of.is_none());
+    let column = |(index, column): (usize, &BodyColumn)| InputColumn {
+        name: column.name.clone(),
+        kind: column.type_text.clone(),
+        default: flagged
+            .contains(&index)
+            .then(|| defaults.get(&column.name).cloned().expect("a flag is made for a default of the server")),
+    };
+    data.map(column).collect()
 }
 
 /// The failpoints before and after an insert.

@@ -6,7 +6,9 @@ use crate::protocol::event::{ServerError, Table, TakeoverNumber, Ticket, Transac
 use crate::protocol::facts::{LedgerRow, Metadata, Presence};
 use crate::protocol::halt::HaltReason;
 use crate::protocol::resolve::Start;
-use crate::types::{AssignmentNumber, BlockNumber, Claim, LaneId, Offset, PartitionKey, Replay, TopicId};
+use crate::types::{
+    AssignmentNumber, BlockNumber, Claim, LaneId, Offset, OffsetRange, PartitionKey, RecordCount, Replay, TopicId,
+};
 
 /// One action.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -99,8 +101,25 @@ pub struct Insert {
     pub table: Table,
     /// The claims that must be the newest.
     pub claims: BTreeMap<PartitionKey, Claim>,
+    /// What the look found within the block's ranges: more than that is a repeated request [H11].
+    pub found: Vec<Found>,
     /// The ledger's rows, with which it proves the block; empty for the other tables.
     pub ledger: Vec<LedgerRow>,
+}
+
+/// What is there already of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Found {
+    /// The partition.
+    pub key: PartitionKey,
+    /// The replay.
+    pub replay: Replay,
+    /// The batch's offsets.
+    pub range: OffsetRange,
+    /// Rows in the target.
+    pub rows: RecordCount,
+    /// Dead letters.
+    pub dead: RecordCount,
 }
 
 /// Why a block is let go.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::protocol::action::{Action, Delay, Insert, Note, Released, Why};
+use crate::protocol::action::{Action, Delay, Found, Insert, Note, Released, Why};
 use crate::protocol::block::BlockSummary;
 use crate::protocol::event::{Failure, InsertEnd, ServerError, ServerErrorKind, Table};
 use crate::protocol::facts::LedgerRow;
@@ -149,8 +149,18 @@ impl State {
             return actions.push(Action::Release(block.number, Released::Dropped));
         }
         let claims = block.batches.iter().map(|(key, batch)| (*key, batch.claim)).collect();
-        actions.push(Action::Insert(Box::new(Insert { block: block.number, lane: id, table, claims, ledger })));
+        let found = self.found(&block);
+        let number = block.number;
+        actions.push(Action::Insert(Box::new(Insert { block: number, lane: id, table, claims, found, ledger })));
         self.lane(id).inserting = Some(Inserting { block, step: InsertStep::Into(table), abandoned: false });
+    }
+
+    fn found(&self, block: &BlockSummary) -> Vec<Found> {
+        let batches = block.batches.iter().filter_map(|(key, batch)| {
+            let replay = self.owned(*key)?.replay;
+            Some(Found { key: *key, replay, range: batch.range, rows: batch.present, dead: batch.dead_present })
+        });
+        batches.collect()
     }
 
     fn ledger_rows(&self, block: &BlockSummary) -> Vec<LedgerRow> {
