@@ -17,35 +17,62 @@ struct Running {
     log_comment: String,
 }
 
-/// Waits until every insert of this connector that is running now has ended, and says how many there were.
+/// The inserts of this connector that were running when it was begun.
 ///
-/// Only for those: waiting for an empty list would let a busy neighbour starve us [H10], and inserts that start later
-/// meet the fence. Takes all versions, owners and tables, and does not look at the user or at whether a query was
-/// cancelled: a cancelled one still writes until it is gone. Identity is looked for in `query_id` and `log_comment`,
-/// because what stands between may give out query ids of its own.
+/// Only those: waiting for an empty list would let a busy neighbour starve us [H10], and inserts that start later
+/// meet the fence. Of all versions, owners and tables, whoever the user is and whether or not a query was cancelled: a
+/// cancelled one still writes until it is gone. Identity is looked for in `query_id` and `log_comment`, because what
+/// stands between us and the server may give out query ids of its own.
+#[derive(Debug)]
+pub struct Drain<'a> {
+    session: &'a Session,
+    prefix: &'a QueryPrefix,
+    left: BTreeSet<Running>,
+}
+
+impl<'a> Drain<'a> {
+    /// Lists what is running now. Belongs behind the claim: before it, an older insert could still start.
+    pub async fn begin(
+        session: &'a Session,
+        prefix: &'a QueryPrefix,
+    ) -> Result<Self, ControlError> {
+        let left = running(session, prefix).await?;
+        Ok(Self {
+            session,
+            prefix,
+            left,
+        })
+    }
+
+    /// Waits until all of them have ended, and says how many there were.
+    pub async fn wait(mut self, deadline: Duration) -> Result<usize, ControlError> {
+        let waited_for = self.left.len();
+        let wait = async {
+            while !self.left.is_empty() {
+                tokio::time::sleep(POLL_INTERVAL).await;
+                let now = running(self.session, self.prefix).await?;
+                self.left.retain(|query| now.contains(query));
+            }
+            Ok(waited_for)
+        };
+        match tokio::time::timeout(deadline, wait).await {
+            Ok(result) => result,
+            Err(_) => Err(ControlError::Deadline {
+                doing: "waiting for older inserts to end".to_owned(),
+                waited: deadline,
+                why: still_running(&self.left),
+            }),
+        }
+    }
+}
+
+/// Waits until every insert of this connector that is running now has ended, and says how many there were.
 pub async fn drain(
     session: &Session,
     prefix: &QueryPrefix,
     deadline: Duration,
 ) -> Result<usize, ControlError> {
-    let mut left = running(session, prefix).await?;
-    let waited_for = left.len();
-    let wait = async {
-        while !left.is_empty() {
-            tokio::time::sleep(POLL_INTERVAL).await;
-            let now = running(session, prefix).await?;
-            left.retain(|query| now.contains(query));
-        }
-        Ok(())
-    };
-    match tokio::time::timeout(deadline, wait).await {
-        Ok(result) => result.map(|()| waited_for),
-        Err(_) => Err(ControlError::Deadline {
-            doing: "waiting for older inserts to end".to_owned(),
-            waited: deadline,
-            why: still_running(&left),
-        }),
-    }
+    Drain::begin(session, prefix).await?.wait(deadline).await
 }
 
 /// Plainly `SELECT .. FROM system.processes`: in this form the server does not count it against the limit of

@@ -7,7 +7,7 @@
 mod drain;
 mod look;
 
-pub use drain::drain;
+pub use drain::{Drain, drain};
 pub use look::{LOOK_RUNS_MAX, Look, LookFrom, look};
 
 use std::collections::{BTreeMap, BTreeSet};
