@@ -6,6 +6,7 @@ mod engine;
 mod folder;
 pub mod http;
 mod process;
+pub mod proxy;
 mod registry;
 mod slot;
 mod stack;
