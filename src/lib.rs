@@ -1,5 +1,14 @@
 //! Exactly-once Kafka to ClickHouse sink connector.
 
+pub mod alerts;
+pub mod block;
+pub mod clickhouse;
+pub mod clock;
+pub mod columns;
+pub mod commit;
+pub mod config;
+pub mod decode;
+pub mod insert;
 pub mod admin;
 pub mod block;
 pub mod clickhouse;
@@ -8,5 +17,8 @@ pub mod dead_letter;
 pub mod insert;
 pub mod logging;
 pub mod metrics;
+pub mod ledger;
+pub mod ownership;
 pub mod protocol;
+pub mod source;
 pub mod types;

@@ -118,11 +118,10 @@ impl PartitionFill {
         }
     }
 
-    /// Notes what became of the record at `offset`, and its hash for the anchor.
-    pub fn record(&mut self, offset: Offset, fate: Fate, hash: u64) {
+    /// Notes what became of the record at `offset`.
+    pub fn record(&mut self, offset: Offset, fate: Fate) {
         assert!(offset >= self.next, "offset {offset} was decided about before, next is {}", self.next);
         self.next = offset.next();
-        self.open.anchor = Some(Anchor { offset, hash });
         let one = RecordCount(1);
         match fate {
             Fate::Inserted => {
@@ -134,6 +133,12 @@ impl PartitionFill {
             Fate::DeadPresent => self.open.dead_present += one,
             Fate::Skipped => self.open.skipped += one,
         }
+    }
+
+    /// Notes the hash of the last record, by which the partition is recognised later.
+    pub fn anchor(&mut self, anchor: Anchor) {
+        assert_eq!(anchor.offset.next(), self.next, "only the last record can be the anchor");
+        self.open.anchor = Some(anchor);
     }
 
     /// Whether alerts of the record at `offset` are known to be committed.
@@ -166,20 +171,21 @@ impl PartitionFill {
 }
 
 /// Closes the open batches of a lane's partitions to one block; `None` if none of them decides about anything.
-/// `checkpoint` says of which partitions the ledger row is to vouch for everything from their origin.
-pub fn close_block(
+/// The flag beside each says whether its ledger row is to vouch for everything from the origin.
+pub fn close_block<'a>(
     lane: LaneId,
     number: BlockNumber,
-    partitions: &mut BTreeMap<PartitionKey, PartitionFill>,
+    partitions: impl IntoIterator<Item = (PartitionKey, &'a mut PartitionFill, bool)>,
     alerts: RecordCount,
-    mut checkpoint: impl FnMut(PartitionKey) -> bool,
 ) -> Option<BlockSummary> {
     let mut batches = BTreeMap::new();
     let mut last_row = None;
-    for (key, fill) in partitions.iter_mut().filter(|(_, fill)| fill.is_open()) {
-        let (batch, last_inserted) = fill.close(checkpoint(*key));
-        last_row = last_inserted.map(|offset| (*key, offset)).or(last_row);
-        batches.insert(*key, batch);
+    for (key, fill, checkpoint) in partitions {
+        if fill.is_open() {
+            let (batch, last_inserted) = fill.close(checkpoint);
+            last_row = last_inserted.map(|offset| (key, offset)).or(last_row);
+            batches.insert(key, batch);
+        }
     }
     if batches.is_empty() {
         return None;
