@@ -10,6 +10,8 @@ pub mod config;
 pub mod decode;
 pub mod insert;
 pub mod metrics;
+pub mod ledger;
+pub mod ownership;
 pub mod protocol;
 pub mod source;
 pub mod types;

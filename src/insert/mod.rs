@@ -17,7 +17,7 @@ pub use rowbinary::RowBinary;
 pub(crate) use send::Sender;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use crate::clickhouse::{Cell, Coordinates, LaneTables, StateTables, TableName};
     use crate::types::LaneId;
 
