@@ -17,12 +17,14 @@ pub struct Session {
     pins: Pins,
     version: String,
     host: String,
+    time_zone: String,
 }
 
 #[derive(Debug, Row, Deserialize)]
 struct Identity {
     version: String,
     host: String,
+    time_zone: String,
 }
 
 impl Session {
@@ -31,7 +33,7 @@ impl Session {
         let identity: Vec<Identity> = server
             .fetch(
                 "asking for the version",
-                "SELECT version() AS version, hostName() AS host",
+                "SELECT version() AS version, hostName() AS host, timezone() AS time_zone",
                 &[],
             )
             .await?;
@@ -45,6 +47,7 @@ impl Session {
             pins,
             version: identity.version,
             host: identity.host,
+            time_zone: identity.time_zone,
         };
         session.try_pins().await?;
         Ok(session)
@@ -68,6 +71,11 @@ impl Session {
     /// The host that answered: another answer later tells of a load balancer.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The server's time zone, in which it reads times that name none.
+    pub fn time_zone(&self) -> &str {
+        &self.time_zone
     }
 
     /// Whether the server's version is at least `major.minor`.

@@ -75,10 +75,8 @@ pub struct SkipIndex {
 /// A column's default, where it is the same for every row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConstantDefault {
-    /// NULL.
-    Null,
-    /// The value as the server writes it.
-    Text(String),
+    /// The value as JSON.
+    Json(String),
     /// It depends on the row or the moment: the server has to evaluate it.
     NotConstant,
 }
@@ -237,7 +235,7 @@ impl Column {
     ) -> Result<ConstantDefault, ControlError> {
         #[derive(Row, Deserialize)]
         struct Value {
-            text: Option<String>,
+            json: String,
         }
         if self.default_kind != DefaultKind::Default || !is_literal(&self.default_expression) {
             return Ok(ConstantDefault::NotConstant);
@@ -246,16 +244,14 @@ impl Column {
             .fetch(
                 "evaluating a column's default",
                 &format!(
-                    "SELECT CAST(toString(CAST({}, {})), 'Nullable(String)') AS text",
+                    "SELECT toJSONString(CAST({}, {})) AS json",
                     self.default_expression,
                     sql::string(&self.kind)
                 ),
             )
             .await?;
         let value = super::session::one(session.server(), "evaluating a column's default", values)?;
-        Ok(value
-            .text
-            .map_or(ConstantDefault::Null, ConstantDefault::Text))
+        Ok(ConstantDefault::Json(value.json))
     }
 }
 
