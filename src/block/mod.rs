@@ -1,9 +1,7 @@
-//! Blocks: one insert each, made of the batches of one or more partitions of a lane.
-
-pub mod fill;
-//! One block to one request body.
+//! Blocks: one insert each, made of the batches of one or more partitions of a lane, encoded to one request body.
 
 mod compress;
+pub mod fill;
 mod native;
 
 #[cfg(test)]
