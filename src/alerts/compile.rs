@@ -425,6 +425,7 @@ fn typed_column(column: &Column) -> Typed {
         ColumnKind::Float => Typed::Float(NumberExpression::Column(column.index)),
         ColumnKind::SingleFloat => Typed::SingleFloat(NumberExpression::Column(column.index)),
         ColumnKind::Text => Typed::Text(TextExpression::Column(column.index)),
+        ColumnKind::PaddedText => Typed::Text(TextExpression::PaddedColumn(column.index)),
         ColumnKind::Unusable => Typed::Null,
     }
 }

@@ -10,6 +10,7 @@ use super::id::{AlertId, AlertKind, Identity};
 use super::observed::Observed;
 use super::program::{Condition, Program};
 use super::row::Row;
+use crate::columns::{Columns, RowPlan};
 use crate::config::{ConfigError, DetectorSettings, Located, Severity};
 
 /// Columns shown in a default message; more would bury the condition.
@@ -41,13 +42,15 @@ impl Detectors {
     ///
     /// # Errors
     /// Everything that is wrong with them, each with its place.
-    pub(crate) fn with_columns(
+    pub fn compile(
         cluster: &str,
         connector: &str,
         topic: &str,
         settings: &[DetectorSettings],
-        columns: &[Column],
+        plan: &RowPlan,
     ) -> Result<Self, Vec<ConfigError>> {
+        let columns: Vec<_> =
+            plan.columns().iter().enumerate().map(|(index, spec)| Column::of(index, spec)).collect();
         let (cluster, connector, topic) = (Arc::from(cluster), Arc::from(connector), Arc::from(topic));
         let origin = |detector: &str| AlertOrigin {
             cluster: Arc::clone(&cluster),
@@ -55,7 +58,7 @@ impl Detectors {
             topic: Arc::clone(&topic),
             detector: detector.to_owned(),
         };
-        compile_all(settings, Some(columns), &origin).map(|detectors| Self { detectors })
+        compile_all(settings, Some(&columns), &origin).map(|detectors| Self { detectors })
     }
 
     /// Checks what can be checked while the table is not known: syntax, supported language, types of literals.
@@ -78,12 +81,12 @@ impl Detectors {
         self.detectors.is_empty()
     }
 
-    /// Looks at the row that was appended last and keeps what it fires in `out`.
+    /// Looks at the row that was decoded last, before it is committed or rolled back, and keeps what it fires in `out`.
     ///
     /// Call it for every record that became a row, present in the table or not, whose offset is not below the alert
     /// floor, and for no other: alerts below the floor are committed already.
     #[inline]
-    pub fn evaluate(&self, row: &impl Row, record: &AlertCoordinates, out: &mut AlertBuffer) {
+    pub fn evaluate(&self, row: &Columns, record: &AlertCoordinates, out: &mut AlertBuffer) {
         for (number, detector) in self.detectors.iter().enumerate() {
             if detector.when.holds(row) {
                 detector.fire(number, row, record, out);

@@ -24,4 +24,3 @@ pub use alert::{Alert, AlertRow};
 pub use buffer::{AlertBuffer, AlertCoordinates, AlertSet};
 pub use detector::Detectors;
 pub use id::AlertId;
-pub use row::{Row, Value};

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 
 use super::number::{Arithmetic, Comparison, Number};
 use super::observed::Observed;
-use super::row::{Row, Value};
+use super::row::Row;
+use crate::columns::Value;
 
 /// True or false.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +56,8 @@ pub(crate) enum TextExpression {
     Null,
     Literal(String),
     Column(usize),
+    /// A column whose values are filled up with zero bytes to one length.
+    PaddedColumn(usize),
     Concatenate(Box<[TextExpression; 2]>),
     OfNumber(Box<NumberExpression>),
     /// As [`Program::SingleFloat`].
@@ -164,16 +167,23 @@ impl TextExpression {
         match self {
             Self::Null => None,
             Self::Literal(text) => Some(Cow::Borrowed(text)),
-            Self::Column(column) => match row.last_value(*column) {
-                Value::Str(text) => Some(Cow::Borrowed(text)),
-                Value::Null | Value::I64(_) | Value::U64(_) | Value::F64(_) | Value::Bool(_) | Value::Other => None,
-            },
+            Self::Column(column) => text_of(row.last_value(*column)).map(Cow::Borrowed),
+            Self::PaddedColumn(column) => {
+                text_of(row.last_value(*column)).map(|text| Cow::Borrowed(text.trim_end_matches('\0')))
+            }
             Self::Concatenate(sides) => Some(sides[0].evaluate(row)? + sides[1].evaluate(row)?),
             Self::OfNumber(number) => Some(Cow::Owned(number.evaluate(row)?.to_string())),
             Self::OfSingleFloat(number) => Some(Cow::Owned(shortest_single(number.evaluate(row)?).to_string())),
             Self::OfCondition(condition) => Some(Cow::Owned(condition.truth(row)?.to_string())),
             Self::If(condition, sides) => sides[usize::from(!condition.holds(row))].evaluate(row),
         }
+    }
+}
+
+fn text_of(value: Value<'_>) -> Option<&str> {
+    match value {
+        Value::Str(text) => Some(text),
+        Value::Null | Value::I64(_) | Value::U64(_) | Value::F64(_) | Value::Bool(_) | Value::Other => None,
     }
 }
 
