@@ -4,9 +4,10 @@ pub mod run;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::config::Settings;
+use crate::logging::{self, LogFormat};
 
 /// Everything is as it should be.
 pub const EXIT_OK: u8 = 0;
@@ -29,9 +30,9 @@ pub struct Cli {
     /// How log lines look
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Auto)]
     pub log_format: LogFormat,
-    /// Least important level to log: error, warn, info, debug
-    #[arg(long, global = true, env = "ONCESINK_LOG", default_value = "info")]
-    pub log_level: String,
+    /// Least important level to log: error, warn, info, debug [default: info]
+    #[arg(long, global = true, env = logging::LEVEL_VARIABLE)]
+    pub log_level: Option<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -70,17 +71,6 @@ pub struct RunArguments {
     pub adopt: bool,
 }
 
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people on a terminal, JSON elsewhere
-    Auto,
-    /// For people
-    Human,
-    /// One JSON object a line
-    Json,
-}
-
 impl ConfigArgument {
     /// Reads the configuration; what is wrong goes to stderr, all of it.
     ///
@@ -96,7 +86,11 @@ impl ConfigArgument {
 
 /// Does what the arguments say and gives the exit code.
 pub fn main(cli: Cli) -> u8 {
+    if let Err(error) = logging::install(cli.log_format, cli.log_level.as_deref()) {
+        eprintln!("{error}");
+        return EXIT_CONFIG;
+    }
     match cli.command {
-        Command::Run(arguments) => run::run(&arguments, cli.log_format, &cli.log_level),
+        Command::Run(arguments) => run::run(&arguments),
     }
 }

@@ -5,7 +5,6 @@
 //! so the HTTP client's own second try is switched off. Never shows the password.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,8 +34,8 @@ pub struct ServerSettings {
     pub user: String,
     /// The user's password.
     pub password: SecretString,
-    /// A PEM file with a private certificate authority, trusted beside the system's.
-    pub ca_file: Option<PathBuf>,
+    /// Private certificate authorities as PEM text, trusted beside the system's.
+    pub certificate_authorities: Option<String>,
     /// How long a connection may take to be made.
     pub connect_timeout: Duration,
     /// How long a reply may take, from the first byte sent.
@@ -224,23 +223,19 @@ fn tls_config(settings: &ServerSettings) -> Result<rustls::ClientConfig, Control
     let mut roots = rustls::RootCertStore::empty();
     // A certificate of the system that cannot be read is not ours to complain about; one missing shows when connecting.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(file) = &settings.ca_file {
+    if let Some(pem) = &settings.certificate_authorities {
         let unusable = |why: String| ControlError::Unusable {
-            what: format!("ca file {} cannot be used: {why}", file.display()),
+            what: format!("the certificate authorities of clickhouse cannot be used: {why}"),
             fix: "give a pem file with at least one certificate".to_owned(),
         };
         let mut found = 0;
-        for certificate in
-            CertificateDer::pem_file_iter(file).map_err(|error| unusable(error.to_string()))?
-        {
+        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
             let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-            roots
-                .add(certificate)
-                .map_err(|error| unusable(error.to_string()))?;
+            roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
             found += 1;
         }
         if found == 0 {
-            return Err(unusable("it holds no certificate".to_owned()));
+            return Err(unusable("there is no certificate in it".to_owned()));
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -263,7 +258,7 @@ mod tests {
             url: url.to_owned(),
             user: "someone".to_owned(),
             password: SecretString::from("s3cret"),
-            ca_file: None,
+            certificate_authorities: None,
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(1),
             behind_proxy: false,
@@ -292,18 +287,11 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_file_must_hold_a_certificate() {
-        let folder = tempfile::tempdir().unwrap();
-        let check = |file: PathBuf| {
-            let mut settings = settings("https://h:8443");
-            settings.ca_file = Some(file);
-            let error = Server::new(&settings).unwrap_err().to_string();
-            assert!(error.contains("cannot be used"), "{error}");
-        };
-        check(folder.path().join("absent.pem"));
-        let empty = folder.path().join("empty.pem");
-        std::fs::write(&empty, "nothing here").unwrap();
-        check(empty);
+    fn certificate_authorities_must_hold_a_certificate() {
+        let mut settings = settings("https://h:8443");
+        settings.certificate_authorities = Some("nothing here".to_owned());
+        let error = Server::new(&settings).unwrap_err().to_string();
+        assert!(error.contains("cannot be used"), "{error}");
     }
 
     #[test]

@@ -95,6 +95,11 @@ impl Share {
         }
     }
 
+    /// The share in millionths.
+    pub const fn millionths(self) -> u32 {
+        self.millionths
+    }
+
     /// Whether `part` of `whole` is more than this share.
     pub fn is_exceeded_by(self, part: u64, whole: u64) -> bool {
         u128::from(part) * 1_000_000 > u128::from(whole) * u128::from(self.millionths)

@@ -69,7 +69,7 @@ impl Metrics {
     pub fn transaction_ended(&self, end: &TransactionEnd, partitions: usize, elapsed: Duration) {
         self.commit_seconds.record(elapsed.as_secs_f64());
         let outcome = match end {
-            TransactionEnd::Committed => "committed",
+            TransactionEnd::Committed | TransactionEnd::CommittedSlowly => "committed",
             TransactionEnd::NotOwned(_) => "not_owned",
             TransactionEnd::Rejected(_) => "rejected",
             TransactionEnd::Ambiguous(_) => "ambiguous",
@@ -79,6 +79,9 @@ impl Metrics {
         self.registry.counter(&names::COMMITS, &[outcome]).increment(1);
         match end {
             TransactionEnd::Committed => debug!(partitions, ?elapsed, "committed"),
+            TransactionEnd::CommittedSlowly => {
+                warn!(partitions, ?elapsed, "committed, but slowly: the producer is made anew");
+            }
             TransactionEnd::NotOwned(lost) => {
                 info!(partitions, lost = lost.len(), "transaction not sent: partitions were revoked");
             }

@@ -67,17 +67,13 @@ struct ReplicaState {
     parts_to_check: u64,
 }
 
-/// Looks which units are there, from each partition's offset on. `replicated` says whether the target is a
-/// ReplicatedMergeTree, whose parts can be visible before they are certain.
+/// Looks which units are there, from each partition's offset on. On a replicated target only after
+/// [`parts_are_certain`].
 pub async fn look(
     session: &Session,
     lane: &LaneTables,
     partitions: &[LookFrom],
-    replicated: bool,
 ) -> Result<Look, ControlError> {
-    if replicated {
-        wait_for_certain_parts(session, lane).await?;
-    }
     let mut look = Look::default();
     for from in partitions {
         look.presence
@@ -307,45 +303,23 @@ fn windows(rest: &BTreeMap<Partition, Rest>) -> BTreeMap<Partition, OffsetRange>
         .collect()
 }
 
-/// A part that Keeper may not know is visible here all the same, until the server has checked it.
-async fn wait_for_certain_parts(session: &Session, lane: &LaneTables) -> Result<(), ControlError> {
+/// Whether no part of a replicated target is uncertain. After a lost answer of keeper a part is visible at once and
+/// may vanish up to 300 s later [F5]: no look before this is true.
+pub async fn parts_are_certain(session: &Session, lane: &LaneTables) -> Result<bool, ControlError> {
     let target = &lane.cell.target;
-    let doing = format!("waiting until all parts of {target} are certain");
-    let mut seen = String::from("nothing in system.replicas");
-    let wait = async {
-        loop {
-            let replicas: Vec<ReplicaState> = session
-                .fetch(
-                    &doing,
-                    &format!(
-                        "SELECT toUInt8(is_readonly) AS is_readonly, toUInt8(is_session_expired) AS is_session_expired, \
-                         toUInt64(parts_to_check) AS parts_to_check FROM system.replicas \
-                         WHERE database = {} AND table = {}",
-                        sql::string(&target.database),
-                        sql::string(&target.table)
-                    ),
-                )
-                .await?;
-            if let [replica] = replicas.as_slice() {
-                if is_certain(replica) {
-                    return Ok(());
-                }
-                seen = format!(
-                    "is_readonly={}, is_session_expired={}, parts_to_check={}",
-                    replica.is_readonly, replica.is_session_expired, replica.parts_to_check
-                );
-            }
-            tokio::time::sleep(PARTS_POLL_INTERVAL).await;
-        }
-    };
-    match tokio::time::timeout(PARTS_WAIT, wait).await {
-        Ok(result) => result,
-        Err(_) => Err(ControlError::Deadline {
-            doing,
-            waited: PARTS_WAIT,
-            why: seen,
-        }),
-    }
+    let replicas: Vec<ReplicaState> = session
+        .fetch(
+            "asking whether all parts are certain",
+            &format!(
+                "SELECT toUInt8(is_readonly) AS is_readonly, toUInt8(is_session_expired) AS is_session_expired, \
+                 toUInt64(parts_to_check) AS parts_to_check FROM system.replicas \
+                 WHERE database = {} AND table = {}",
+                sql::string(&target.database),
+                sql::string(&target.table)
+            ),
+        )
+        .await?;
+    Ok(matches!(replicas.as_slice(), [replica] if is_certain(replica)))
 }
 
 const fn is_certain(replica: &ReplicaState) -> bool {

@@ -8,7 +8,7 @@ mod drain;
 mod look;
 
 pub use drain::{Drain, drain};
-pub use look::{LOOK_RUNS_MAX, Look, LookFrom, look};
+pub use look::{LOOK_RUNS_MAX, Look, LookFrom, look, parts_are_certain};
 
 use std::collections::{BTreeMap, BTreeSet};
 

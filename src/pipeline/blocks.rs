@@ -21,24 +21,24 @@ use crate::protocol::event::Table;
 use crate::types::{BlockNumber, RecordCount};
 
 /// Rows on their way to become a body; the columns come back for reuse.
-pub type Encoding = JoinHandle<(NativeBlock, Columns)>;
+pub(super) type Encoding = JoinHandle<(NativeBlock, Columns)>;
 
 /// All blocks that were closed and not let go. The protocol bounds their number per lane.
 #[derive(Debug, Default)]
-pub struct BlockStore {
+pub(super) struct BlockStore {
     blocks: BTreeMap<BlockNumber, StoredBlock>,
     encoder: Arc<Mutex<NativeEncoder>>,
 }
 
 /// A block without its columns.
 #[derive(Debug)]
-pub struct StoredBlock {
+pub(super) struct StoredBlock {
     /// What the protocol knows of it.
-    pub summary: BlockSummary,
+    pub(super) summary: BlockSummary,
     /// The books of its records, until their fate is known.
-    pub account: Option<BlockAccount>,
+    pub(super) account: Option<BlockAccount>,
     /// The oldest timestamp of its records.
-    pub oldest_ms: Option<i64>,
+    pub(super) oldest_ms: Option<i64>,
     rows: Option<Encoding>,
     dead_letters: Arc<DeadLetters>,
     alerts: Arc<AlertSet>,
@@ -46,7 +46,7 @@ pub struct StoredBlock {
 
 /// What is inserted into one table.
 #[derive(Debug)]
-pub enum Contents {
+pub(super) enum Contents {
     /// Rows, being encoded, and how many they must be.
     Rows(Encoding, RecordCount),
     /// Dead letters.
@@ -59,7 +59,7 @@ pub enum Contents {
 
 impl BlockStore {
     /// Keeps a block and begins to encode its rows.
-    pub fn store(&mut self, block: FilledBlock, account: BlockAccount) {
+    pub(super) fn store(&mut self, block: FilledBlock, account: BlockAccount) {
         let FilledBlock { summary, columns, dead_letters, alerts, oldest_ms, .. } = block;
         let encoder = Arc::clone(&self.encoder);
         let rows = tokio::task::spawn_blocking(move || {
@@ -80,12 +80,12 @@ impl BlockStore {
     }
 
     /// A block that is under way.
-    pub fn get_mut(&mut self, number: BlockNumber) -> Option<&mut StoredBlock> {
+    pub(super) fn get_mut(&mut self, number: BlockNumber) -> Option<&mut StoredBlock> {
         self.blocks.get_mut(&number)
     }
 
     /// What goes into one of the block's tables. Rows are handed out once: a block is sent once.
-    pub fn contents(&mut self, number: BlockNumber, table: Table) -> Contents {
+    pub(super) fn contents(&mut self, number: BlockNumber, table: Table) -> Contents {
         let block = self.blocks.get_mut(&number).expect("the protocol inserts blocks that it has not let go");
         match table {
             Table::Target => {
@@ -99,7 +99,7 @@ impl BlockStore {
     }
 
     /// The messages for the alert topic of these blocks, of the partitions that count.
-    pub fn alerts(&self, wanted: &[BlockAlerts], topic: Option<&Arc<str>>) -> Vec<AlertMessage> {
+    pub(super) fn alerts(&self, wanted: &[BlockAlerts], topic: Option<&Arc<str>>) -> Vec<AlertMessage> {
         let Some(topic) = topic else { return Vec::new() };
         let mut messages = Vec::new();
         for BlockAlerts { block, partitions } in wanted {
@@ -117,19 +117,14 @@ impl BlockStore {
     }
 
     /// Forgets a block; `None` if it was never stored.
-    pub fn release(&mut self, number: BlockNumber) -> Option<StoredBlock> {
+    pub(super) fn release(&mut self, number: BlockNumber) -> Option<StoredBlock> {
         self.blocks.remove(&number)
     }
 }
 
 impl StoredBlock {
-    /// The columns of rows that were never sent, once they are encoded.
-    pub fn unsent_rows(&mut self) -> Option<Encoding> {
-        self.rows.take()
-    }
-
     /// Alerts of it, for their counters.
-    pub fn alert_set(&self) -> &AlertSet {
+    pub(super) fn alert_set(&self) -> &AlertSet {
         &self.alerts
     }
 }

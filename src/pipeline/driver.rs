@@ -3,24 +3,27 @@
 //! Every action becomes a task, a job of the committing thread, or a command for the polling thread; each answers with
 //! one event. Tasks live in one `JoinSet`, so that a panic in any of them ends the process instead of a partition.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use crate::admin::Heartbeat;
 use crate::commit::transactions::{BuildEnd, Job, TransactionEnd as KafkaEnd, TransactionThread};
 use crate::failpoint;
 use crate::pipeline::blocks::BlockStore;
 use crate::pipeline::effects::Effects;
-use crate::pipeline::report::Report;
+use crate::pipeline::report::{Report, stores_block};
 use crate::protocol::action::{Action, Delay, Released};
 use crate::protocol::event::{Event, ProducerEnd, Ticket, TransactionEnd, TransactionNumber};
 use crate::protocol::state::State;
 use crate::protocol::step;
 use crate::source::poll_loop::{Command, SourceEvent};
-use crate::types::PartitionKey;
+use crate::types::{Offset, PartitionKey};
 
 /// The shortest pause after a failure, and the longest.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -43,7 +46,7 @@ pub enum Ended {
 
 /// The driver of one consumer's life.
 #[derive(Debug)]
-pub struct Driver {
+pub(super) struct Driver {
     state: Option<State>,
     effects: Arc<Effects>,
     blocks: BlockStore,
@@ -51,17 +54,24 @@ pub struct Driver {
     tasks: JoinSet<Event>,
     commands: std::sync::mpsc::SyncSender<Command>,
     transactions: TransactionThread,
+    alert_topic: Option<Arc<str>>,
+    memory: Arc<AtomicU64>,
     ended: Option<Ended>,
 }
 
+/// The question where the partitions end, for their lag.
+type LogEnds = Pin<Box<dyn Future<Output = BTreeMap<PartitionKey, Offset>> + Send>>;
+
 impl Driver {
     /// A driver over a state that nothing has happened to.
-    pub fn new(
+    pub(super) fn new(
         state: State,
         effects: Arc<Effects>,
         report: Report,
         commands: std::sync::mpsc::SyncSender<Command>,
         transactions: TransactionThread,
+        alert_topic: Option<&str>,
+        memory: Arc<AtomicU64>,
     ) -> Self {
         Self {
             state: Some(state),
@@ -71,20 +81,24 @@ impl Driver {
             tasks: JoinSet::new(),
             commands,
             transactions,
+            alert_topic: alert_topic.map(Arc::from),
+            memory,
             ended: None,
         }
     }
 
     /// Runs until the process is to end. `stop` resolves when a person asks for it.
-    pub async fn run(
+    pub(super) async fn run(
         mut self,
         mut source: mpsc::Receiver<SourceEvent>,
         mut stop: oneshot::Receiver<()>,
         drain_timeout: Duration,
+        heartbeat: Heartbeat,
     ) -> Ended {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         let mut deadline = std::pin::pin!(tokio::time::sleep(Duration::MAX));
         let mut stopping = false;
+        let mut log_ends: Option<LogEnds> = None;
         self.feed(Event::Started);
         loop {
             if let Some(ended) = self.ended.take() {
@@ -99,7 +113,18 @@ impl Driver {
                 Some(event) = self.tasks.join_next() => {
                     self.feed(event.expect("a task of the pipeline panicked"));
                 }
-                _ = tick.tick() => self.publish(),
+                _ = tick.tick() => {
+                    heartbeat.beat();
+                    self.publish();
+                    if log_ends.is_none() {
+                        let (effects, keys) = (Arc::clone(&self.effects), self.report.keys());
+                        log_ends = Some(Box::pin(async move { effects.log_ends(keys).await }));
+                    }
+                }
+                ends = async { log_ends.as_mut().expect("checked by the guard").await }, if log_ends.is_some() => {
+                    log_ends = None;
+                    self.report.log_ends(&ends);
+                }
                 _ = &mut stop, if !stopping => {
                     stopping = true;
                     self.report.stopping(drain_timeout);
@@ -116,30 +141,25 @@ impl Driver {
 
     fn publish(&mut self) {
         let state = self.state.as_ref().expect("the state is put back after every step");
-        self.report.publish(state, &self.effects);
+        self.report.publish(state, self.memory.load(Ordering::Relaxed));
     }
 
     fn on_source(&mut self, event: SourceEvent) {
         match event {
             SourceEvent::Assigned(partitions) => {
-                self.report.assigned(&partitions);
+                self.report.assigned(partitions.keys());
                 self.feed(Event::Assigned(partitions));
             }
             SourceEvent::Revoked { partitions, discarded } => {
                 self.report.revoked(&partitions);
-                for (lane, records) in &discarded {
-                    self.report.discarded(*lane, *records);
-                }
-                let discarded = discarded.into_keys().collect();
                 self.feed(Event::Revoked { partitions, discarded });
             }
-            SourceEvent::Block(block) => {
+            SourceEvent::Block(mut block) => {
                 let summary = block.summary.clone();
-                self.report.block_closed(&block);
-                self.blocks.store(*block);
+                let account = self.report.block_closed(&mut block);
+                self.blocks.store(*block, account);
                 self.feed(Event::BlockClosed(summary));
             }
-            SourceEvent::Discarded(lane, records) => self.report.discarded(lane, records),
             SourceEvent::FetchFailed(key, text) => {
                 self.report.fetch_failed(key, &text);
                 self.feed(Event::FetchFailed(key, text));
@@ -158,6 +178,12 @@ impl Driver {
 
     fn feed(&mut self, event: Event) {
         self.report.event(&event);
+        if let Event::Inserted(block, table, end) = &event
+            && stores_block(*table, end)
+            && let Some(block) = self.blocks.get_mut(*block)
+        {
+            self.report.stored(block);
+        }
         let state = self.state.take().expect("the state is put back after every step");
         let (state, actions) = step(state, event);
         self.state = Some(state);
@@ -179,7 +205,7 @@ impl Driver {
             }
             Action::Prove(number, offsets) => self.run_transaction(number, offsets, Vec::new(), true),
             Action::Commit(number, offsets, alerts) => {
-                let alerts = self.blocks.alerts(&alerts);
+                let alerts = self.blocks.alerts(&alerts, self.alert_topic.as_ref());
                 self.run_transaction(number, offsets, alerts, false);
             }
             Action::Claim(number, lane, members) => self.spawn(async move {
@@ -207,14 +233,14 @@ impl Driver {
                 self.report.rows_limited(lane, limit);
                 self.send(Command::LimitRows(lane, limit));
             }
-            Action::CheckTopic(block, lane) => {
-                self.blocks.begin_encoding(block);
-                self.spawn(async move {
-                    failpoint::hit("before_topic_check");
-                    Event::TopicChecked(block, effects.topic_id(lane).await)
-                });
-            }
+            Action::CheckTopic(block, lane) => self.spawn(async move {
+                failpoint::hit("before_topic_check");
+                Event::TopicChecked(block, effects.topic_id(lane).await)
+            }),
             Action::Insert(insert) => {
+                for row in insert.ledger.iter().filter(|row| row.views_unverified) {
+                    self.report.views_unverified(row.key, row.range);
+                }
                 let contents = self.blocks.contents(insert.block, insert.table);
                 let commands = self.commands.clone();
                 self.spawn(async move {
@@ -225,11 +251,11 @@ impl Driver {
             }
             Action::Release(block, how) => {
                 if let Some(released) = self.blocks.release(block) {
-                    self.report.released(&released, how);
-                    if how == Released::Committed {
-                        failpoint::hit("after_release");
+                    match how {
+                        Released::Committed => self.report.committed(&released),
+                        Released::Dropped => {}
                     }
-                    self.send(Command::Released(released.lane));
+                    self.send(Command::Released(released.summary.lane));
                 }
             }
             Action::Pause(ticket, delay) => self.pause(ticket, delay),
@@ -293,6 +319,7 @@ impl Driver {
         alerts: Vec<crate::commit::transactions::AlertMessage>,
         proof: bool,
     ) {
+        let partitions = offsets.len();
         let offsets = offsets
             .into_iter()
             .map(|(key, commit)| {
@@ -303,13 +330,14 @@ impl Driver {
         let transaction = crate::commit::transactions::Transaction { offsets, alerts };
         failpoint::hit(if proof { "before_proof" } else { "before_commit" });
         let began = crate::clock::now();
-        let report = self.report.commits();
+        let report = self.report.transactions();
         self.submit(
             |reply| Job::Run { transaction, reply },
             move |end| {
-                report.observe(began.elapsed(), proof);
+                let end = end_of(end);
+                report.transaction_ended(&end, partitions, crate::clock::now() - began);
                 failpoint::hit(if proof { "after_proof" } else { "after_commit" });
-                Event::TransactionEnded(number, end_of(end))
+                Event::TransactionEnded(number, end)
             },
         );
     }
@@ -317,7 +345,8 @@ impl Driver {
 
 fn end_of(end: KafkaEnd) -> TransactionEnd {
     match end {
-        KafkaEnd::Committed { recycle } => TransactionEnd::Committed { recycle },
+        KafkaEnd::Committed { recycle: false } => TransactionEnd::Committed,
+        KafkaEnd::Committed { recycle: true } => TransactionEnd::CommittedSlowly,
         KafkaEnd::NotOwned(keys) => TransactionEnd::NotOwned(keys),
         KafkaEnd::Rejected { text: _, member_fenced: true } => TransactionEnd::InstanceReplaced,
         KafkaEnd::Rejected { text, member_fenced: false } | KafkaEnd::AlertsFailed { text } => {
@@ -337,13 +366,6 @@ fn pause_of(delay: Delay) -> Duration {
         }
         Delay::Slow => SLOW_PAUSE,
     }
-}
-
-/// Partitions as people read them in a log line.
-pub(crate) fn partitions_text<'a>(keys: impl IntoIterator<Item = &'a PartitionKey>) -> String {
-    let numbers: BTreeSet<i32> = keys.into_iter().map(|key| key.partition.0).collect();
-    let texts: Vec<String> = numbers.into_iter().map(|number| number.to_string()).collect();
-    texts.join(",")
 }
 
 #[cfg(test)]

@@ -30,26 +30,24 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(60);
 
 /// A lane as the statements need it.
 #[derive(Debug)]
-pub struct LaneEffects {
+pub(super) struct LaneEffects {
     /// Names of its tables and columns.
-    pub tables: LaneTables,
+    pub(super) tables: LaneTables,
     /// The target's unique id.
-    pub table_uuid: uuid::Uuid,
+    pub(super) table_uuid: uuid::Uuid,
     /// Default expressions that only the server can evaluate, by column.
-    pub server_defaults: BTreeMap<String, String>,
+    pub(super) server_defaults: BTreeMap<String, String>,
     /// Where a partition begins that nobody consumed yet.
-    pub start: Start,
-    /// The target is replicated: looks wait for uncertain parts.
-    pub replicated: bool,
+    pub(super) start: Start,
     /// The target removes rows by itself (TTL): absent rows prove nothing.
-    pub rows_expire: bool,
+    pub(super) rows_expire: bool,
     /// Its metrics.
-    pub metrics: LaneMetrics,
+    pub(super) metrics: LaneMetrics,
 }
 
 /// The outside world of one consumer's life.
 #[derive(Debug)]
-pub struct Effects {
+pub(super) struct Effects {
     session: Mutex<Arc<Session>>,
     group: GroupHandle,
     pub(super) writer: Writer,
@@ -58,7 +56,7 @@ pub struct Effects {
 
 impl Effects {
     /// The outside world, with a session that was just opened.
-    pub fn new(
+    pub(super) fn new(
         session: Session,
         group: GroupHandle,
         writer: Writer,
@@ -96,7 +94,7 @@ impl Effects {
 
     /// Everything that decides where these partitions go on. The group's offsets first, and stable: whatever is read
     /// after them is at least as new.
-    pub async fn read_facts(
+    pub(super) async fn read_facts(
         &self,
         id: LaneId,
         keys: &[PartitionKey],
@@ -139,7 +137,7 @@ impl Effects {
     }
 
     /// The identity of the lane's topic now.
-    pub async fn topic_id(&self, id: LaneId) -> Result<Option<TopicId>, Failure> {
+    pub(super) async fn topic_id(&self, id: LaneId) -> Result<Option<TopicId>, Failure> {
         let identities = self.ask(|group| group.topic_identities(KAFKA_TIMEOUT)).await?;
         match identities.get(&id) {
             Some(TopicIdentity::Id(topic_id)) => Ok(Some(*topic_id)),
@@ -148,8 +146,14 @@ impl Effects {
         }
     }
 
+    /// Where partitions end now; what cannot be learned is left out.
+    pub(super) async fn log_ends(&self, keys: Vec<PartitionKey>) -> BTreeMap<PartitionKey, Offset> {
+        let logs = self.ask(move |group| group.logs(&keys, KAFKA_TIMEOUT)).await.unwrap_or_default();
+        logs.into_iter().filter_map(|(key, log)| Some((key, log.ok()?.end()))).collect()
+    }
+
     /// Claims partitions of a lane.
-    pub async fn claim(
+    pub(super) async fn claim(
         &self,
         id: LaneId,
         members: &BTreeMap<PartitionKey, (Option<TopicId>, Replay)>,
@@ -166,7 +170,7 @@ impl Effects {
     }
 
     /// Waits for every statement of this connector that runs now.
-    pub async fn drain(&self, id: LaneId) -> Result<(), Failure> {
+    pub(super) async fn drain(&self, id: LaneId) -> Result<(), Failure> {
         let waited_for = ownership::drain(&self.session(), &self.writer.prefix, DRAIN_DEADLINE)
             .await
             .map_err(|error| error.to_string())?;
@@ -175,12 +179,12 @@ impl Effects {
     }
 
     /// Whether no part of the replicated target is uncertain.
-    pub async fn settle(&self, id: LaneId) -> Result<bool, Failure> {
+    pub(super) async fn settle(&self, id: LaneId) -> Result<bool, Failure> {
         ownership::parts_are_certain(&self.session(), &self.lane(id).tables).await.map_err(|error| error.to_string())
     }
 
     /// The units present from an offset on.
-    pub async fn look(
+    pub(super) async fn look(
         &self,
         id: LaneId,
         from: &BTreeMap<PartitionKey, (Offset, Replay)>,
@@ -190,7 +194,7 @@ impl Effects {
             .iter()
             .map(|(key, (from, replay))| LookFrom { partition: key.partition, replay: *replay, from: *from })
             .collect();
-        let look = ownership::look(&self.session(), &lane.tables, &wanted, lane.replicated)
+        let look = ownership::look(&self.session(), &lane.tables, &wanted)
             .await
             .map_err(|error| error.to_string())?;
         for (key, rows) in &look.doubled {

@@ -27,7 +27,7 @@ struct Prepared {
 
 impl Effects {
     /// Sends one insert of a block, once, and says how it ended.
-    pub async fn insert(&self, insert: Insert, contents: Contents, commands: &SyncSender<Command>) -> InsertEnd {
+    pub(super) async fn insert(&self, insert: Insert, contents: Contents, commands: &SyncSender<Command>) -> InsertEnd {
         let lane = self.lane(insert.lane);
         let into = insert.table;
         let Prepared { request, rows, bytes } = self.prepare(lane, &insert, contents, commands).await;

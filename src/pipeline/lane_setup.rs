@@ -97,11 +97,8 @@ pub async fn lane_setup(
         )]));
     };
     let (rows, server_defaults) = row_plan(session, &table, &tables.coordinates).await?;
-    let names: Vec<(&str, &str)> =
-        rows.columns().iter().map(|column| (column.name.as_str(), column.type_text.as_str())).collect();
     let detectors = Detectors::compile(cluster_id, &settings.name, &tables.cell.topic, &topic.detectors, &rows)
         .map_err(|errors| LaneError::Unfit(errors.iter().map(ToString::to_string).collect()))?;
-    drop(names);
     let plan = LanePlan {
         lane,
         topic: tables.cell.topic.clone(),
@@ -118,7 +115,7 @@ pub async fn lane_setup(
             config::OnGap::Halt => OnGap::Halt,
             config::OnGap::Skip => OnGap::Skip,
         },
-        bad_share_max_percent: topic.bad_share_max.percent(),
+        bad_share_max_millionths: topic.bad_share_max.millionths(),
         rows_max: plan.rows_max,
         replicated: table.is_replicated(),
         views: !table.dependents.is_empty(),
@@ -129,7 +126,6 @@ pub async fn lane_setup(
         table_uuid: table.uuid,
         server_defaults,
         start: topic.start,
-        replicated: table.is_replicated(),
         rows_expire: !table.rows_countable(),
         tables,
     };

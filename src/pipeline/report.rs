@@ -24,7 +24,7 @@ use crate::types::{LaneId, Offset, OffsetRange, PartitionKey};
 
 /// Keeps what is shown.
 #[derive(Debug)]
-pub struct Report {
+pub(super) struct Report {
     metrics: Metrics,
     effects: Arc<Effects>,
     status: watch::Sender<Arc<Status>>,
@@ -45,7 +45,7 @@ struct Partition {
 
 impl Report {
     /// A report of a process that begins.
-    pub fn new(metrics: Metrics, effects: Arc<Effects>, status: watch::Sender<Arc<Status>>) -> Self {
+    pub(super) fn new(metrics: Metrics, effects: Arc<Effects>, status: watch::Sender<Arc<Status>>) -> Self {
         Self { metrics, effects, status, partitions: BTreeMap::new(), takeovers: BTreeMap::new() }
     }
 
@@ -54,7 +54,7 @@ impl Report {
     }
 
     /// The group gave us partitions.
-    pub fn assigned<'a>(&mut self, keys: impl IntoIterator<Item = &'a PartitionKey>) {
+    pub(super) fn assigned<'a>(&mut self, keys: impl IntoIterator<Item = &'a PartitionKey>) {
         for key in keys {
             let lane = self.effects.lane(key.lane);
             self.partitions.entry(*key).or_insert_with(|| Partition {
@@ -73,7 +73,7 @@ impl Report {
     }
 
     /// The group took partitions.
-    pub fn revoked(&mut self, keys: &BTreeSet<PartitionKey>) {
+    pub(super) fn revoked(&mut self, keys: &BTreeSet<PartitionKey>) {
         for key in keys {
             if let Some(partition) = self.partitions.remove(key) {
                 partition.metrics.revoked();
@@ -82,7 +82,7 @@ impl Report {
     }
 
     /// A block was closed: its books begin.
-    pub fn block_closed(&mut self, block: &mut FilledBlock) -> BlockAccount {
+    pub(super) fn block_closed(&mut self, block: &mut FilledBlock) -> BlockAccount {
         let lane = self.effects.lane(block.summary.lane);
         let mut batches = Vec::new();
         for (key, tally) in std::mem::take(&mut block.tallies) {
@@ -100,7 +100,7 @@ impl Report {
     }
 
     /// An event on its way to the protocol.
-    pub fn event(&mut self, event: &Event) {
+    pub(super) fn event(&mut self, event: &Event) {
         let now = clock::unix_ms();
         match event {
             Event::FactsRead(_, Ok(facts)) => {
@@ -163,7 +163,7 @@ impl Report {
     }
 
     /// The ledger has a block: whatever becomes of its offsets, its rows are there.
-    pub fn stored(&mut self, block: &mut StoredBlock) {
+    pub(super) fn stored(&mut self, block: &mut StoredBlock) {
         if let Some(account) = block.account.take() {
             account.acknowledged();
         }
@@ -182,7 +182,7 @@ impl Report {
     }
 
     /// A block is committed: its alerts are published.
-    pub fn committed(&self, block: &StoredBlock) {
+    pub(super) fn committed(&self, block: &StoredBlock) {
         let lane = &self.effects.lane(block.summary.lane).metrics;
         let mut fired: BTreeMap<(&str, &str), u64> = BTreeMap::new();
         for alert in block.alert_set().iter() {
@@ -194,19 +194,19 @@ impl Report {
     }
 
     /// A row of the ledger says that views may lack a range.
-    pub fn views_unverified(&self, key: PartitionKey, range: OffsetRange) {
+    pub(super) fn views_unverified(&self, key: PartitionKey, range: OffsetRange) {
         if let Some(partition) = self.partitions.get(&key) {
             partition.metrics.views_unverified(range);
         }
     }
 
-    /// A transaction has ended.
-    pub fn transaction_ended(&self, end: &TransactionEnd, partitions: usize, elapsed: Duration) {
-        self.metrics.transaction_ended(end, partitions, elapsed);
+    /// The metrics, for what ends elsewhere.
+    pub(super) fn transactions(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// What the protocol has to say.
-    pub fn note(&mut self, note: Note) {
+    pub(super) fn note(&mut self, note: Note) {
         match note {
             Note::Takeover(lane, why, partitions) => {
                 self.takeovers.insert(lane, clock::now());
@@ -257,7 +257,7 @@ impl Report {
     }
 
     /// A partition stands still.
-    pub fn halted(&mut self, key: PartitionKey, reason: &HaltReason) {
+    pub(super) fn halted(&mut self, key: PartitionKey, reason: &HaltReason) {
         if let Some(partition) = self.partitions.get_mut(&key) {
             let said = partition.last_error.as_ref().is_some_and(|error| error.text == reason.to_string());
             if !said {
@@ -268,7 +268,7 @@ impl Report {
     }
 
     /// A partition cannot be fetched.
-    pub fn fetch_failed(&mut self, key: PartitionKey, text: &str) {
+    pub(super) fn fetch_failed(&mut self, key: PartitionKey, text: &str) {
         if let Some(partition) = self.partitions.get_mut(&key) {
             partition.last_error = Some(TimedError { unix_ms: clock::unix_ms(), text: text.to_owned() });
         }
@@ -279,7 +279,7 @@ impl Report {
     }
 
     /// News of the group; some of them end the process or this consumer.
-    pub fn group_event(&self, event: GroupEvent) -> Option<Ended> {
+    pub(super) fn group_event(&self, event: GroupEvent) -> Option<Ended> {
         let (text, ended) = match event {
             GroupEvent::Fenced { text } => return Some(Ended::DuplicateInstance(text)),
             GroupEvent::Fatal { text } => return Some(Ended::ConsumerFailed(text)),
@@ -297,19 +297,19 @@ impl Report {
     }
 
     /// Blocks of a lane are cut small, to find a row that the server refuses.
-    pub fn rows_limited(&self, lane: LaneId, limit: Option<u64>) {
+    pub(super) fn rows_limited(&self, lane: LaneId, limit: Option<u64>) {
         let topic = &self.effects.lane(lane).tables.cell.topic;
         tracing::info!(topic, ?limit, "rows per block limited while a row that the server refuses is searched");
     }
 
     /// The process was told to stop.
-    pub fn stopping(&self, drain_timeout: Duration) {
+    pub(super) fn stopping(&self, drain_timeout: Duration) {
         tracing::info!(?drain_timeout, "stopping: finishing what is under way");
         self.change(|status| status.state = ProcessState::Stopping);
     }
 
     /// Where the partitions end now, for their lag.
-    pub fn log_ends(&mut self, ends: &BTreeMap<PartitionKey, Offset>) {
+    pub(super) fn log_ends(&mut self, ends: &BTreeMap<PartitionKey, Offset>) {
         for (key, end) in ends {
             if let Some(partition) = self.partitions.get_mut(key) {
                 partition.log_end = Some(*end);
@@ -318,12 +318,12 @@ impl Report {
     }
 
     /// The partitions whose ends are to be asked for.
-    pub fn keys(&self) -> Vec<PartitionKey> {
+    pub(super) fn keys(&self) -> Vec<PartitionKey> {
         self.partitions.keys().copied().collect()
     }
 
     /// Puts the status together and shows it.
-    pub fn publish(&self, state: &State, memory_bytes: u64) {
+    pub(super) fn publish(&self, state: &State, memory_bytes: u64) {
         let now = clock::unix_ms();
         let views: BTreeMap<PartitionKey, PartitionView<'_>> = state.overview().collect();
         let partitions = self.partitions.iter().map(|(key, partition)| {
@@ -393,6 +393,6 @@ fn age(now_unix_ms: i64, then_unix_ms: i64) -> Duration {
 }
 
 /// Which tables count as a block being stored.
-pub fn stores_block(table: Table, end: &InsertEnd) -> bool {
+pub(super) fn stores_block(table: Table, end: &InsertEnd) -> bool {
     table == Table::Ledger && *end == InsertEnd::Acknowledged
 }

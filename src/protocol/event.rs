@@ -84,6 +84,9 @@ pub enum Event {
 pub enum TransactionEnd {
     /// Committed.
     Committed,
+    /// Committed, but so slowly that a request sent twice may still be under way: it must not meet the next
+    /// transaction of the same producer.
+    CommittedSlowly,
     /// The guard found partitions that are not ours under that assignment any more; nothing was sent.
     NotOwned(BTreeSet<PartitionKey>),
     /// The broker refused the offsets, clearly; aborted.

@@ -25,13 +25,14 @@ impl State {
             }
             return;
         }
-        let share = u64::from(self.lane(id).policy.bad_share_max_percent);
+        let share = u128::from(self.lane(id).policy.bad_share_max_millionths);
         let drifted: Vec<(PartitionKey, HaltReason)> = block
             .batches
             .iter()
             .filter_map(|(key, batch)| {
                 let (dead, records) = (batch.dead_inserted, batch.records());
-                let too_many = dead >= BAD_SAMPLE_MIN && dead.0 * 100 > share * records.0;
+                let too_many =
+                    dead >= BAD_SAMPLE_MIN && u128::from(dead.0) * 1_000_000 > share * u128::from(records.0);
                 let from = batch.range.start();
                 too_many.then_some((*key, HaltReason::BadShare { dead, records, from }))
             })

@@ -17,8 +17,8 @@ use crate::types::{
 pub struct LanePolicy {
     /// What to do about records that retention removed.
     pub on_gap: OnGap,
-    /// Above this share of dead letters in a block a partition stops; in percent.
-    pub bad_share_max_percent: u8,
+    /// Above this share of dead letters in a block a partition stops.
+    pub bad_share_max_millionths: u32,
     /// The most rows a block may have.
     pub rows_max: u64,
     /// The target is replicated: every look waits for uncertain parts [F5, H9].

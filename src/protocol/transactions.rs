@@ -104,9 +104,12 @@ impl State {
     ) {
         let Some(running) = self.transaction.take_if(|running| running.number == number) else { return };
         match &end {
-            TransactionEnd::Committed => {
+            TransactionEnd::Committed | TransactionEnd::CommittedSlowly => {
                 self.counters.fencings = 0;
                 self.counters.rejections = 0;
+                if end == TransactionEnd::CommittedSlowly {
+                    self.producer = Producer::Absent;
+                }
             }
             TransactionEnd::InstanceReplaced => {
                 let text = "another member with the same group.instance.id has joined the group".to_owned();
@@ -122,11 +125,12 @@ impl State {
             TransactionEnd::Ambiguous(_) => self.producer = Producer::Absent,
             TransactionEnd::NotOwned(_) | TransactionEnd::Rejected(_) => {}
         }
-        if end != TransactionEnd::Committed {
+        let committed = matches!(end, TransactionEnd::Committed | TransactionEnd::CommittedSlowly);
+        if !committed {
             actions.push(Action::Note(Note::TransactionFailed(end.clone())));
         }
         match running.kind {
-            TransactionKind::Proof(id) if end == TransactionEnd::Committed => self.on_proved(id, actions),
+            TransactionKind::Proof(id) if committed => self.on_proved(id, actions),
             TransactionKind::Proof(id) => self.on_not_proved(id, number, actions),
             TransactionKind::Commit { offsets, blocks } => {
                 self.on_commit_ended(&offsets, &blocks, end, actions);
@@ -154,7 +158,7 @@ impl State {
         actions: &mut Vec<Action>,
     ) {
         match end {
-            TransactionEnd::Committed => {
+            TransactionEnd::Committed | TransactionEnd::CommittedSlowly => {
                 for (key, commit) in offsets {
                     self.on_committed(*key, commit);
                 }

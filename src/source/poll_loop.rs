@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -83,6 +84,8 @@ pub struct PollLoop {
     /// Partitions that the client could not start yet.
     starts: VecDeque<(PartitionKey, AssignmentNumber)>,
     draining: bool,
+    /// Bytes that blocks hold, for people.
+    memory: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -105,13 +108,15 @@ impl PollLoop {
         plans: &BTreeMap<LaneId, Arc<LanePlan>>,
         commands: Receiver<Command>,
         events: Sender<SourceEvent>,
+        memory: Arc<AtomicU64>,
     ) -> Result<Self, crate::columns::PlanError> {
         let mut lanes = BTreeMap::new();
         for (id, plan) in plans {
             let fill = LaneFill::new(Arc::clone(plan))?;
             lanes.insert(*id, Lane { fill, outstanding: 0, assignments: BTreeMap::new() });
         }
-        Ok(Self { consumer, lanes, commands, events, next_block: 0, starts: VecDeque::new(), draining: false })
+        let starts = VecDeque::new();
+        Ok(Self { consumer, lanes, commands, events, next_block: 0, starts, draining: false, memory })
     }
 
     /// Runs until the pipeline ends or says so. Then the consumer leaves the group.
@@ -325,6 +330,9 @@ impl PollLoop {
         let Some(block) = self.lane(id).fill.close(number, now) else { return Ok(()) };
         self.next_block += 1;
         self.lane(id).outstanding += 1;
+        let held: usize = self.lanes.values().map(|lane| lane.fill.heap_bytes()).sum();
+        let bytes = held + block.columns.heap_bytes();
+        self.memory.store(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.tell(SourceEvent::Block(Box::new(block)))
     }
 
