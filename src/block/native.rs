@@ -211,8 +211,8 @@ impl NativeEncoder {
 /// Bytes of an index into this many values.
 fn index_width(values: usize) -> usize {
     match values {
-        ..=0x100 => 1,
-        ..=0x1_0000 => 2,
+        0..=0x100 => 1,
+        0x101..=0x1_0000 => 2,
         _ => 4,
     }
 }

@@ -156,9 +156,9 @@ impl ColumnBuilder {
             ColumnType::Uuid => fixed(FixedKind::Uuid, 16),
             ColumnType::Decimal { precision, scale } => {
                 let width = match *precision {
-                    ..=9 => 4,
-                    ..=18 => 8,
-                    ..=38 => 16,
+                    0..=9 => 4,
+                    10..=18 => 8,
+                    19..=38 => 16,
                     _ => 32,
                 };
                 let kind = FixedKind::Decimal {
@@ -326,9 +326,7 @@ impl ColumnBuilder {
             Self::Nullable(column) => column.nulls.len() + column.values.wire_bytes(),
             Self::Array(column) => column.offsets.data.len() + column.values.wire_bytes(),
             Self::Map(column) => {
-                column.offsets.data.len()
-                    + column.keys.wire_bytes()
-                    + column.values.wire_bytes()
+                column.offsets.data.len() + column.keys.wire_bytes() + column.values.wire_bytes()
             }
             Self::Tuple(column) => column.fields.iter().map(Self::wire_bytes).sum(),
         }

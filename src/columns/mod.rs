@@ -24,9 +24,7 @@ pub(crate) use builder::{
 };
 pub(crate) use dictionary::DictionaryColumn;
 pub(crate) use fixed::{FixedColumn, FixedKind};
-pub use plan::{
-    ColumnSpec, CoordinateKind, CoordinateSpec, DefaultValue, PlanError, RowPlan,
-};
+pub use plan::{ColumnSpec, CoordinateKind, CoordinateSpec, DefaultValue, PlanError, RowPlan};
 pub use rows::{Columns, RowCoordinates};
 pub use types::{ColumnType, EnumNames, TupleField, UnsupportedType};
 pub use value::Value;

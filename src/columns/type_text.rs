@@ -46,7 +46,10 @@ impl<'a> TypeText<'a> {
             }
             end += 1;
         }
-        self.text.get(start..end.min(bytes.len())).unwrap_or("").trim_end()
+        self.text
+            .get(start..end.min(bytes.len()))
+            .unwrap_or("")
+            .trim_end()
     }
 
     /// An identifier; empty where there is none.

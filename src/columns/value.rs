@@ -50,7 +50,9 @@ fn string_value(wire: &[u8]) -> Value<'_> {
 
 fn fixed_value<'a>(kind: &'a FixedKind, bytes: &'a [u8]) -> Value<'a> {
     match kind {
-        FixedKind::Int8 => int(bytes).map_or(Value::Other, |b| Value::I64(i8::from_le_bytes(b).into())),
+        FixedKind::Int8 => {
+            int(bytes).map_or(Value::Other, |b| Value::I64(i8::from_le_bytes(b).into()))
+        }
         FixedKind::Int16 => {
             int(bytes).map_or(Value::Other, |b| Value::I64(i16::from_le_bytes(b).into()))
         }
@@ -75,7 +77,9 @@ fn fixed_value<'a>(kind: &'a FixedKind, bytes: &'a [u8]) -> Value<'a> {
         FixedKind::Float32 => {
             int(bytes).map_or(Value::Other, |b| Value::F64(f32::from_le_bytes(b).into()))
         }
-        FixedKind::Float64 => int(bytes).map_or(Value::Other, |b| Value::F64(f64::from_le_bytes(b))),
+        FixedKind::Float64 => {
+            int(bytes).map_or(Value::Other, |b| Value::F64(f64::from_le_bytes(b)))
+        }
         FixedKind::Bool => Value::Bool(bytes == [1]),
         FixedKind::Decimal { scale, .. } => decimal_value(bytes, *scale),
         FixedKind::Enum8(names) => int(bytes)

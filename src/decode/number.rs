@@ -88,7 +88,12 @@ impl<'a> Number<'a> {
 
     /// Little-endian bytes of the number times 10^scale. Digits beyond the scale are cut off, as
     /// ClickHouse does.
-    pub(crate) fn decimal(&self, precision: u8, scale: u8, width: usize) -> Result<[u8; 32], ErrorCode> {
+    pub(crate) fn decimal(
+        &self,
+        precision: u8,
+        scale: u8,
+        width: usize,
+    ) -> Result<[u8; 32], ErrorCode> {
         let fraction = i64::try_from(self.fraction_digits).map_err(|_| ErrorCode::OutOfRange)?;
         let shift = i64::from(self.exponent) + i64::from(scale) - fraction;
         if self.digits <= DIGITS_U64 && (-19..=18).contains(&shift) {

@@ -70,9 +70,9 @@ impl Moment {
             }
         }
         let per_second = match whole_digits {
-            ..=11 => 1,
-            ..=14 => 1_000,
-            ..=17 => 1_000_000,
+            0..=11 => 1,
+            12..=14 => 1_000,
+            15..=17 => 1_000_000,
             _ => 1_000_000_000,
         };
         let value = i128::from(value) * 1_000_000_000 / per_second;
@@ -102,10 +102,16 @@ impl Moment {
         let &[b'T' | b't' | b' ', h1, h2, b':', m1, m2, b':', s1, s2] = clock else {
             return Err(invalid);
         };
-        let hour = two_digits(h1, h2).filter(|hour| *hour < 24).ok_or(invalid)?;
-        let minute = two_digits(m1, m2).filter(|minute| *minute < 60).ok_or(invalid)?;
+        let hour = two_digits(h1, h2)
+            .filter(|hour| *hour < 24)
+            .ok_or(invalid)?;
+        let minute = two_digits(m1, m2)
+            .filter(|minute| *minute < 60)
+            .ok_or(invalid)?;
         // 60 is a leap second, which Unix time counts as the next second.
-        let second = two_digits(s1, s2).filter(|second| *second <= 60).ok_or(invalid)?;
+        let second = two_digits(s1, s2)
+            .filter(|second| *second <= 60)
+            .ok_or(invalid)?;
         let local_seconds = local_midnight + hour * 3_600 + minute * 60 + second;
 
         let mut nanos = 0;
@@ -177,9 +183,7 @@ pub(crate) fn days_from_text(text: &[u8]) -> Option<i64> {
 fn offset_seconds(text: &[u8]) -> Option<i64> {
     let (sign, digits) = text.split_first()?;
     let (hours, minutes) = match digits {
-        &[h1, h2, b':', m1, m2] | &[h1, h2, m1, m2] => {
-            (two_digits(h1, h2)?, two_digits(m1, m2)?)
-        }
+        &[h1, h2, b':', m1, m2] | &[h1, h2, m1, m2] => (two_digits(h1, h2)?, two_digits(m1, m2)?),
         _ => return None,
     };
     if hours > 23 || minutes > 59 {

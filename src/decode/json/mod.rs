@@ -64,7 +64,10 @@ impl JsonDecoder {
         self.decode_object(record, columns).map_err(|fault| {
             columns.rollback_row();
             let spec = self.column.map(|column| &self.plan.columns[column]);
-            fault.explain(record, spec.map(|s| (s.name.as_str(), s.type_text.as_str())))
+            fault.explain(
+                record,
+                spec.map(|s| (s.name.as_str(), s.type_text.as_str())),
+            )
         })
     }
 
@@ -142,10 +145,7 @@ impl JsonDecoder {
 }
 
 /// Appends one JSON value to a column that is not part of a row.
-pub(crate) fn append_json_text(
-    text: &str,
-    column: &mut ColumnBuilder,
-) -> Result<(), DecodeError> {
+pub(crate) fn append_json_text(text: &str, column: &mut ColumnBuilder) -> Result<(), DecodeError> {
     let mut json = Cursor::new(text.as_bytes());
     json.next_token();
     append_value(&mut json, column, &mut Vec::new())

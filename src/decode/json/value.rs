@@ -102,11 +102,7 @@ fn append_dictionary(
     Ok(())
 }
 
-fn append_array(
-    json: &mut Cursor<'_>,
-    column: &mut ArrayColumn,
-    scratch: &mut Vec<u8>,
-) -> Outcome {
+fn append_array(json: &mut Cursor<'_>, column: &mut ArrayColumn, scratch: &mut Vec<u8>) -> Outcome {
     begin(json, b'[')?;
     let mut elements = 0;
     if json.next_token() == b']' {
@@ -149,11 +145,7 @@ fn append_map(json: &mut Cursor<'_>, column: &mut MapColumn, scratch: &mut Vec<u
     Ok(())
 }
 
-fn append_tuple(
-    json: &mut Cursor<'_>,
-    column: &mut TupleColumn,
-    scratch: &mut Vec<u8>,
-) -> Outcome {
+fn append_tuple(json: &mut Cursor<'_>, column: &mut TupleColumn, scratch: &mut Vec<u8>) -> Outcome {
     let start = json.at;
     let wrong_length = Err(Fault {
         code: ErrorCode::TypeMismatch,
@@ -266,11 +258,7 @@ fn mismatch(json: &mut Cursor<'_>) -> Fault {
 }
 
 #[inline]
-fn append_fixed(
-    json: &mut Cursor<'_>,
-    column: &mut FixedColumn,
-    scratch: &mut Vec<u8>,
-) -> Outcome {
+fn append_fixed(json: &mut Cursor<'_>, column: &mut FixedColumn, scratch: &mut Vec<u8>) -> Outcome {
     let at = json.at;
     let outcome = match json.peek() {
         b'0'..=b'9' | b'-' => append_number(&json.number()?, column),

@@ -1,6 +1,7 @@
 //! What each column type takes.
 
 use super::{Table, plan};
+use crate::decode::Stage;
 
 /// Decodes `{"x": <value>}` between two rows without `x`, and compares what is stored, or the code
 /// of the error; the rows around must never suffer.
@@ -16,10 +17,15 @@ fn check(type_text: &str, cases: &[(&str, &str)]) {
             Ok(()) => stored
                 .strip_prefix(&zero)
                 .and_then(|stored| stored.strip_suffix(&zero))
-                .map_or_else(|| format!("neighbours damaged: {stored}"), |s| s.trim().to_owned()),
+                .map_or_else(
+                    || format!("neighbours damaged: {stored}"),
+                    |s| s.trim().to_owned(),
+                ),
             Err(error) => {
                 assert_eq!(stored, format!("{zero} {zero}"), "{type_text} {value}");
-                assert_eq!(error.field.as_deref(), Some("x"), "{type_text} {value}");
+                if error.code.stage() == Stage::Convert {
+                    assert_eq!(error.field.as_deref(), Some("x"), "{type_text} {value}");
+                }
                 error.code.as_str().to_owned()
             }
         };
@@ -59,11 +65,28 @@ fn small_integers() {
             ("tru", "invalid_json"),
         ],
     );
-    check("Int8", &[("-128", "-128"), ("127", "127"), ("128", "out_of_range"), ("-129", "out_of_range")]);
+    check(
+        "Int8",
+        &[
+            ("-128", "-128"),
+            ("127", "127"),
+            ("128", "out_of_range"),
+            ("-129", "out_of_range"),
+        ],
+    );
     check("Int16", &[("-32768", "-32768"), ("32768", "out_of_range")]);
     check("UInt16", &[("65535", "65535"), ("65536", "out_of_range")]);
-    check("Int32", &[("-2147483648", "-2147483648"), ("2147483648", "out_of_range")]);
-    check("UInt32", &[("4294967295", "4294967295"), ("4294967296", "out_of_range")]);
+    check(
+        "Int32",
+        &[
+            ("-2147483648", "-2147483648"),
+            ("2147483648", "out_of_range"),
+        ],
+    );
+    check(
+        "UInt32",
+        &[("4294967295", "4294967295"), ("4294967296", "out_of_range")],
+    );
     check(
         "Int64",
         &[
@@ -71,7 +94,10 @@ fn small_integers() {
             ("9223372036854775807", "9223372036854775807"),
             ("9223372036854775808", "out_of_range"),
             ("-9223372036854775809", "out_of_range"),
-            ("100000000000000000000000000000000000000000000000000000000000000000000000000000000", "out_of_range"),
+            (
+                "100000000000000000000000000000000000000000000000000000000000000000000000000000000",
+                "out_of_range",
+            ),
         ],
     );
     check(
@@ -89,22 +115,52 @@ fn small_integers() {
 fn wide_integers() {
     let u128_max = u128::MAX.to_string();
     let u256_max = ethnum::U256::MAX.to_string();
-    let u256_over = "115792089237316195423570985008687907853269984665640564039457584007913129639936";
+    let u256_over =
+        "115792089237316195423570985008687907853269984665640564039457584007913129639936";
     let i256_min = ethnum::I256::MIN.to_string();
-    let i256_under = "-57896044618658097711785492504343953926634992332820282019728792003956564819969";
-    check("UInt128", &[(&u128_max, &u128_max), ("-1", "out_of_range"), ("true", "1"), ("1.0", "not_an_integer")]);
+    let i256_under =
+        "-57896044618658097711785492504343953926634992332820282019728792003956564819969";
+    check(
+        "UInt128",
+        &[
+            (&u128_max, &u128_max),
+            ("-1", "out_of_range"),
+            ("true", "1"),
+            ("1.0", "not_an_integer"),
+        ],
+    );
     check(
         "Int128",
         &[
-            ("170141183460469231731687303715884105727", "170141183460469231731687303715884105727"),
+            (
+                "170141183460469231731687303715884105727",
+                "170141183460469231731687303715884105727",
+            ),
             ("170141183460469231731687303715884105728", "out_of_range"),
-            ("-170141183460469231731687303715884105728", "-170141183460469231731687303715884105728"),
+            (
+                "-170141183460469231731687303715884105728",
+                "-170141183460469231731687303715884105728",
+            ),
             ("-170141183460469231731687303715884105729", "out_of_range"),
             ("\"-1\"", "-1"),
         ],
     );
-    check("UInt256", &[(&u256_max, &u256_max), (u256_over, "out_of_range"), ("-0", "0")]);
-    check("Int256", &[(&i256_min, &i256_min), (i256_under, "out_of_range"), (&u256_max, "out_of_range")]);
+    check(
+        "UInt256",
+        &[
+            (&u256_max, &u256_max),
+            (u256_over, "out_of_range"),
+            ("-0", "0"),
+        ],
+    );
+    check(
+        "Int256",
+        &[
+            (&i256_min, &i256_min),
+            (i256_under, "out_of_range"),
+            (&u256_max, "out_of_range"),
+        ],
+    );
 }
 
 #[test]
@@ -138,8 +194,25 @@ fn floats() {
             ("NaN", "invalid_json"),
         ],
     );
-    check("Float32", &[("0.1", "0.1"), ("16777217", "16777216.0"), ("1e39", "out_of_range"), ("\"inf\"", "inf"), ("true", "1.0")]);
-    check("BFloat16", &[("0.1", "0.099609375"), ("-3", "-3"), ("true", "1"), ("\"inf\"", "inf")]);
+    check(
+        "Float32",
+        &[
+            ("0.1", "0.1"),
+            ("16777217", "16777216.0"),
+            ("1e39", "out_of_range"),
+            ("\"inf\"", "inf"),
+            ("true", "1.0"),
+        ],
+    );
+    check(
+        "BFloat16",
+        &[
+            ("0.1", "0.099609375"),
+            ("-3", "-3"),
+            ("true", "1"),
+            ("\"inf\"", "inf"),
+        ],
+    );
 }
 
 #[test]
@@ -187,7 +260,13 @@ fn strings() {
     check("String", &[(&format!("\"{long}\""), &format!("{long:?}"))]);
     check(
         "FixedString(3)",
-        &[("\"abc\"", "\"abc\""), ("\"a\"", "\"a\\0\\0\""), ("\"abcd\"", "too_long"), ("5", "type_mismatch"), ("null", "\"\\0\\0\\0\"")],
+        &[
+            ("\"abc\"", "\"abc\""),
+            ("\"a\"", "\"a\\0\\0\""),
+            ("\"abcd\"", "too_long"),
+            ("5", "type_mismatch"),
+            ("null", "\"\\0\\0\\0\""),
+        ],
     );
 }
 
@@ -263,7 +342,13 @@ fn times() {
             ("1.7e9", "invalid_time"),
         ],
     );
-    check("DateTime('Europe/Berlin')", &[("\"2024-06-01 00:00:00\"", "1717192800"), ("\"2024-06-01T00:00:00Z\"", "1717200000")]);
+    check(
+        "DateTime('Europe/Berlin')",
+        &[
+            ("\"2024-06-01 00:00:00\"", "1717192800"),
+            ("\"2024-06-01T00:00:00Z\"", "1717200000"),
+        ],
+    );
     check(
         "DateTime64(3)",
         &[
@@ -288,12 +373,21 @@ fn times() {
         &[
             ("\"2262-04-11 23:47:16.854775807\"", "9223372036854775807"),
             ("\"2262-04-11 23:47:16.854775808\"", "out_of_range"),
-            ("\"2024-02-29 10:00:00.123456789123\"", "1709200800123456789"),
+            (
+                "\"2024-02-29 10:00:00.123456789123\"",
+                "1709200800123456789",
+            ),
             ("1700000000.123456789", "1700000000123456789"),
         ],
     );
-    check("DateTime64(0)", &[("\"2024-02-29 10:00:00.999\"", "1709200800")]);
-    check("DateTime64(6, 'Asia/Kolkata')", &[("\"1970-01-01 05:30:00\"", "0")]);
+    check(
+        "DateTime64(0)",
+        &[("\"2024-02-29 10:00:00.999\"", "1709200800")],
+    );
+    check(
+        "DateTime64(6, 'Asia/Kolkata')",
+        &[("\"1970-01-01 05:30:00\"", "0")],
+    );
 }
 
 #[test]
@@ -323,16 +417,32 @@ fn decimals() {
         ],
     );
     let digits = "9".repeat(76);
-    check("Decimal(76, 0)", &[(&digits, &digits), (&format!("{digits}9"), "out_of_range"), (&format!("-{digits}.9"), &format!("-{digits}"))]);
+    check(
+        "Decimal(76, 0)",
+        &[
+            (&digits, &digits),
+            (&format!("{digits}9"), "out_of_range"),
+            (&format!("-{digits}.9"), &format!("-{digits}")),
+        ],
+    );
     check(
         "Decimal(38, 10)",
         &[
-            ("1234567890123456789012345678.0123456789", "12345678901234567890123456780123456789"),
+            (
+                "1234567890123456789012345678.0123456789",
+                "12345678901234567890123456780123456789",
+            ),
             ("12345678901234567890123456789", "out_of_range"),
             ("0.00000000000000000000000001e26", "10000000000"),
         ],
     );
-    check("Decimal(18, 18)", &[("0.123456789012345678", "123456789012345678"), ("1", "out_of_range")]);
+    check(
+        "Decimal(18, 18)",
+        &[
+            ("0.123456789012345678", "123456789012345678"),
+            ("1", "out_of_range"),
+        ],
+    );
     check("Decimal(76, 76)", &[("0.1e-75", "1"), ("1e-77", "0")]);
 }
 
@@ -352,11 +462,20 @@ fn identifiers_and_addresses() {
     );
     check(
         "IPv4",
-        &[("\"1.2.3.4\"", "1.2.3.4"), ("\"1.2.3\"", "invalid_address"), ("\"256.1.1.1\"", "invalid_address"), ("16909060", "type_mismatch")],
+        &[
+            ("\"1.2.3.4\"", "1.2.3.4"),
+            ("\"1.2.3\"", "invalid_address"),
+            ("\"256.1.1.1\"", "invalid_address"),
+            ("16909060", "type_mismatch"),
+        ],
     );
     check(
         "IPv6",
-        &[("\"2001:db8::ff\"", "2001:db8::ff"), ("\"1.2.3.4\"", "::ffff:1.2.3.4"), ("\"x\"", "invalid_address")],
+        &[
+            ("\"2001:db8::ff\"", "2001:db8::ff"),
+            ("\"1.2.3.4\"", "::ffff:1.2.3.4"),
+            ("\"x\"", "invalid_address"),
+        ],
     );
 }
 
@@ -378,16 +497,39 @@ fn enums() {
             ("true", "type_mismatch"),
         ],
     );
-    check("Enum16('x' = 1000)", &[("\"x\"", "1000"), ("1000", "1000"), ("{}", "type_mismatch")]);
+    check(
+        "Enum16('x' = 1000)",
+        &[("\"x\"", "1000"), ("1000", "1000"), ("{}", "type_mismatch")],
+    );
 }
 
 #[test]
 fn nullable_and_low_cardinality() {
-    check("Nullable(Int32)", &[("null", "NULL"), ("5", "5"), ("\"null\"", "invalid_number"), ("nul", "invalid_json")]);
-    check("Nullable(String)", &[("\"null\"", "\"null\""), ("\"\"", "\"\"")]);
-    check("LowCardinality(Nullable(String))", &[("null", "NULL"), ("\"\"", "\"\""), ("\"a\"", "\"a\"")]);
-    check("LowCardinality(Int64)", &[("null", "0"), ("-7", "-7"), ("\"x\"", "invalid_number")]);
-    check("LowCardinality(FixedString(2))", &[("\"a\"", "\"a\\0\""), ("\"abc\"", "too_long")]);
+    check(
+        "Nullable(Int32)",
+        &[
+            ("null", "NULL"),
+            ("5", "5"),
+            ("\"null\"", "invalid_number"),
+            ("nul", "invalid_json"),
+        ],
+    );
+    check(
+        "Nullable(String)",
+        &[("\"null\"", "\"null\""), ("\"\"", "\"\"")],
+    );
+    check(
+        "LowCardinality(Nullable(String))",
+        &[("null", "NULL"), ("\"\"", "\"\""), ("\"a\"", "\"a\"")],
+    );
+    check(
+        "LowCardinality(Int64)",
+        &[("null", "0"), ("-7", "-7"), ("\"x\"", "invalid_number")],
+    );
+    check(
+        "LowCardinality(FixedString(2))",
+        &[("\"a\"", "\"a\\0\""), ("\"abc\"", "too_long")],
+    );
 }
 
 #[test]
@@ -408,8 +550,20 @@ fn lists_maps_and_tuples() {
             ("\"[1]\"", "type_mismatch"),
         ],
     );
-    check("Array(Array(LowCardinality(Nullable(String))))", &[("[[\"a\", null], [], [\"a\"]]", "[[\"a\", NULL], [], [\"a\"]]")]);
-    check("Array(Nullable(UInt8))", &[("[1, null, 300]", "out_of_range"), ("[1, null]", "[1, NULL]")]);
+    check(
+        "Array(Array(LowCardinality(Nullable(String))))",
+        &[(
+            "[[\"a\", null], [], [\"a\"]]",
+            "[[\"a\", NULL], [], [\"a\"]]",
+        )],
+    );
+    check(
+        "Array(Nullable(UInt8))",
+        &[
+            ("[1, null, 300]", "out_of_range"),
+            ("[1, null]", "[1, NULL]"),
+        ],
+    );
     check(
         "Map(String, Int32)",
         &[
@@ -421,8 +575,18 @@ fn lists_maps_and_tuples() {
             ("[[\"a\", 1]]", "type_mismatch"),
         ],
     );
-    check("Map(UInt16, Array(String))", &[("{\"7\": [\"x\"]}", "{7: [\"x\"]}"), ("{\"x\": []}", "invalid_number"), ("{\"70000\": []}", "out_of_range")]);
-    check("Map(LowCardinality(String), Float64)", &[("{\"k\\n\": 1.5}", "{\"k\\n\": 1.5}")]);
+    check(
+        "Map(UInt16, Array(String))",
+        &[
+            ("{\"7\": [\"x\"]}", "{7: [\"x\"]}"),
+            ("{\"x\": []}", "invalid_number"),
+            ("{\"70000\": []}", "out_of_range"),
+        ],
+    );
+    check(
+        "Map(LowCardinality(String), Float64)",
+        &[("{\"k\\n\": 1.5}", "{\"k\\n\": 1.5}")],
+    );
     check(
         "Tuple(Int32, String)",
         &[
@@ -449,6 +613,9 @@ fn lists_maps_and_tuples() {
     );
     check(
         "Map(String, Tuple(a Array(UInt8), b Map(String, Enum8('q' = 1))))",
-        &[("{\"k\": {\"a\": [1, 2], \"b\": {\"w\": \"q\"}}}", "{\"k\": ([1, 2], {\"w\": 1})}")],
+        &[(
+            "{\"k\": {\"a\": [1, 2], \"b\": {\"w\": \"q\"}}}",
+            "{\"k\": ([1, 2], {\"w\": 1})}",
+        )],
     );
 }
