@@ -395,9 +395,9 @@ impl Attempt<'_> {
             return Ok(true);
         }
         let offsets = self.offset_list();
-        let started = (self.settings.now)();
         // From here to the end of sending no partition is let go.
         let held = self.group.assignments().hold();
+        let started = (self.settings.now)();
         let sent = match self.check_owned(&held) {
             Err(missing) => Err(Err(missing)),
             Ok(()) => match self.group.identity() {
@@ -408,8 +408,8 @@ impl Attempt<'_> {
                 }
             },
         };
-        drop(held);
         let took = (self.settings.now)().saturating_duration_since(started);
+        drop(held);
         match sent {
             Ok(()) => Ok(took < OFFSETS_SENT_ONCE),
             Err(Err(missing)) => Err(self.aborted(TransactionEnd::NotOwned(missing))?),
