@@ -153,6 +153,8 @@ pub enum Why {
     Transaction,
     /// The source cannot read on.
     Fetch,
+    /// ClickHouse was started anew.
+    ServerRestarted,
     /// A takeover failed.
     Retry,
     /// A halted partition is looked at again.
@@ -168,6 +170,7 @@ impl Why {
             Self::Insert => "insert",
             Self::Transaction => "transaction",
             Self::Fetch => "fetch",
+            Self::ServerRestarted => "server_restarted",
             Self::Retry => "retry",
             Self::Recheck => "recheck",
         }

@@ -34,6 +34,7 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Action>) {
         Event::TopicChecked(block, topic) => state.on_topic_checked(block, topic, &mut actions),
         Event::Inserted(block, table, end) => state.on_inserted(block, table, end, &mut actions),
         Event::ProducerBuilt(end) => state.on_producer_built(end, &mut actions),
+        Event::ServerRestarted => state.on_server_restarted(&mut actions),
         Event::PauseOver(ticket) => state.on_pause_over(ticket, &mut actions),
         Event::Stop => state.stopping = Stopping::Draining,
     }
@@ -91,6 +92,14 @@ impl State {
             let failures = self.lane(key.lane).failures;
             self.lane(key.lane).failures = failures.saturating_add(1);
             self.pause_lane(key.lane, Delay::Backoff(failures), actions);
+        }
+    }
+
+    /// Rows below the committed offset may be gone. Only a takeover compares them with the ledger.
+    fn on_server_restarted(&mut self, actions: &mut Vec<Action>) {
+        let lanes: Vec<LaneId> = self.lanes.keys().copied().collect();
+        for lane in lanes {
+            self.take_over_lane(lane, Why::ServerRestarted, actions);
         }
     }
 
