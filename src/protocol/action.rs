@@ -17,7 +17,8 @@ pub enum Action {
     ReadFacts(TakeoverNumber, LaneId, BTreeMap<PartitionKey, AssignmentNumber>),
     /// Commit these offsets again, under the guard. Reply: `TransactionEnded`.
     Prove(TransactionNumber, BTreeMap<PartitionKey, Commit>),
-    /// Claim partitions in `ownership`. Reply: `Claimed`.
+    /// Claim partitions in `ownership`, then read it: a greater replay than ours there is a failure (a reset that this
+    /// takeover has not seen must not be claimed over). Reply: `Claimed`.
     Claim(TakeoverNumber, LaneId, BTreeMap<PartitionKey, (Option<TopicId>, Replay)>),
     /// Wait for every statement of this connector that runs now. Reply: `Drained`.
     Drain(TakeoverNumber, LaneId),

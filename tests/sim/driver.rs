@@ -37,8 +37,9 @@ impl World {
                 worker.epoch = None;
                 worker.tasks.push(Task::Build);
             }
-            Action::ReadFacts(number, _, keys) => {
-                worker.tasks.push(Task::Facts { number, keys, committed: None, stored: None });
+            Action::ReadFacts(number, lane, keys) => {
+                let generation = self.kafka.generations[&lane];
+                worker.tasks.push(Task::Facts { number, lane, keys, generation, committed: None, stored: None });
             }
             Action::Prove(number, offsets) => {
                 let (ranges, alerts) = (Vec::new(), Vec::new());
@@ -160,12 +161,12 @@ impl World {
         }
         let reply = match task {
             Task::Pause(ticket) => Event::PauseOver(ticket),
-            Task::Facts { number, keys, committed: None, stored } => {
+            Task::Facts { number, lane, keys, generation, committed: None, stored } => {
                 let read = |key: &PartitionKey| (*key, self.kafka.committed.get(key).cloned());
                 let committed = Some(keys.keys().map(read).collect());
-                return Some(Task::Facts { number, keys, committed, stored });
+                return Some(Task::Facts { number, lane, keys, generation, committed, stored });
             }
-            Task::Facts { number, keys, committed, stored: None } => {
+            Task::Facts { number, lane, keys, generation, committed, stored: None } => {
                 let stored = Some(keys.keys().map(|key| (*key, self.clickhouse.facts(*key))).collect());
                 if self.mutant == Some(Mutant::LookBeforeClaim) {
                     for key in keys.keys() {
@@ -174,7 +175,13 @@ impl World {
                         self.workers[w].early.insert(*key, early);
                     }
                 }
-                return Some(Task::Facts { number, keys, committed, stored });
+                return Some(Task::Facts { number, lane, keys, generation, committed, stored });
+            }
+            // Another topic than at the beginning: what was read between is of neither.
+            Task::Facts { number, lane, generation, stored: Some(_), .. }
+                if self.kafka.generations[&lane] != generation =>
+            {
+                Event::FactsRead(number, Err("the topic was created anew meanwhile".to_owned()))
             }
             Task::Facts { number, committed: Some(committed), stored: Some(mut stored), .. } => {
                 let facts = committed.into_iter().map(|(key, mut committed)| {
@@ -276,7 +283,14 @@ impl World {
             return Event::Claimed(number, Err("timeout".to_owned()));
         }
         let claims = rows.iter().map(|row| (row.key, row.claim)).collect();
+        let outdated = |row: &Ownership| {
+            self.clickhouse.ownership.iter().any(|known| known.key == row.key && known.replay > row.replay)
+        };
+        let outdated = rows.iter().any(outdated);
         self.clickhouse.ownership.extend(rows);
+        if outdated {
+            return Event::Claimed(number, Err("a newer replay was begun meanwhile".to_owned()));
+        }
         Event::Claimed(number, Ok(Claimed { claims, others: Vec::new() }))
     }
 

@@ -170,10 +170,7 @@ impl World {
                 self.outage();
                 true
             }
-            (Fault::Recreate, _) => {
-                self.recreate();
-                true
-            }
+            (Fault::Recreate, _) => self.recreate(),
             (
                 Fault::Crash
                 | Fault::Freeze
@@ -310,9 +307,14 @@ impl World {
         self.trace(|| format!("{key:?} moved from {from:?} to {:?}", self.kafka.committed.get(&key)));
     }
 
-    fn recreate(&mut self) {
-        let lanes: Vec<LaneId> = self.kafka.generations.keys().copied().collect();
-        let lane = lanes[self.rng.below(lanes.len())];
+    fn recreate(&mut self) -> bool {
+        // Before the first claim nobody can know that there was another topic.
+        let known = |lane: &LaneId| {
+            let mut keys = self.keys.iter().filter(|key| key.lane == *lane);
+            keys.all(|key| self.clickhouse.greatest(*key).is_some())
+        };
+        let lanes: Vec<LaneId> = self.kafka.generations.keys().copied().filter(known).collect();
+        let Some(lane) = lanes.get(self.rng.below(lanes.len())).copied() else { return false };
         let generation = self.kafka.generations[&lane];
         self.kafka.generations.insert(lane, generation + 1);
         self.to_reset.insert(lane);
@@ -325,6 +327,7 @@ impl World {
                 self.produce(key);
             }
         }
+        true
     }
 
     /// `reset --new-replay`: a claim and a ledger row under the next replay.

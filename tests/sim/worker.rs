@@ -47,6 +47,9 @@ pub(crate) enum Task {
     Facts {
         number: TakeoverNumber,
         keys: BTreeMap<PartitionKey, AssignmentNumber>,
+        lane: LaneId,
+        /// The topic's creation when the reading began.
+        generation: u64,
         committed: Option<BTreeMap<PartitionKey, Option<CommittedOffset>>>,
         stored: Option<BTreeMap<PartitionKey, StoredFacts>>,
     },

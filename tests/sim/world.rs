@@ -211,7 +211,7 @@ impl World {
             if let Some(violation) = self.oracle.violation.take() {
                 return Err(violation);
             }
-            if self.phase == Phase::Calm && steps % 20 == 0 && self.is_done() {
+            if self.phase == Phase::Calm && self.is_done() {
                 let halted = self.halted()?;
                 self.oracle.settle(&halted);
                 self.stop_all();
