@@ -144,6 +144,18 @@ impl OffsetSet {
         Some(OffsetRange::new(start, next.map_or(range.end, |next| next.min(range.end))))
     }
 
+    /// The part of the set that lies in `range`.
+    pub fn within(&self, range: OffsetRange) -> Self {
+        let first = self.ranges.partition_point(|known| known.end <= range.start);
+        let inside = self.ranges[first..].iter().take_while(|known| known.start < range.end);
+        inside.map(|known| OffsetRange::new(known.start.max(range.start), known.end.min(range.end))).collect()
+    }
+
+    /// How many records it stands for, where every offset of it is a record (a look's result).
+    pub fn records(&self) -> RecordCount {
+        RecordCount(self.ranges.iter().map(|range| range.end.0 - range.start.0).sum())
+    }
+
     /// The ranges, in order.
     pub fn ranges(&self) -> &[OffsetRange] {
         &self.ranges
@@ -317,6 +329,21 @@ mod tests {
         check(&[(1, 2), (4, 5), (8, 9), (0, 20)], &[(0, 20)]);
         check(&[(1, 2), (4, 5)], &[(1, 2), (4, 5)]);
         check(&[(4, 8), (5, 6)], &[(4, 8)]);
+    }
+
+    #[test]
+    fn the_part_within_a_range_is_cut_at_its_ends() {
+        let check = |known: &[(u64, u64)], asked: (u64, u64), expected: &[(u64, u64)], records: u64| {
+            let set: OffsetSet = known.iter().map(|(start, end)| range(*start, *end)).collect();
+            let expected: Vec<_> = expected.iter().map(|(start, end)| range(*start, *end)).collect();
+            let within = set.within(range(asked.0, asked.1));
+            assert_eq!((within.ranges(), within.records()), (&*expected, RecordCount(records)), "{known:?} {asked:?}");
+        };
+        check(&[], (0, 9), &[], 0);
+        check(&[(2, 5)], (0, 9), &[(2, 5)], 3);
+        check(&[(2, 5), (6, 9)], (3, 7), &[(3, 5), (6, 7)], 3);
+        check(&[(2, 5), (6, 9)], (5, 6), &[], 0);
+        check(&[(2, 5)], (3, 3), &[], 0);
     }
 
     #[test]

@@ -22,7 +22,8 @@ pub enum Decision<'a> {
     Present,
     /// It is among the dead letters.
     Dead,
-    /// The ledger proves that it was stored; it was removed since, on purpose [F7].
+    /// The ledger proves that it was stored; it was removed since, on purpose [F7]. Feed the detectors as if it were
+    /// there: its alert may lie above the floor.
     Removed,
     /// The server refused it for good: a dead letter with the server's words [N4].
     Condemned(&'a ServerError),
@@ -57,9 +58,7 @@ struct OpenBatch {
     start: Offset,
     inserted: RecordCount,
     last_inserted: Option<Offset>,
-    present: RecordCount,
     dead_inserted: RecordCount,
-    dead_present: RecordCount,
     skipped: RecordCount,
     gap: Option<OffsetRange>,
     anchor: Option<Anchor>,
@@ -68,17 +67,7 @@ struct OpenBatch {
 impl OpenBatch {
     fn at(start: Offset, gap: Option<OffsetRange>) -> Self {
         let none = RecordCount(0);
-        Self {
-            start,
-            inserted: none,
-            last_inserted: None,
-            present: none,
-            dead_inserted: none,
-            dead_present: none,
-            skipped: none,
-            gap,
-            anchor: None,
-        }
+        Self { start, inserted: none, last_inserted: None, dead_inserted: none, skipped: none, gap, anchor: None }
     }
 }
 
@@ -109,7 +98,7 @@ impl PartitionFill {
             Decision::Present
         } else if presence.dead.contains(offset) {
             Decision::Dead
-        } else if start.trusted.is_some_and(|trusted| trusted.contains(offset)) {
+        } else if start.trusted.contains(offset) {
             Decision::Removed
         } else if let Some(error) = condemned.get(&offset) {
             Decision::Condemned(error)
@@ -128,9 +117,9 @@ impl PartitionFill {
                 self.open.inserted += one;
                 self.open.last_inserted = Some(offset);
             }
-            Fate::Present => self.open.present += one,
             Fate::DeadInserted => self.open.dead_inserted += one,
-            Fate::DeadPresent => self.open.dead_present += one,
+            // Counted when the batch is closed, from the look.
+            Fate::Present | Fate::DeadPresent => {}
             Fate::Skipped => self.open.skipped += one,
         }
     }
@@ -153,14 +142,18 @@ impl PartitionFill {
 
     fn close(&mut self, checkpoint: bool) -> (Batch, Option<Offset>) {
         let open = std::mem::replace(&mut self.open, OpenBatch::at(self.next, None));
+        let range = OffsetRange::new(open.start, self.next);
+        // Not the records met again: compaction and retention may have removed some since their rows were written,
+        // and the ledger's proof counts rows [S3].
+        let presence = &self.resume.presence;
         let batch = Batch {
             assignment: self.resume.assignment,
             claim: self.resume.claim,
-            range: OffsetRange::new(open.start, self.next),
+            range,
             inserted: open.inserted,
-            present: open.present,
+            present: presence.rows.within(range).records(),
             dead_inserted: open.dead_inserted,
-            dead_present: open.dead_present,
+            dead_present: presence.dead.within(range).records(),
             skipped: open.skipped,
             gap: open.gap,
             checkpoint,

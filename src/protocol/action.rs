@@ -19,7 +19,8 @@ pub enum Action {
     ReadFacts(TakeoverNumber, LaneId, BTreeMap<PartitionKey, AssignmentNumber>),
     /// Commit these offsets again, under the guard. Reply: `TransactionEnded`.
     Prove(TransactionNumber, BTreeMap<PartitionKey, Commit>),
-    /// Claim partitions in `ownership`. Reply: `Claimed`.
+    /// Claim partitions in `ownership`, then read it: a greater replay than ours there is a failure (a reset that this
+    /// takeover has not seen must not be claimed over). Reply: `Claimed`.
     Claim(TakeoverNumber, LaneId, BTreeMap<PartitionKey, (Option<TopicId>, Replay)>),
     /// Wait for every statement of this connector that runs now. Reply: `Drained`.
     Drain(TakeoverNumber, LaneId),
@@ -172,6 +173,8 @@ pub enum Why {
     Transaction,
     /// The source cannot read on.
     Fetch,
+    /// ClickHouse was started anew.
+    ServerRestarted,
     /// A takeover failed.
     Retry,
     /// A halted partition is looked at again.
@@ -187,6 +190,7 @@ impl Why {
             Self::Insert => "insert",
             Self::Transaction => "transaction",
             Self::Fetch => "fetch",
+            Self::ServerRestarted => "server_restarted",
             Self::Retry => "retry",
             Self::Recheck => "recheck",
         }

@@ -73,6 +73,8 @@ pub enum Event {
     Inserted(BlockNumber, Table, InsertEnd),
     /// Reply to `BuildProducer`.
     ProducerBuilt(ProducerEnd),
+    /// ClickHouse was started anew: what it acknowledged before may be gone (power loss).
+    ServerRestarted,
     /// A pause is over.
     PauseOver(Ticket),
     /// A person wants the process to end: no more fetching, finish what is under way.

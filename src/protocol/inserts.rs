@@ -53,10 +53,14 @@ impl State {
         self.lane(id).queued.push_back(block);
     }
 
-    /// Begins with the next block of the lane. One block at a time; its transaction runs beside the next insert.
+    /// Begins with the next block of the lane. One block at a time; its transaction runs beside the next insert, and
+    /// none runs further ahead: what waits for Kafka stays bounded, and the floor in the ledger is never more than two
+    /// blocks behind, which is what a foreign move of the offset relies on [N5].
     pub(crate) fn begin_insert(&mut self, id: LaneId, actions: &mut Vec<Action>) {
+        let committing = |number| self.transaction.as_ref().is_some_and(|running| running.has_block(id, number));
+        let ahead = self.lanes[&id].acknowledged.iter().any(|block| !committing(block.number));
         let lane = self.lane(id);
-        if lane.inserting.is_some() {
+        if ahead || lane.inserting.is_some() {
             return;
         }
         let Some(block) = lane.queued.pop_front() else { return };

@@ -4,7 +4,7 @@
 
 use crate::protocol::facts::{Anchor, CommittedOffset, Facts, Metadata, StoredFacts};
 use crate::protocol::halt::HaltReason;
-use crate::types::{Offset, OffsetRange, Replay, TopicId};
+use crate::types::{Offset, OffsetRange, OffsetSet, Replay, TopicId};
 
 /// What to do when Kafka no longer has records that were not consumed yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,7 +35,7 @@ pub struct Start {
     /// What ClickHouse lost and is inserted again.
     pub damaged: Option<OffsetRange>,
     /// Offsets of which the ledger proves that they were stored: what is absent there was removed on purpose.
-    pub trusted: Option<OffsetRange>,
+    pub trusted: OffsetSet,
     /// Why it starts here.
     pub cause: StartCause,
 }
@@ -88,13 +88,21 @@ pub fn resolve(facts: &Facts, on_gap: OnGap) -> Resolution {
         Ok(identity) => identity,
         Err(reason) => return Resolution::Halt(reason),
     };
-    let stored_end = identity.stored.covered.end();
     let mut start = position(facts, &identity);
     if start.commit > facts.log.end() {
         return Resolution::Halt(HaltReason::LogTruncated { committed: start.commit, end: facts.log.end() });
     }
-    let trust_end = stored_end.filter(|end| start.cause == StartCause::Moved && *end > start.commit);
-    if let Some(damaged) = damage(&identity.stored, start.origin, start.commit.max(trust_end.unwrap_or(start.commit))) {
+    // Only what the ledger covers: a foreign tool may also have jumped over records that nobody stored.
+    let trusted = match (start.cause, identity.stored.covered.end()) {
+        (StartCause::Moved, Some(end)) if end > start.commit => {
+            identity.stored.covered.within(OffsetRange::new(start.commit, end))
+        }
+        (
+            StartCause::First | StartCause::Committed | StartCause::Ledger | StartCause::Moved | StartCause::Damaged,
+            _,
+        ) => OffsetSet::empty(),
+    };
+    if let Some(damaged) = damage(&identity.stored, start.origin, start.commit, &trusted) {
         if identity.stored.damaged.iter().any(|repaired| repaired.overlaps(damaged)) {
             return Resolution::Halt(HaltReason::DamagedTwice { range: damaged });
         }
@@ -102,8 +110,8 @@ pub fn resolve(facts: &Facts, on_gap: OnGap) -> Resolution {
         start.anchor = None;
         start.damaged = Some(damaged);
         start.cause = StartCause::Damaged;
-    } else if let Some(end) = trust_end {
-        start.trusted = Some(OffsetRange::new(start.commit, end));
+    } else {
+        start.trusted = trusted;
     }
     if start.commit < facts.log.start() {
         let gap = OffsetRange::new(start.commit, facts.log.start());
@@ -154,7 +162,7 @@ fn position(facts: &Facts, identity: &Identity) -> Start {
         anchor,
         gap: None,
         damaged: None,
-        trusted: None,
+        trusted: OffsetSet::empty(),
         cause,
     };
     match (&facts.committed, identity.metadata) {
@@ -176,19 +184,13 @@ fn position(facts: &Facts, identity: &Identity) -> Start {
     }
 }
 
-/// What ClickHouse should have of `[origin, end)` and has not: a hole in the ledger, or rows gone from its newest ranges.
-fn damage(stored: &StoredFacts, origin: Offset, end: Offset) -> Option<OffsetRange> {
-    if end <= origin {
-        return None;
-    }
-    let promised = OffsetRange::new(origin, end);
-    let hole = stored.covered.first_hole(promised);
-    let missing = stored.missing.filter(|missing| missing.overlaps(promised));
-    let start = match (hole, missing) {
-        (None, None) => return None,
-        (Some(hole), None) => hole.start(),
-        (None, Some(missing)) => missing.start().max(origin),
-        (Some(hole), Some(missing)) => hole.start().min(missing.start().max(origin)),
-    };
-    Some(OffsetRange::new(start, end))
+/// What ClickHouse should have and has not: a hole of the ledger in `[origin, commit)`, or rows gone from its newest
+/// ranges, there or in what is trusted.
+fn damage(stored: &StoredFacts, origin: Offset, commit: Offset, trusted: &OffsetSet) -> Option<OffsetRange> {
+    let below = (origin < commit).then(|| OffsetRange::new(origin, commit));
+    let promised: OffsetSet = trusted.ranges().iter().copied().chain(below).collect();
+    let hole = below.and_then(|below| stored.covered.first_hole(below)).map(OffsetRange::start);
+    let gone = stored.missing.and_then(|missing| promised.within(missing).ranges().first().map(|range| range.start()));
+    let start = hole.into_iter().chain(gone).min()?;
+    Some(OffsetRange::new(start, promised.end()?))
 }

@@ -138,6 +138,8 @@ pub(crate) struct Claimant {
 pub(crate) struct PartitionState {
     pub(crate) assignment: AssignmentNumber,
     pub(crate) phase: Phase,
+    /// Whose offsets the following speak of: with another topic or replay they are forgotten.
+    pub(crate) identity: Option<(Option<TopicId>, Replay)>,
     /// The range of which the ledger's proof came short, until it is committed.
     pub(crate) short: Option<OffsetRange>,
     /// A range whose views may lack it, until it is committed.
@@ -199,6 +201,14 @@ pub(crate) enum TransactionKind {
 }
 
 impl Transaction {
+    /// Whether the block is part of it.
+    pub(crate) fn has_block(&self, lane: LaneId, block: BlockNumber) -> bool {
+        match &self.kind {
+            TransactionKind::Commit { blocks, .. } => blocks.contains(&(lane, block)),
+            TransactionKind::Proof(_) | TransactionKind::Refused(_) => false,
+        }
+    }
+
     /// Whether partitions of the lane are in it.
     pub(crate) fn holds(&self, lane: LaneId) -> bool {
         match &self.kind {

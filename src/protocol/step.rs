@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::protocol::action::{Action, Delay, Why};
 use crate::protocol::event::{Event, ProducerEnd, Ticket};
 use crate::protocol::halt::HaltReason;
-use crate::protocol::state::{FENCINGS_MAX, PartitionState, Phase, Producer, Stage, State, Stopping, TransactionKind};
+use crate::protocol::state::{
+    FENCINGS_MAX, InsertStep, PartitionState, Phase, Producer, Stage, State, Stopping, TransactionKind,
+};
 use crate::types::{AssignmentNumber, LaneId, PartitionKey};
 
 /// Takes one event to the next state.
@@ -19,7 +21,9 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Action>) {
         Event::Revoked { partitions, discarded } => state.on_revoked(&partitions, &discarded, &mut actions),
         Event::FetchFailed(key, _) => state.on_fetch_failed(key, &mut actions),
         Event::AnchorDiffers(key, assignment, reason) => {
-            if state.partitions.get(&key).is_some_and(|partition| partition.assignment == assignment) {
+            // While a takeover is under way it is old news: what resumes then is compared anew.
+            let current = state.partitions.get(&key).is_some_and(|partition| partition.assignment == assignment);
+            if current && state.owned(key).is_some() {
                 state.halt(key, reason, &mut actions);
                 state.take_over_lane(key.lane, Why::BlockDropped, &mut actions);
             }
@@ -34,8 +38,9 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Action>) {
         Event::TopicChecked(block, topic) => state.on_topic_checked(block, topic, &mut actions),
         Event::Inserted(block, table, end) => state.on_inserted(block, table, end, &mut actions),
         Event::ProducerBuilt(end) => state.on_producer_built(end, &mut actions),
+        Event::ServerRestarted => state.on_server_restarted(&mut actions),
         Event::PauseOver(ticket) => state.on_pause_over(ticket, &mut actions),
-        Event::Stop => state.stopping = Stopping::Draining,
+        Event::Stop => state.on_stop(),
     }
     state.schedule(&mut actions);
     (state, actions)
@@ -50,6 +55,7 @@ impl State {
             let partition = PartitionState {
                 assignment,
                 phase: Phase::Waiting(Why::Assigned),
+                identity: None,
                 short: None,
                 unverified: None,
                 condemned: BTreeMap::new(),
@@ -72,16 +78,32 @@ impl State {
         }
     }
 
-    /// A partition is gone. Its rows under way stay fenced by its old claim; a queued block that holds rows of it
-    /// is dropped, and with it all that follows in the lane.
+    /// A partition is gone. Its rows under way stay fenced by its old claim; a block that holds rows of it and has
+    /// not begun is dropped, and with it all that follows in the lane. Not begun is also a block whose topic is being
+    /// checked: what the partition's topic was is forgotten here [N9].
     fn forget(&mut self, key: PartitionKey, actions: &mut Vec<Action>) {
         self.partitions.remove(&key);
         let lane = self.lane(key.lane);
         if lane.takeover.as_mut().is_some_and(|takeover| takeover.stage.forget(key)) {
             lane.takeover = None;
         }
-        if lane.queued.iter().any(|block| block.batches.contains_key(&key)) {
+        let checking = lane.inserting.iter().filter(|inserting| inserting.step == InsertStep::CheckingTopic);
+        let mut waiting = checking.map(|inserting| &inserting.block).chain(&lane.queued);
+        if waiting.any(|block| block.batches.contains_key(&key)) {
             self.take_over_lane(key.lane, Why::BlockDropped, actions);
+        }
+    }
+
+    /// Takeovers under way end here: nothing is to be resumed. A proof that was sent is still waited for.
+    fn on_stop(&mut self) {
+        if self.stopping == Stopping::No {
+            self.stopping = Stopping::Draining;
+        }
+        for lane in self.lanes.values_mut() {
+            lane.takeover = None;
+        }
+        for partition in self.partitions.values_mut().filter(|partition| partition.phase == Phase::TakingOver) {
+            partition.phase = Phase::Waiting(Why::Retry);
         }
     }
 
@@ -91,6 +113,14 @@ impl State {
             let failures = self.lane(key.lane).failures;
             self.lane(key.lane).failures = failures.saturating_add(1);
             self.pause_lane(key.lane, Delay::Backoff(failures), actions);
+        }
+    }
+
+    /// Rows below the committed offset may be gone. Only a takeover compares them with the ledger.
+    fn on_server_restarted(&mut self, actions: &mut Vec<Action>) {
+        let lanes: Vec<LaneId> = self.lanes.keys().copied().collect();
+        for lane in lanes {
+            self.take_over_lane(lane, Why::ServerRestarted, actions);
         }
     }
 
@@ -170,13 +200,16 @@ impl State {
             actions.push(Action::BuildProducer);
         }
         let lanes: Vec<LaneId> = self.lanes.keys().copied().collect();
-        for lane in lanes {
-            if self.stopping == Stopping::No {
-                self.begin_takeover(lane, actions);
+        if self.stopping == Stopping::No {
+            for lane in &lanes {
+                self.begin_takeover(*lane, actions);
             }
-            self.begin_insert(lane, actions);
         }
         self.begin_transaction(actions);
+        // After the transaction: the block that it takes makes room for the next insert.
+        for lane in lanes {
+            self.begin_insert(lane, actions);
+        }
         let idle = self.transaction.is_none() && !self.lanes.values().any(|lane| lane.busy());
         if self.stopping == Stopping::Draining && idle {
             self.stopping = Stopping::Finished;

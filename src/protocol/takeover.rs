@@ -32,15 +32,8 @@ impl State {
             actions.push(Action::Release(block.number, crate::protocol::action::Released::Dropped));
         }
         // Blocks of the running transaction are released when it has ended: their alerts are still needed.
-        let in_transaction = |block: &crate::protocol::block::BlockSummary| {
-            running.as_ref().is_some_and(|running| match &running.kind {
-                crate::protocol::state::TransactionKind::Commit { blocks, .. } => blocks.contains(&(id, block.number)),
-                crate::protocol::state::TransactionKind::Proof(_)
-                | crate::protocol::state::TransactionKind::Refused(_) => false,
-            })
-        };
         lane.acknowledged.retain(|block| {
-            let keep = in_transaction(block);
+            let keep = running.as_ref().is_some_and(|running| running.has_block(id, block.number));
             if !keep {
                 actions.push(Action::Release(block.number, crate::protocol::action::Released::Dropped));
             }
@@ -270,6 +263,13 @@ impl State {
             };
             let partition = self.partitions.get_mut(&key).expect("a revoked partition leaves its takeover");
             assert_eq!(partition.assignment, assignment, "a takeover went on under another assignment");
+            let identity = Some((start.topic_id, start.replay));
+            if partition.identity != identity {
+                partition.short = None;
+                partition.unverified = None;
+                partition.condemned.clear();
+                partition.identity = identity;
+            }
             partition.phase = Phase::Owned(Owned {
                 claim,
                 topic_id: start.topic_id,

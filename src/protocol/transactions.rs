@@ -177,11 +177,11 @@ impl State {
             | TransactionEnd::Fenced(_)
             | TransactionEnd::InstanceReplaced => {
                 // Whatever was acknowledged is found by the look; its alerts are made again above the floor.
+                self.release(blocks, Released::Dropped, actions);
                 let lanes: BTreeSet<LaneId> = offsets.keys().map(|key| key.lane).collect();
                 for lane in lanes {
                     self.take_over_lane(lane, Why::Transaction, actions);
                 }
-                self.release(blocks, Released::Dropped, actions);
             }
         }
     }
