@@ -31,6 +31,11 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// The pause where a person has to act first.
 const SLOW_PAUSE: Duration = Duration::from_secs(10);
 
+/// How often the servers are asked what nobody waits for: where partitions end, when ClickHouse was started.
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+/// The server's start is told to the second, and the division of two clocks may differ by one.
+const START_TOLERANCE_S: i64 = 2;
+
 /// Why the driver ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -56,11 +61,18 @@ pub(super) struct Driver {
     transactions: TransactionThread,
     alert_topic: Option<Arc<str>>,
     memory: Arc<AtomicU64>,
+    server_started: Option<i64>,
     ended: Option<Ended>,
 }
 
-/// The question where the partitions end, for their lag.
-type LogEnds = Pin<Box<dyn Future<Output = BTreeMap<PartitionKey, Offset>> + Send>>;
+/// What the servers said of themselves.
+struct Watched {
+    log_ends: BTreeMap<PartitionKey, Offset>,
+    server_started: Option<i64>,
+}
+
+/// The question under way.
+type Watching = Pin<Box<dyn Future<Output = Watched> + Send>>;
 
 impl Driver {
     /// A driver over a state that nothing has happened to.
@@ -83,6 +95,7 @@ impl Driver {
             transactions,
             alert_topic: alert_topic.map(Arc::from),
             memory,
+            server_started: None,
             ended: None,
         }
     }
@@ -98,7 +111,8 @@ impl Driver {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         let mut deadline = std::pin::pin!(tokio::time::sleep(Duration::MAX));
         let mut stopping = false;
-        let mut log_ends: Option<LogEnds> = None;
+        let mut watch = tokio::time::interval(WATCH_INTERVAL);
+        let mut watching: Option<Watching> = None;
         self.feed(Event::Started);
         loop {
             if let Some(ended) = self.ended.take() {
@@ -116,14 +130,11 @@ impl Driver {
                 _ = tick.tick() => {
                     heartbeat.beat();
                     self.publish();
-                    if log_ends.is_none() {
-                        let (effects, keys) = (Arc::clone(&self.effects), self.report.keys());
-                        log_ends = Some(Box::pin(async move { effects.log_ends(keys).await }));
-                    }
                 }
-                ends = async { log_ends.as_mut().expect("checked by the guard").await }, if log_ends.is_some() => {
-                    log_ends = None;
-                    self.report.log_ends(&ends);
+                _ = watch.tick(), if watching.is_none() => watching = Some(self.watch()),
+                watched = async { watching.as_mut().expect("checked by the guard").await }, if watching.is_some() => {
+                    watching = None;
+                    self.on_watched(watched);
                 }
                 _ = &mut stop, if !stopping => {
                     stopping = true;
@@ -136,6 +147,24 @@ impl Driver {
                     return Ended::StoppedLate;
                 }
             }
+        }
+    }
+
+    fn watch(&self) -> Watching {
+        let (effects, keys) = (Arc::clone(&self.effects), self.report.keys());
+        Box::pin(async move {
+            let log_ends = effects.log_ends(keys).await;
+            Watched { log_ends, server_started: effects.server_started().await }
+        })
+    }
+
+    fn on_watched(&mut self, watched: Watched) {
+        self.report.log_ends(&watched.log_ends);
+        let Some(now) = watched.server_started else { return };
+        let before = self.server_started.replace(now);
+        if before.is_some_and(|before| (now - before).abs() > START_TOLERANCE_S) {
+            tracing::warn!("clickhouse was started anew: comparing its tables with the ledger");
+            self.feed(Event::ServerRestarted);
         }
     }
 

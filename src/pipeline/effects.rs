@@ -152,6 +152,17 @@ impl Effects {
         logs.into_iter().filter_map(|(key, log)| Some((key, log.ok()?.end()))).collect()
     }
 
+    /// When the server was started, in seconds since 1970, give or take one; `None` if it does not answer.
+    pub(super) async fn server_started(&self) -> Option<i64> {
+        #[derive(clickhouse::Row, serde::Deserialize)]
+        struct Started {
+            unix_s: i64,
+        }
+        let question = "SELECT toInt64(toUnixTimestamp(now())) - toInt64(uptime()) AS unix_s";
+        let rows: Vec<Started> = self.session().fetch("asking when the server was started", question).await.ok()?;
+        rows.first().map(|started| started.unix_s)
+    }
+
     /// Claims partitions of a lane.
     pub(super) async fn claim(
         &self,

@@ -158,6 +158,7 @@ impl Report {
             | Event::Settled(..)
             | Event::TopicChecked(..)
             | Event::PauseOver(_)
+            | Event::ServerRestarted
             | Event::Stop => {}
         }
     }
