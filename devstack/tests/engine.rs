@@ -1,5 +1,10 @@
 //! The front against the engine: what a client of clickhouse-server relies on.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy knows tests, but not the functions that they share"
+)]
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::LazyLock;
