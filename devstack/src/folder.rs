@@ -65,6 +65,18 @@ impl Folder {
     }
 }
 
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Self::ThrowAway(made) = self
+            && std::thread::panicking()
+        {
+            // A test has failed: its logs are worth more than a tidy disk.
+            made.disable_cleanup(true);
+            eprintln!("devstack: kept {}", made.path().display());
+        }
+    }
+}
+
 /// A port of the loopback interface that nobody listens on.
 ///
 /// From below the range that outgoing connections use, so that a service which is killed and restarted finds its port

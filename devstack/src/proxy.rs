@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use message::Messages;
+use message::{Messages, url_decoded};
 
 /// How much of a body is looked at when a rule is matched.
 const MATCHED_BODY_BYTES: usize = 4 << 10;
@@ -473,32 +473,6 @@ impl<'a> Gate<'a> {
         self.written += u64::try_from(bytes.len()).expect("a buffer's length fits into 64 bits");
         self.stream.write_all(bytes)
     }
-}
-
-/// Undoes the encoding of a URL as far as texts of SQL go.
-fn url_decoded(bytes: &[u8]) -> Vec<u8> {
-    let hex = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        out.push(match (first, tail) {
-            (b'+', _) => b' ',
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
-                    rest = after;
-                    high << 4 | low
-                }
-                _ => b'%',
-            },
-            (other, _) => *other,
-        });
-    }
-    out
 }
 
 #[cfg(test)]

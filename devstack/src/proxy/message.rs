@@ -140,3 +140,29 @@ fn rest_after(head: &[u8], bodiless: bool) -> Rest {
         Rest::UntilClosed
     }
 }
+
+/// Undoes the encoding of a URL as far as texts of SQL go.
+pub(super) fn url_decoded(bytes: &[u8]) -> Vec<u8> {
+    let hex = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        out.push(match (first, tail) {
+            (b'+', _) => b' ',
+            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => {
+                    rest = after;
+                    high << 4 | low
+                }
+                _ => b'%',
+            },
+            (other, _) => *other,
+        });
+    }
+    out
+}
