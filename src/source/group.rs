@@ -218,6 +218,17 @@ impl GroupContext {
             .push(event);
     }
 
+    /// Sends what is fetched for the partition to the queue of its lane.
+    pub(crate) fn forward(&self, consumer: &BaseConsumer<Self>, key: PartitionKey) {
+        let queues = self
+            .queues
+            .get()
+            .expect("set before the consumer subscribes");
+        if let Some(queue) = queues.get(&key.lane) {
+            queue.forward(consumer, self.topics.topic(key.lane), key.partition);
+        }
+    }
+
     fn keys(&self, list: &TopicPartitionList) -> BTreeSet<PartitionKey> {
         list.elements()
             .iter()
