@@ -380,6 +380,7 @@ mod tests {
         let assignments = Assignments::new();
         let first = assignments.add([key(0), key(1)].into());
         assert_eq!(assignments.remove(&[key(0), key(7)].into()).len(), 1);
+        assert_eq!(assignments.number(key(0)), None);
         let second = assignments.add([key(0)].into());
         assert!(second[&key(0)] > first[&key(1)]);
         assert_eq!(assignments.number(key(0)), Some(second[&key(0)]));
