@@ -201,6 +201,16 @@ impl KafkaConsumer {
     /// [`KafkaFault::needs_rejoin`], everything be let go by [`Self::rejoin`].
     ///
     /// A record below the offset that is expected next is to be dropped, one above it is fine: offsets have gaps.
+    ///
+    /// A batch cannot outlive the next call, so no record is looked at after its partition was let go:
+    /// ```compile_fail,E0499
+    /// # use {oncesink::{source::consumer::KafkaConsumer, types::LaneId}, std::time::Duration};
+    /// fn keep(consumer: &mut KafkaConsumer) {
+    ///     let batch = consumer.read(LaneId(0), Duration::ZERO, 1);
+    ///     consumer.serve();
+    ///     assert!(batch.is_empty());
+    /// }
+    /// ```
     pub fn read(&mut self, lane: LaneId, timeout: Duration, limit: usize) -> Batch<'_> {
         self.queues
             .get_mut(&lane)
