@@ -56,10 +56,7 @@ pub struct OffsetRange {
 impl OffsetRange {
     /// The range from `start` up to `end`. Panics if `end` lies before `start`: such a range would lose records.
     pub fn new(start: Offset, end: Offset) -> Self {
-        assert!(
-            start <= end,
-            "offset range ends at {end} before its start {start}"
-        );
+        assert!(start <= end, "offset range ends at {end} before its start {start}");
         Self { start, end }
     }
 
@@ -113,9 +110,7 @@ impl OffsetSet {
             return;
         }
         let first = self.ranges.partition_point(|known| known.end < range.start);
-        let behind = self
-            .ranges
-            .partition_point(|known| known.start <= range.end);
+        let behind = self.ranges.partition_point(|known| known.start <= range.end);
         let mut merged = range;
         if first < behind {
             merged.start = merged.start.min(self.ranges[first].start);
@@ -145,15 +140,20 @@ impl OffsetSet {
         if start >= range.end {
             return None;
         }
-        let next = self
-            .ranges
-            .iter()
-            .map(|known| known.start)
-            .find(|known| *known > start);
-        Some(OffsetRange::new(
-            start,
-            next.map_or(range.end, |next| next.min(range.end)),
-        ))
+        let next = self.ranges.iter().map(|known| known.start).find(|known| *known > start);
+        Some(OffsetRange::new(start, next.map_or(range.end, |next| next.min(range.end))))
+    }
+
+    /// The part of the set that lies in `range`.
+    pub fn within(&self, range: OffsetRange) -> Self {
+        let first = self.ranges.partition_point(|known| known.end <= range.start);
+        let inside = self.ranges[first..].iter().take_while(|known| known.start < range.end);
+        inside.map(|known| OffsetRange::new(known.start.max(range.start), known.end.min(range.end))).collect()
+    }
+
+    /// How many records it stands for, where every offset of it is a record (a look's result).
+    pub fn records(&self) -> RecordCount {
+        RecordCount(self.ranges.iter().map(|range| range.end.0 - range.start.0).sum())
     }
 
     /// The ranges, in order.
@@ -313,24 +313,12 @@ mod tests {
     #[test]
     fn offset_sets_merge_what_touches() {
         let check = |inserted: &[(u64, u64)], expected: &[(u64, u64)]| {
-            let set: OffsetSet = inserted
-                .iter()
-                .map(|(start, end)| range(*start, *end))
-                .collect();
-            let expected: Vec<_> = expected
-                .iter()
-                .map(|(start, end)| range(*start, *end))
-                .collect();
+            let set: OffsetSet = inserted.iter().map(|(start, end)| range(*start, *end)).collect();
+            let expected: Vec<_> = expected.iter().map(|(start, end)| range(*start, *end)).collect();
             assert_eq!(set.ranges(), expected, "{inserted:?}");
             for offset in 0..30 {
-                let wanted = inserted
-                    .iter()
-                    .any(|(start, end)| (*start..*end).contains(&offset));
-                assert_eq!(
-                    set.contains(Offset::new(offset)),
-                    wanted,
-                    "{inserted:?} at {offset}"
-                );
+                let wanted = inserted.iter().any(|(start, end)| (*start..*end).contains(&offset));
+                assert_eq!(set.contains(Offset::new(offset)), wanted, "{inserted:?} at {offset}");
             }
         };
         check(&[], &[]);
@@ -344,18 +332,26 @@ mod tests {
     }
 
     #[test]
+    fn the_part_within_a_range_is_cut_at_its_ends() {
+        let check = |known: &[(u64, u64)], asked: (u64, u64), expected: &[(u64, u64)], records: u64| {
+            let set: OffsetSet = known.iter().map(|(start, end)| range(*start, *end)).collect();
+            let expected: Vec<_> = expected.iter().map(|(start, end)| range(*start, *end)).collect();
+            let within = set.within(range(asked.0, asked.1));
+            assert_eq!((within.ranges(), within.records()), (&*expected, RecordCount(records)), "{known:?} {asked:?}");
+        };
+        check(&[], (0, 9), &[], 0);
+        check(&[(2, 5)], (0, 9), &[(2, 5)], 3);
+        check(&[(2, 5), (6, 9)], (3, 7), &[(3, 5), (6, 7)], 3);
+        check(&[(2, 5), (6, 9)], (5, 6), &[], 0);
+        check(&[(2, 5)], (3, 3), &[], 0);
+    }
+
+    #[test]
     fn first_hole_is_the_first_uncovered_part() {
         let check = |known: &[(u64, u64)], asked: (u64, u64), expected: Option<(u64, u64)>| {
-            let set: OffsetSet = known
-                .iter()
-                .map(|(start, end)| range(*start, *end))
-                .collect();
+            let set: OffsetSet = known.iter().map(|(start, end)| range(*start, *end)).collect();
             let hole = set.first_hole(range(asked.0, asked.1));
-            assert_eq!(
-                hole,
-                expected.map(|(start, end)| range(start, end)),
-                "{known:?} {asked:?}"
-            );
+            assert_eq!(hole, expected.map(|(start, end)| range(start, end)), "{known:?} {asked:?}");
         };
         check(&[], (0, 0), None);
         check(&[], (0, 5), Some((0, 5)));

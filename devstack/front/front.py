@@ -25,6 +25,7 @@ import struct
 import sys
 import threading
 import time
+import traceback
 import types
 import urllib.parse
 import uuid
@@ -200,14 +201,16 @@ def insert_with_format(sql, keyword, select, source):
 
 def check_single(sql):
     """Refuses an empty statement and several in one request, as the server does; gives it without a last semicolon."""
-    end = None
+    end, empty = None, True
     for token in tokens(sql):
         if end is not None:
             message = f"Syntax error (Multi-statements are not allowed): failed at position {end + 1} (end of query): ;."
             raise DbError.of_front(62, message)
         if token.text == b";":
             end = token.start
-    if not sql.strip() or end == 0:
+        else:
+            empty = False
+    if empty:
         raise DbError.of_front(62, "Empty query.")
     return sql if end is None else sql[:end]
 
@@ -305,6 +308,8 @@ class MemoryFiles:
     need no clearing away: they end with the process.
     """
 
+    IDLE_MAX = 4
+
     def __init__(self):
         self.idle = []
 
@@ -321,7 +326,10 @@ class MemoryFiles:
             os.ftruncate(handle, size)
             yield f"/proc/self/fd/{handle}".encode()
         finally:
-            self.idle.append(handle)
+            if len(self.idle) < self.IDLE_MAX:
+                self.idle.append(handle)
+            else:
+                os.close(handle)
 
 
 # ---------------------------------------------------------------------------------------------------------- engine
@@ -702,7 +710,12 @@ class Handler(BaseHTTPRequestHandler):
             headers["Content-Type"] = CONTENT_TYPES.get(form, "application/octet-stream")
             if told:
                 headers["X-ClickHouse-Summary"] = told
-        except DbError as error:
+        except (Dropped, Truncated):
+            raise
+        except Exception as error:
+            if not isinstance(error, DbError):
+                traceback.print_exc()
+                error = DbError(1001, f"Code: 1001. DB::Exception: devstack front: {error!r} (STD_EXCEPTION)")
             status, code = STATUS_OF_CODE.get(error.code, 500), error.code
             headers["X-ClickHouse-Exception-Code"] = str(code)
             headers["Content-Type"] = "text/plain; charset=UTF-8"

@@ -26,7 +26,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 const GATE: &str = r#"read -r go || exit 1; exec "$@" </dev/null"#;
 
 /// Waits for the end of its standard input, then kills the process group `$1` and removes the folder `$2`, if given.
-const WATCHDOG: &str = r#"read -r nothing; kill -9 -- "-$1"; test -z "$2" || rm -rf -- "$2""#;
+const WATCHDOG: &str = r#"read -r nothing; kill -s KILL -- "-$1"; test -z "$2" || rm -rf -- "$2""#;
 
 /// Calls `look` until it gives a value; after about `limit` it fails with the last reason.
 pub(crate) fn wait_until<T>(
@@ -178,4 +178,75 @@ pub(crate) fn open_log(path: &Path) -> Result<File> {
         .append(true)
         .open(path)
         .with_context(|| format!("open log {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sleeping(folder: &Path) -> Service {
+        let argv = ["sleep", "1000"].map(OsString::from).to_vec();
+        let command = ServiceCommand {
+            name: "sleep".into(),
+            argv,
+            log: folder.join("log"),
+            throw_away: Some(folder.join("data")),
+        };
+        Service::start(&command).unwrap()
+    }
+
+    /// What happens when this process dies: the watchdog's pipe closes.
+    #[test]
+    fn watchdog_kills_the_group_and_removes_the_folder_when_its_pipe_closes() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        let mut service = sleeping(folder.path());
+        drop(service.watchdog.stdin.take());
+        let killed = wait_until("kill", Duration::from_secs(10), || {
+            Ok(service.child.try_wait()?)
+        })
+        .unwrap();
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&killed),
+            Some(9)
+        );
+        service.watchdog.wait().unwrap();
+        assert!(!folder.path().join("data").exists());
+    }
+
+    #[test]
+    fn dropped_service_is_gone_even_when_it_was_paused() {
+        let folder = tempfile::tempdir().unwrap();
+        let service = sleeping(folder.path());
+        service.signal(Signal::SIGSTOP).unwrap();
+        let group = service.group;
+        drop(service);
+        assert_eq!(killpg(group, None), Err(nix::errno::Errno::ESRCH));
+    }
+
+    #[test]
+    fn service_that_ends_while_starting_is_reported_with_its_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let argv = ["sh", "-c", "echo out of luck; exit 3"]
+            .map(OsString::from)
+            .to_vec();
+        let log = folder.path().join("log");
+        let command = ServiceCommand {
+            name: "unlucky".into(),
+            argv,
+            log,
+            throw_away: None,
+        };
+        let mut service = Service::start(&command).unwrap();
+        let error = service
+            .wait_ready(Duration::from_secs(10), || false)
+            .unwrap_err();
+        let text = format!("{error:#}");
+        assert!(
+            text.contains("start unlucky")
+                && text.contains("out of luck")
+                && text.contains("exit status: 3"),
+            "{text}"
+        );
+    }
 }

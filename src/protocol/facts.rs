@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::types::{
-    Claim, Offset, OffsetRange, OffsetSet, PartitionKey, RecordCount, Replay, TopicId,
-};
+use crate::types::{Claim, Offset, OffsetRange, OffsetSet, PartitionKey, RecordCount, Replay, TopicId};
 
 /// Everything a takeover reads before it decides where a partition goes on.
+///
+/// The order of reading is part of the protocol: the topic id, the committed offset, then the state tables (the other
+/// way round, what the last owner writes between looks like a hole of the ledger), then the topic id again: if it
+/// differs, the offset is of neither topic and the reading has failed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Facts {
     /// The topic's identity now; `None` where the broker has none to give (before Kafka 2.8).

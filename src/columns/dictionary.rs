@@ -1,0 +1,197 @@
+//! `LowCardinality`: every distinct value once, and an index per row.
+
+use std::hash::{BuildHasher, RandomState};
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::builder::ColumnBuilder;
+
+/// Slots of a new table; always a power of two.
+const SLOTS_MIN: usize = 64;
+
+/// A dictionary of leaf values and the index of each row.
+///
+/// Value 0 is the type's default; where NULL is allowed, value 0 is NULL and value 1 the default.
+#[derive(Debug)]
+pub(crate) struct DictionaryColumn {
+    pub(crate) values: Box<ColumnBuilder>,
+    /// Where each value ends in the data of `values`.
+    ends: Vec<usize>,
+    /// Open addressing: index + 1, or 0 for a free slot.
+    slots: Vec<u32>,
+    pub(crate) indexes: Vec<u32>,
+    pub(crate) nullable: bool,
+    /// Lengths of `ends` and `indexes` before the open row.
+    mark: (usize, usize),
+    /// Values come from outside, so their places in the table must not be predictable.
+    seed: u64,
+}
+
+impl DictionaryColumn {
+    pub(crate) fn new(values: ColumnBuilder, nullable: bool) -> Self {
+        let mut column = Self {
+            values: Box::new(values),
+            ends: Vec::new(),
+            slots: Vec::new(),
+            indexes: Vec::new(),
+            nullable,
+            mark: (0, 0),
+            seed: RandomState::new().hash_one(0_u8),
+        };
+        column.clear();
+        column
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.values.clear();
+        self.ends.clear();
+        self.slots.clear();
+        self.slots.resize(SLOTS_MIN, 0);
+        self.indexes.clear();
+        if self.nullable {
+            self.values.push_zero();
+            self.ends.push(self.values.leaf_data().len());
+        }
+        self.values.push_zero();
+        self.resolve_last();
+        self.mark();
+    }
+
+    #[inline]
+    pub(crate) fn mark(&mut self) {
+        self.mark = (self.ends.len(), self.indexes.len());
+    }
+
+    /// Takes back the open row, and the values that only it had.
+    pub(crate) fn rollback(&mut self) {
+        let (values, rows) = self.mark;
+        self.indexes.truncate(rows);
+        // A value that was being appended when the row failed.
+        let known = self.ends.last().copied().unwrap_or(0);
+        self.values.leaf_data_mut().truncate(known);
+        while self.ends.len() > values {
+            let index = self.ends.len() - 1;
+            // The newest entry is at the end of its probe chain, so freeing its slot breaks none.
+            let slot = self.slot_of(index);
+            self.slots[slot] = 0;
+            self.ends.pop();
+            let end = self.ends.last().copied().unwrap_or(0);
+            self.values.leaf_data_mut().truncate(end);
+        }
+    }
+
+    pub(crate) fn push_null(&mut self) {
+        debug_assert!(self.nullable);
+        self.indexes.push(0);
+    }
+
+    pub(crate) fn push_zero(&mut self) {
+        self.indexes.push(u32::from(self.nullable));
+    }
+
+    pub(crate) fn append_all(&mut self, other: &Self) {
+        for &index in &other.indexes {
+            if other.nullable && index == 0 {
+                self.push_null();
+                continue;
+            }
+            let value = other.value(index);
+            self.values.leaf_data_mut().extend_from_slice(value);
+            self.push_appended();
+        }
+    }
+
+    /// Ends the append of one value to `values`: a row that points at it, or at the equal value
+    /// that the dictionary has already.
+    #[inline]
+    pub(crate) fn push_appended(&mut self) {
+        let index = self.resolve_last();
+        self.indexes.push(index);
+    }
+
+    /// Index of the value appended last to `values`, which is removed again where it is known.
+    fn resolve_last(&mut self) -> u32 {
+        let start = self.ends.last().copied().unwrap_or(0);
+        let data = self.values.leaf_data();
+        let appended = &data[start..];
+        // Runs of one value are the common case of low cardinality.
+        if let Some(&last) = self.indexes.last()
+            && !(self.nullable && last == 0)
+            && self.value(last) == appended
+        {
+            self.values.leaf_data_mut().truncate(start);
+            return last;
+        }
+        let mut slot = self.first_slot(appended);
+        loop {
+            match self.slots[slot] {
+                0 => break,
+                found if self.value(found - 1) == appended => {
+                    self.values.leaf_data_mut().truncate(start);
+                    return found - 1;
+                }
+                _ => slot = (slot + 1) & (self.slots.len() - 1),
+            }
+        }
+        let end = data.len();
+        self.ends.push(end);
+        let count = u32::try_from(self.ends.len()).expect("a block has fewer than 2^32 values");
+        self.slots[slot] = count;
+        if self.ends.len() * 2 > self.slots.len() {
+            self.grow();
+        }
+        count - 1
+    }
+
+    /// Wire bytes of one value.
+    #[inline]
+    pub(crate) fn value(&self, index: u32) -> &[u8] {
+        let index = index as usize;
+        let start = match index {
+            0 => 0,
+            _ => self.ends[index - 1],
+        };
+        &self.values.leaf_data()[start..self.ends[index]]
+    }
+
+    pub(crate) fn value_count(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.values.heap_bytes()
+            + self.ends.capacity() * size_of::<usize>()
+            + (self.slots.capacity() + self.indexes.capacity()) * size_of::<u32>()
+    }
+
+    #[inline]
+    fn first_slot(&self, bytes: &[u8]) -> usize {
+        let mask = self.slots.len() - 1;
+        usize::try_from(xxh3_64_with_seed(bytes, self.seed) & mask as u64)
+            .expect("a masked hash is a table index")
+    }
+
+    fn slot_of(&self, index: usize) -> usize {
+        let wanted = u32::try_from(index + 1).expect("a block has fewer than 2^32 values");
+        let mut slot = self.first_slot(self.value(wanted - 1));
+        while self.slots[slot] != wanted {
+            slot = (slot + 1) & (self.slots.len() - 1);
+        }
+        slot
+    }
+
+    fn grow(&mut self) {
+        let slots = self.slots.len() * 2;
+        self.slots.clear();
+        self.slots.resize(slots, 0);
+        // In the order of insertion, on which `rollback` relies. NULL has no slot.
+        for index in usize::from(self.nullable)..self.ends.len() {
+            let entry = u32::try_from(index + 1).expect("a block has fewer than 2^32 values");
+            let mut slot = self.first_slot(self.value(entry - 1));
+            while self.slots[slot] != 0 {
+                slot = (slot + 1) & (self.slots.len() - 1);
+            }
+            self.slots[slot] = entry;
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Typed column builders of one open block.
+//!
+//! Takes the target table's columns as a [`RowPlan`], gives a [`Columns`] that decoders append one
+//! row at a time to. Every column keeps its data in the form that ClickHouse's Native format sends
+//! (little-endian values, length-prefixed strings, null maps, array offsets), so that encoding a
+//! block is copying and compressing.
+//!
+//! Promises that a row is in all columns or in none: a row that fails is rolled back everywhere,
+//! whatever had been appended. Never allocates per row once the buffers have grown, and never
+//! knows where a row came from.
+
+mod builder;
+mod dictionary;
+mod fixed;
+mod plan;
+mod rows;
+mod type_text;
+mod types;
+mod value;
+mod zone;
+
+pub(crate) use builder::{
+    ArrayColumn, ColumnBuilder, MapColumn, StringColumn, TupleColumn, push_varint,
+};
+pub(crate) use dictionary::DictionaryColumn;
+pub(crate) use fixed::{FixedColumn, FixedKind};
+pub use plan::{ColumnSpec, CoordinateKind, CoordinateSpec, DefaultValue, PlanError, RowPlan};
+pub use rows::{Columns, RowCoordinates};
+pub use types::{ColumnType, EnumNames, TupleField, UnsupportedType};
+pub use value::Value;
+pub(crate) use zone::Zone;

@@ -1,0 +1,261 @@
+//! What a row of the target table is made of.
+
+use std::collections::HashSet;
+
+use super::builder::ColumnBuilder;
+use super::types::{ColumnType, UnsupportedType};
+use crate::decode::DecodeError;
+
+/// What a record that lacks a field gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DefaultValue {
+    /// The type's own default: zero, empty, the smallest value of an enum, or NULL.
+    TypeZero,
+    /// A value that the server was asked for once, as JSON text (`toJSONString` of it).
+    Constant(String),
+    /// An expression that only the server can evaluate: the row gets a placeholder, and the block
+    /// a presence column that says which rows have one.
+    ServerSide,
+}
+
+/// One column that is filled from records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnSpec {
+    /// Column name, which is also the field's name in the record.
+    pub name: String,
+    /// Its type.
+    pub column_type: ColumnType,
+    /// Its type as the server wrote it, sent back in the block's header.
+    pub type_text: String,
+    /// What a row gets whose record lacks the field.
+    pub default: DefaultValue,
+}
+
+impl ColumnSpec {
+    /// A column from the server's name and type text.
+    ///
+    /// # Errors
+    /// Where the sink cannot write the type.
+    pub fn new(
+        name: impl Into<String>,
+        type_text: impl Into<String>,
+        default: DefaultValue,
+    ) -> Result<Self, UnsupportedType> {
+        let type_text = type_text.into();
+        Ok(Self {
+            name: name.into(),
+            column_type: ColumnType::parse(&type_text)?,
+            type_text,
+            default,
+        })
+    }
+}
+
+/// Which part of a record's coordinates a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CoordinateKind {
+    /// Topic name.
+    Topic,
+    /// Partition number.
+    Partition,
+    /// Offset within the partition.
+    Offset,
+    /// How often the topic was consumed anew on purpose.
+    Replay,
+}
+
+impl CoordinateKind {
+    /// Whether every value of this coordinate fits the type.
+    fn fits(self, column_type: &ColumnType) -> bool {
+        use ColumnType::{Int32, Int64, LowCardinality, String, UInt32, UInt64};
+        match (self, column_type) {
+            (Self::Topic, String) => true,
+            (Self::Topic, LowCardinality(inner)) => matches!(inner.as_ref(), String),
+            (Self::Partition, Int32 | Int64 | UInt32 | UInt64) => true,
+            (Self::Offset, Int64 | UInt64) => true,
+            (Self::Replay, Int64 | UInt32 | UInt64) => true,
+            _ => false,
+        }
+    }
+
+    fn types(self) -> &'static str {
+        match self {
+            Self::Topic => "String or LowCardinality(String)",
+            Self::Partition => "Int32, UInt32, Int64 or UInt64",
+            Self::Offset => "Int64 or UInt64",
+            Self::Replay => "UInt32, Int64 or UInt64",
+        }
+    }
+}
+
+/// One column that is filled from a record's coordinates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CoordinateSpec {
+    /// Which coordinate.
+    pub kind: CoordinateKind,
+    /// Column name.
+    pub name: String,
+    /// Its type.
+    pub column_type: ColumnType,
+    /// Its type as the server wrote it.
+    pub type_text: String,
+}
+
+impl CoordinateSpec {
+    /// A coordinate column from the server's name and type text.
+    ///
+    /// # Errors
+    /// Where the sink cannot write the type.
+    pub fn new(
+        kind: CoordinateKind,
+        name: impl Into<String>,
+        type_text: impl Into<String>,
+    ) -> Result<Self, UnsupportedType> {
+        let type_text = type_text.into();
+        Ok(Self {
+            kind,
+            name: name.into(),
+            column_type: ColumnType::parse(&type_text)?,
+            type_text,
+        })
+    }
+}
+
+/// Why columns cannot be made into a plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// A type names a zone that the time-zone database lacks.
+    #[error("time zone {0} is unknown")]
+    UnknownTimeZone(String),
+    /// Two columns of one name.
+    #[error("column {0} is named twice")]
+    DuplicateColumn(String),
+    /// A coordinate column that cannot hold every coordinate.
+    #[error("coordinate column {name} is {type_text}: it must be {wanted}")]
+    CoordinateType {
+        /// Column name.
+        name: String,
+        /// Its type.
+        type_text: String,
+        /// The types that fit.
+        wanted: &'static str,
+    },
+    /// A constant default that is not a value of its column.
+    #[error("default of column {name} is not a value of {type_text}: {source}")]
+    Constant {
+        /// Column name.
+        name: String,
+        /// Its type.
+        type_text: String,
+        /// What is wrong with the value.
+        source: DecodeError,
+    },
+}
+
+/// How a missing field is filled, made ready.
+#[derive(Debug)]
+pub(crate) enum Filler {
+    TypeZero,
+    /// A column of one row: the constant.
+    Constant(ColumnBuilder),
+    /// Which presence column says so.
+    ServerSide(usize),
+}
+
+/// A presence column beside a column whose default only the server can evaluate.
+#[derive(Debug)]
+pub(crate) struct PresenceSpec {
+    pub(crate) name: String,
+    /// Index of the data column.
+    pub(crate) column: usize,
+}
+
+/// The columns of a target table in the order of the block: data, coordinates, presence flags.
+/// Immutable and shared by the decoder and all blocks of a table.
+#[derive(Debug)]
+pub struct RowPlan {
+    pub(crate) columns: Vec<ColumnSpec>,
+    pub(crate) coordinates: Vec<CoordinateSpec>,
+    pub(crate) server_zone: String,
+    pub(crate) fillers: Vec<Filler>,
+    pub(crate) presences: Vec<PresenceSpec>,
+}
+
+impl RowPlan {
+    /// Checks the columns against each other. `server_zone` is the server's time zone
+    /// (`SELECT timezone()`), used where a type names none.
+    ///
+    /// # Errors
+    /// Says which column does not fit and why.
+    pub fn new(
+        columns: Vec<ColumnSpec>,
+        coordinates: Vec<CoordinateSpec>,
+        server_zone: &str,
+    ) -> Result<Self, PlanError> {
+        let names = columns.iter().map(|spec| &spec.name);
+        let mut taken = HashSet::new();
+        for name in names.chain(coordinates.iter().map(|spec| &spec.name)) {
+            if !taken.insert(name.clone()) {
+                return Err(PlanError::DuplicateColumn(name.clone()));
+            }
+        }
+        for spec in &coordinates {
+            if !spec.kind.fits(&spec.column_type) {
+                return Err(PlanError::CoordinateType {
+                    name: spec.name.clone(),
+                    type_text: spec.type_text.clone(),
+                    wanted: spec.kind.types(),
+                });
+            }
+        }
+        let mut fillers = Vec::with_capacity(columns.len());
+        let mut presences = Vec::new();
+        for (column, spec) in columns.iter().enumerate() {
+            let mut builder = ColumnBuilder::new(&spec.column_type, server_zone)?;
+            fillers.push(match &spec.default {
+                DefaultValue::TypeZero => Filler::TypeZero,
+                DefaultValue::Constant(json) => {
+                    crate::decode::append_json_text(json, &mut builder).map_err(|source| {
+                        PlanError::Constant {
+                            name: spec.name.clone(),
+                            type_text: spec.type_text.clone(),
+                            source,
+                        }
+                    })?;
+                    Filler::Constant(builder)
+                }
+                DefaultValue::ServerSide => {
+                    let mut name = format!("_has_{}", spec.name);
+                    while !taken.insert(name.clone()) {
+                        name.insert(0, '_');
+                    }
+                    presences.push(PresenceSpec { name, column });
+                    Filler::ServerSide(presences.len() - 1)
+                }
+            });
+        }
+        Ok(Self {
+            columns,
+            coordinates,
+            server_zone: server_zone.to_owned(),
+            fillers,
+            presences,
+        })
+    }
+
+    /// The columns filled from records.
+    pub fn columns(&self) -> &[ColumnSpec] {
+        &self.columns
+    }
+
+    /// The columns filled from coordinates.
+    pub fn coordinates(&self) -> &[CoordinateSpec] {
+        &self.coordinates
+    }
+
+    /// Index of a data column, as [`super::Columns::last_value`] takes it.
+    pub fn column_index(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|spec| spec.name == name)
+    }
+}

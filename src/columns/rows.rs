@@ -1,0 +1,256 @@
+//! The open block: all columns, filled one row at a time.
+
+use std::sync::Arc;
+
+use super::builder::ColumnBuilder;
+use super::plan::{CoordinateKind, Filler, PlanError, RowPlan};
+use super::value::{Value, last_value};
+
+/// Where a record was read.
+#[derive(Debug, Clone, Copy)]
+pub struct RowCoordinates<'a> {
+    /// Topic name.
+    pub topic: &'a str,
+    /// Partition number, not negative.
+    pub partition: i32,
+    /// Offset, not negative.
+    pub offset: i64,
+    /// How often the topic was consumed anew on purpose.
+    pub replay: u32,
+}
+
+/// The columns of one open block.
+///
+/// A decoder appends a row to the data columns; then [`Columns::commit_row`] adds its coordinates
+/// and keeps it, or [`Columns::rollback_row`] takes it back. All columns always have the same
+/// number of kept rows.
+#[derive(Debug)]
+pub struct Columns {
+    plan: Arc<RowPlan>,
+    pub(crate) data: Vec<ColumnBuilder>,
+    pub(crate) coordinates: Vec<ColumnBuilder>,
+    pub(crate) presences: Vec<Presence>,
+    /// A bit per data column: whether the open row has been begun in it.
+    touched: Vec<u64>,
+    touched_count: usize,
+    row_is_open: bool,
+    rows: usize,
+}
+
+/// Which rows have a value in a column whose default only the server can evaluate.
+#[derive(Debug, Default)]
+pub(crate) struct Presence {
+    /// 1 or 0 per row; empty as long as no row lacks the value.
+    pub(crate) flags: Vec<u8>,
+    missing_in_open_row: bool,
+}
+
+impl Columns {
+    /// Empty columns.
+    ///
+    /// # Errors
+    /// Where a type names an unknown time zone, which making the plan has ruled out.
+    pub fn new(plan: &Arc<RowPlan>) -> Result<Self, PlanError> {
+        let zone = plan.server_zone.as_str();
+        let data = plan
+            .columns
+            .iter()
+            .map(|spec| ColumnBuilder::new(&spec.column_type, zone))
+            .collect::<Result<Vec<_>, _>>()?;
+        let coordinates = plan
+            .coordinates
+            .iter()
+            .map(|spec| ColumnBuilder::new(&spec.column_type, zone))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            touched: vec![0; data.len().div_ceil(64)],
+            touched_count: 0,
+            presences: plan.presences.iter().map(|_| Presence::default()).collect(),
+            data,
+            coordinates,
+            plan: Arc::clone(plan),
+            row_is_open: false,
+            rows: 0,
+        })
+    }
+
+    /// The plan that the columns were made from.
+    pub fn plan(&self) -> &Arc<RowPlan> {
+        &self.plan
+    }
+
+    /// Rows kept.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Bytes of the block before compression: what a limit on block bytes counts.
+    pub fn wire_bytes(&self) -> usize {
+        let columns = self.data.iter().chain(&self.coordinates);
+        let flags: usize = self.presences.iter().map(|p| p.flags.len()).sum();
+        columns.map(ColumnBuilder::wire_bytes).sum::<usize>() + flags
+    }
+
+    /// Bytes of heap held, free capacity included: what the memory budget counts.
+    pub fn heap_bytes(&self) -> usize {
+        let columns = self.data.iter().chain(&self.coordinates);
+        let flags: usize = self.presences.iter().map(|p| p.flags.capacity()).sum();
+        columns.map(ColumnBuilder::heap_bytes).sum::<usize>() + flags
+    }
+
+    /// Removes all rows and keeps the buffers for the next block.
+    pub fn clear(&mut self) {
+        self.data.iter_mut().for_each(ColumnBuilder::clear);
+        self.coordinates.iter_mut().for_each(ColumnBuilder::clear);
+        for presence in &mut self.presences {
+            presence.flags.clear();
+        }
+        self.row_is_open = false;
+        self.rows = 0;
+    }
+
+    /// Begins a row.
+    #[inline]
+    pub(crate) fn begin_row(&mut self) {
+        assert!(
+            !self.row_is_open,
+            "a decoded row is committed or rolled back before the next one"
+        );
+        self.row_is_open = true;
+        self.touched.fill(0);
+        self.touched_count = 0;
+        for presence in &mut self.presences {
+            presence.missing_in_open_row = false;
+        }
+    }
+
+    /// The column to append this row's value to; `None` where the row has one already.
+    #[inline]
+    pub(crate) fn open(&mut self, column: usize) -> Option<&mut ColumnBuilder> {
+        let word = &mut self.touched[column / 64];
+        let bit = 1 << (column % 64);
+        if *word & bit != 0 {
+            return None;
+        }
+        *word |= bit;
+        self.touched_count += 1;
+        let builder = &mut self.data[column];
+        builder.mark();
+        Some(builder)
+    }
+
+    /// Gives an opened column its default.
+    pub(crate) fn append_default(&mut self, column: usize) {
+        match &self.plan.fillers[column] {
+            Filler::TypeZero => self.data[column].push_zero(),
+            Filler::Constant(constant) => self.data[column].append_all(constant),
+            Filler::ServerSide(presence) => {
+                self.data[column].push_zero();
+                self.presences[*presence].missing_in_open_row = true;
+            }
+        }
+    }
+
+    /// Gives every column that the record had no field for its default.
+    #[inline]
+    pub(crate) fn complete_row(&mut self) {
+        if self.touched_count == self.data.len() {
+            return;
+        }
+        for column in 0..self.data.len() {
+            if self.open(column).is_some() {
+                self.append_default(column);
+            }
+        }
+    }
+
+    /// Keeps the decoded row.
+    ///
+    /// # Panics
+    /// Where no row was decoded: a caller's mistake that would misalign coordinates and data.
+    #[inline]
+    pub fn commit_row(&mut self, coordinates: &RowCoordinates<'_>) {
+        assert!(self.row_is_open, "a row is decoded before it is committed");
+        for (spec, column) in self.plan.coordinates.iter().zip(&mut self.coordinates) {
+            append_coordinate(spec.kind, column, coordinates);
+        }
+        for presence in &mut self.presences {
+            let missing = presence.missing_in_open_row;
+            if missing && presence.flags.is_empty() {
+                presence.flags.resize(self.rows, 1);
+            }
+            if missing || !presence.flags.is_empty() {
+                presence.flags.push(u8::from(!missing));
+            }
+        }
+        self.rows += 1;
+        self.row_is_open = false;
+    }
+
+    /// Takes the open row back from every column. Does nothing where none is open.
+    pub fn rollback_row(&mut self) {
+        if !self.row_is_open {
+            return;
+        }
+        for (column, builder) in self.data.iter_mut().enumerate() {
+            if self.touched[column / 64] & (1 << (column % 64)) != 0 {
+                builder.rollback();
+            }
+        }
+        self.row_is_open = false;
+    }
+
+    /// Whether a row was decoded and neither committed nor rolled back.
+    pub(crate) fn row_is_open(&self) -> bool {
+        self.row_is_open
+    }
+
+    /// The value of the decoded row, before it is committed. `column` counts as in
+    /// [`RowPlan::columns`]. A missing field shows its default; where only the server knows that
+    /// one, [`Value::Null`].
+    pub fn last_value(&self, column: usize) -> Value<'_> {
+        if let Filler::ServerSide(presence) = &self.plan.fillers[column]
+            && self.presences[*presence].missing_in_open_row
+        {
+            return Value::Null;
+        }
+        last_value(&self.data[column])
+    }
+}
+
+#[inline]
+fn append_coordinate(
+    kind: CoordinateKind,
+    column: &mut ColumnBuilder,
+    coordinates: &RowCoordinates<'_>,
+) {
+    let number = match kind {
+        CoordinateKind::Topic => return append_topic(column, coordinates.topic),
+        CoordinateKind::Partition => i64::from(coordinates.partition),
+        CoordinateKind::Offset => coordinates.offset,
+        CoordinateKind::Replay => i64::from(coordinates.replay),
+    };
+    let ColumnBuilder::Fixed(column) = column else {
+        unreachable!("the plan has checked the type of every coordinate column");
+    };
+    let bytes = number.to_le_bytes();
+    debug_assert!(number >= 0 && bytes[column.width..].iter().all(|b| *b == 0));
+    if column.width == 8 {
+        column.data.extend_from_slice(&bytes);
+    } else {
+        column.data.extend_from_slice(&bytes[..column.width]);
+    }
+}
+
+fn append_topic(column: &mut ColumnBuilder, topic: &str) {
+    match column {
+        ColumnBuilder::String(column) => column.push(topic.as_bytes()),
+        ColumnBuilder::Dictionary(column) => {
+            if let ColumnBuilder::String(values) = column.values.as_mut() {
+                values.push(topic.as_bytes());
+                column.push_appended();
+            }
+        }
+        _ => unreachable!("the plan has checked the type of every coordinate column"),
+    }
+}

@@ -1,0 +1,15 @@
+//! Records to columns.
+//!
+//! Takes the bytes of one record, appends one row to [`crate::columns::Columns`], or says why it
+//! cannot: then the row has been rolled back in every column, and the record becomes a dead
+//! letter. Never builds a tree, never keeps a record, and never changes a value in silence: a
+//! number that does not fit is an error, not a wrap.
+
+mod error;
+mod json;
+mod number;
+mod time;
+
+pub use error::{DecodeError, ErrorCode, Stage};
+pub use json::JsonDecoder;
+pub(crate) use json::append_json_text;

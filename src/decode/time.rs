@@ -1,0 +1,204 @@
+//! Dates and times from texts and numbers.
+//!
+//! Texts: `YYYY-MM-DD`, and `YYYY-MM-DD hh:mm:ss` with `T` or a space, an optional fraction and an
+//! optional offset (RFC 3339). A text without an offset is local time in the column's zone. Digits
+//! beyond the column's precision are cut off.
+//!
+//! Bare numbers: Unix time in seconds up to 11 digits before the point, milliseconds up to 14,
+//! microseconds up to 17, nanoseconds above. Eleven digits of seconds reach past the end of
+//! `DateTime64`, so no number is read as seconds by us and as something else by ClickHouse: it
+//! reads all as seconds, and where that gives a time in range, so do we. For `Date` and `Date32` a
+//! number counts days, as in ClickHouse.
+
+use super::error::ErrorCode;
+use super::number::{DIGITS_U64, Number};
+use crate::columns::Zone;
+
+const SECONDS_PER_DAY: i64 = 86_400;
+/// 1900-01-01, the first day of `Date32` and `DateTime64`.
+const FIRST_DAY: i64 = -25_567;
+/// 2299-12-31, their last.
+const LAST_DAY: i64 = 120_529;
+
+/// A moment: seconds since 1970-01-01 UTC, and nanoseconds that follow them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment {
+    seconds: i64,
+    nanos: u32,
+}
+
+impl Moment {
+    /// The value of a `DateTime` column.
+    #[inline]
+    pub(crate) fn date_time(self) -> Result<u32, ErrorCode> {
+        u32::try_from(self.seconds).map_err(|_| ErrorCode::OutOfRange)
+    }
+
+    /// The value of a `DateTime64` column.
+    #[inline]
+    pub(crate) fn date_time64(self, precision: u8) -> Result<i64, ErrorCode> {
+        let day = self.seconds.div_euclid(SECONDS_PER_DAY);
+        if !(FIRST_DAY..=LAST_DAY).contains(&day) {
+            return Err(ErrorCode::OutOfRange);
+        }
+        let per_second = 10_i64.pow(precision.into());
+        let fraction = i64::from(self.nanos) / 10_i64.pow(9 - u32::from(precision));
+        self.seconds
+            .checked_mul(per_second)
+            .and_then(|ticks| ticks.checked_add(fraction))
+            .ok_or(ErrorCode::OutOfRange)
+    }
+
+    /// Reads a bare number; see the module's text for the unit.
+    pub(crate) fn from_number(number: &Number<'_>) -> Result<Self, ErrorCode> {
+        if number.exponent != 0 || number.digits > DIGITS_U64 + 9 {
+            return Err(ErrorCode::InvalidTime);
+        }
+        let whole_digits = number.digits - number.fraction_digits;
+        let (mut value, mut fraction) = (0_u64, 0_u32);
+        let mut fraction_unit = 100_000_000;
+        for (place, digit) in number.magnitude.iter().enumerate() {
+            let digit = digit.wrapping_sub(b'0');
+            if place < whole_digits {
+                value = value
+                    .checked_mul(10)
+                    .and_then(|value| value.checked_add(digit.into()))
+                    .ok_or(ErrorCode::OutOfRange)?;
+            } else if place > whole_digits {
+                fraction += u32::from(digit) * fraction_unit;
+                fraction_unit /= 10;
+            }
+        }
+        let per_second = match whole_digits {
+            0..=11 => 1,
+            12..=14 => 1_000,
+            15..=17 => 1_000_000,
+            _ => 1_000_000_000,
+        };
+        let value = i128::from(value) * 1_000_000_000 / per_second;
+        let nanos = value + i128::from(fraction) / per_second;
+        let nanos = if number.negative { -nanos } else { nanos };
+        Ok(Self {
+            seconds: i64::try_from(nanos.div_euclid(1_000_000_000))
+                .map_err(|_| ErrorCode::OutOfRange)?,
+            nanos: u32::try_from(nanos.rem_euclid(1_000_000_000))
+                .map_err(|_| ErrorCode::OutOfRange)?,
+        })
+    }
+
+    /// Reads a text; `zone` is for texts without an offset.
+    #[inline]
+    pub(crate) fn from_text(text: &[u8], zone: &mut Zone) -> Result<Self, ErrorCode> {
+        let invalid = ErrorCode::InvalidTime;
+        let (date, rest) = text.split_at_checked(10).ok_or(invalid)?;
+        let local_midnight = days_from_text(date).ok_or(invalid)? * SECONDS_PER_DAY;
+        if rest.is_empty() {
+            return Ok(Self {
+                seconds: zone.unix_seconds(local_midnight),
+                nanos: 0,
+            });
+        }
+        let (clock, mut rest) = rest.split_at_checked(9).ok_or(invalid)?;
+        let &[b'T' | b't' | b' ', h1, h2, b':', m1, m2, b':', s1, s2] = clock else {
+            return Err(invalid);
+        };
+        let hour = two_digits(h1, h2)
+            .filter(|hour| *hour < 24)
+            .ok_or(invalid)?;
+        let minute = two_digits(m1, m2)
+            .filter(|minute| *minute < 60)
+            .ok_or(invalid)?;
+        // 60 is a leap second, which Unix time counts as the next second.
+        let second = two_digits(s1, s2)
+            .filter(|second| *second <= 60)
+            .ok_or(invalid)?;
+        let local_seconds = local_midnight + hour * 3_600 + minute * 60 + second;
+
+        let mut nanos = 0;
+        if let [b'.', fraction @ ..] = rest {
+            let digits = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
+            if digits == 0 {
+                return Err(invalid);
+            }
+            let mut unit = 100_000_000;
+            for digit in &fraction[..digits] {
+                nanos += u32::from(digit - b'0') * unit;
+                unit /= 10;
+            }
+            rest = &fraction[digits..];
+        }
+        let seconds = match rest {
+            [] => zone.unix_seconds(local_seconds),
+            [b'Z' | b'z'] => local_seconds,
+            _ => local_seconds - offset_seconds(rest).ok_or(invalid)?,
+        };
+        Ok(Self { seconds, nanos })
+    }
+}
+
+/// Days since 1970-01-01 of the number or text of a date, within `least` and `greatest`.
+pub(crate) fn days_within(days: i64, least: i64, greatest: i64) -> Result<i64, ErrorCode> {
+    if (least..=greatest).contains(&days) {
+        Ok(days)
+    } else {
+        Err(ErrorCode::OutOfRange)
+    }
+}
+
+/// The range of `Date`.
+pub(crate) const DATE_DAYS: (i64, i64) = (0, 65_535);
+/// The range of `Date32`.
+pub(crate) const DATE32_DAYS: (i64, i64) = (FIRST_DAY, LAST_DAY);
+
+/// Days since 1970-01-01 of `YYYY-MM-DD`.
+#[inline]
+pub(crate) fn days_from_text(text: &[u8]) -> Option<i64> {
+    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text else {
+        return None;
+    };
+    let year = two_digits(y1, y2)? * 100 + two_digits(y3, y4)?;
+    let month = two_digits(m1, m2)?;
+    let day = two_digits(d1, d2)?;
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let month_days = match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if leap => 29,
+        2 => 28,
+        1..=12 => 31,
+        _ => return None,
+    };
+    if day < 1 || day > month_days {
+        return None;
+    }
+    // Years begin in March here, so that the leap day is the last one.
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year - era * 400;
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    Some(era * 146_097 + day_of_era - 719_468)
+}
+
+/// `+hh:mm` or `+hhmm` in seconds.
+fn offset_seconds(text: &[u8]) -> Option<i64> {
+    let (sign, digits) = text.split_first()?;
+    let (hours, minutes) = match digits {
+        &[h1, h2, b':', m1, m2] | &[h1, h2, m1, m2] => (two_digits(h1, h2)?, two_digits(m1, m2)?),
+        _ => return None,
+    };
+    if hours > 23 || minutes > 59 {
+        return None;
+    }
+    let seconds = hours * 3_600 + minutes * 60;
+    match sign {
+        b'+' => Some(seconds),
+        b'-' => Some(-seconds),
+        _ => None,
+    }
+}
+
+#[inline]
+fn two_digits(tens: u8, ones: u8) -> Option<i64> {
+    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+    (tens < 10 && ones < 10).then(|| i64::from(tens) * 10 + i64::from(ones))
+}

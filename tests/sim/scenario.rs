@@ -1,0 +1,116 @@
+//! What a seed means: the size of the world, its configuration, and how often each fault may strike.
+
+use crate::rng::Rng;
+
+/// Faults that a run can have; each has its own budget, so that a seed combines a few of them often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fault {
+    Crash,
+    Freeze,
+    Kick,
+    Rebalance,
+    /// A client gives up on a statement that is on its way or runs.
+    Timeout,
+    /// A statement ends with an error before, between or after its parts.
+    ErrorReply,
+    /// A step of a takeover fails.
+    StepFails,
+    TxnTimeout,
+    /// An offset or commit request of a transaction gets no answer, and takes effect later, or at once.
+    TxnUnclear,
+    ServerCrash,
+    PowerLoss,
+    Retention,
+    Compaction,
+    Outage,
+    Recreate,
+    /// The process is told to stop and started again.
+    Restart,
+}
+
+pub(crate) const FAULTS: [Fault; 16] = [
+    Fault::Crash,
+    Fault::Freeze,
+    Fault::Kick,
+    Fault::Rebalance,
+    Fault::Timeout,
+    Fault::ErrorReply,
+    Fault::StepFails,
+    Fault::TxnTimeout,
+    Fault::TxnUnclear,
+    Fault::ServerCrash,
+    Fault::PowerLoss,
+    Fault::Retention,
+    Fault::Compaction,
+    Fault::Outage,
+    Fault::Recreate,
+    Fault::Restart,
+];
+
+/// Faults of the harness or the fakes, to see that the oracle notices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mutant {
+    FenceIgnored,
+    DrainSkipped,
+    LookBeforeClaim,
+    DeadLettersNotLookedAt,
+    GuardOff,
+    UnstableRead,
+    LedgerOmitted,
+    SettleSkipped,
+    FloorDropped,
+    BlindResend,
+    ErrorMeansNothingWritten,
+    GenerationMinusOne,
+    AlertsOutsideTransaction,
+    LateOffsetsThenAgain,
+    TopicNotChecked,
+    CheckpointUnproved,
+    PresentNotFed,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Scenario {
+    pub(crate) lanes: u16,
+    pub(crate) partitions: i32,
+    pub(crate) workers: usize,
+    pub(crate) records: u64,
+    pub(crate) rows_max: u64,
+    pub(crate) eager: bool,
+    pub(crate) replicated: bool,
+    pub(crate) two_parts: bool,
+    pub(crate) skip_gaps: bool,
+    pub(crate) start_latest: bool,
+    pub(crate) checkpoints: bool,
+    pub(crate) budgets: Vec<(Fault, u32)>,
+    pub(crate) faulty_steps: usize,
+}
+
+impl Scenario {
+    pub(crate) fn draw(rng: &mut Rng) -> Self {
+        let mut budgets = Vec::new();
+        let share = [15, 30, 60][rng.below(3)];
+        for fault in FAULTS {
+            let rare = matches!(fault, Fault::PowerLoss | Fault::Recreate | Fault::Outage | Fault::Retention);
+            if rng.percent(if rare { share / 2 } else { share }) {
+                let most = if rare { 2 } else { 4 };
+                budgets.push((fault, u32::try_from(rng.between(1, most)).expect("small")));
+            }
+        }
+        Self {
+            lanes: if rng.percent(25) { 2 } else { 1 },
+            partitions: if rng.percent(50) { 2 } else { 1 },
+            workers: if rng.percent(25) { 3 } else { 2 },
+            records: rng.between(2, 10),
+            rows_max: rng.between(1, 4),
+            eager: rng.percent(30),
+            replicated: rng.percent(25),
+            two_parts: rng.percent(50),
+            skip_gaps: rng.percent(70),
+            start_latest: rng.percent(15),
+            checkpoints: rng.percent(30),
+            budgets,
+            faulty_steps: rng.below(500) + 100,
+        }
+    }
+}
