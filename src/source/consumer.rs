@@ -197,9 +197,20 @@ impl KafkaConsumer {
     }
 
     /// Waits up to `timeout` for records of the lane, then takes what is there, up to `limit`. An item may be an error of
-    /// its partition: that partition must be started again before `serve` is called.
+    /// its partition: then, before `serve` is called, that partition must be started again, or, where the fault
+    /// [`KafkaFault::needs_rejoin`], everything be let go by [`Self::rejoin`].
     ///
     /// A record below the offset that is expected next is to be dropped, one above it is fine: offsets have gaps.
+    ///
+    /// A batch cannot outlive the next call, so no record is looked at after its partition was let go:
+    /// ```compile_fail,E0499
+    /// # use {oncesink::{source::consumer::KafkaConsumer, types::LaneId}, std::time::Duration};
+    /// fn keep(consumer: &mut KafkaConsumer) {
+    ///     let batch = consumer.read(LaneId(0), Duration::ZERO, 1);
+    ///     consumer.serve();
+    ///     assert!(batch.is_empty());
+    /// }
+    /// ```
     pub fn read(&mut self, lane: LaneId, timeout: Duration, limit: usize) -> Batch<'_> {
         self.queues
             .get_mut(&lane)
@@ -209,7 +220,7 @@ impl KafkaConsumer {
 
     /// Lets records of the partition come from `offset` on: after an assignment, after a pause, after an error item, or to
     /// go elsewhere. What was fetched before is forgotten: the next record is the first at or after `offset`. An offset
-    /// that the log does not hold shows as an error item (`AutoOffsetReset`), never as a jump.
+    /// that the log does not hold shows as an error item that needs a rejoin, never as a jump.
     pub fn start(
         &mut self,
         key: PartitionKey,
@@ -247,9 +258,29 @@ impl KafkaConsumer {
                 });
             }
         }
+        // Once more, now that the partition has certainly started: stopping an earlier fetch undoes a forward that was made
+        // before, and without one the partition is silent for ever.
+        self.consumer.context().forward(&self.consumer, key);
         self.consumer
             .resume(&topics.list([key]))
             .map_err(|error| StartError::Kafka(KafkaFault::from_client("resuming", &error)))
+    }
+
+    /// Lets all partitions go and asks the group for them anew: `Revoked`, then `Assigned` under new numbers, follow. For a
+    /// partition that the client has given up after an offset outside the log: it can neither be started nor, without
+    /// confusing a rebalance that may be under way, be assigned again by itself.
+    pub fn rejoin(&mut self) -> Result<(), KafkaFault> {
+        self.consumer.unsubscribe();
+        let names: Vec<&str> = self
+            .consumer
+            .context()
+            .topics
+            .iter()
+            .map(|(_, topic)| topic)
+            .collect();
+        self.consumer
+            .subscribe(&names)
+            .map_err(|error| KafkaFault::from_client("subscribing again", &error))
     }
 
     /// Stops fetching these partitions; what was fetched and not yet read is forgotten. Goes on with `start`. To slow down

@@ -218,6 +218,17 @@ impl GroupContext {
             .push(event);
     }
 
+    /// Sends what is fetched for the partition to the queue of its lane.
+    pub(crate) fn forward(&self, consumer: &BaseConsumer<Self>, key: PartitionKey) {
+        let queues = self
+            .queues
+            .get()
+            .expect("set before the consumer subscribes");
+        if let Some(queue) = queues.get(&key.lane) {
+            queue.forward(consumer, self.topics.topic(key.lane), key.partition);
+        }
+    }
+
     fn keys(&self, list: &TopicPartitionList) -> BTreeSet<PartitionKey> {
         list.elements()
             .iter()
@@ -369,6 +380,7 @@ mod tests {
         let assignments = Assignments::new();
         let first = assignments.add([key(0), key(1)].into());
         assert_eq!(assignments.remove(&[key(0), key(7)].into()).len(), 1);
+        assert_eq!(assignments.number(key(0)), None);
         let second = assignments.add([key(0)].into());
         assert!(second[&key(0)] > first[&key(1)]);
         assert_eq!(assignments.number(key(0)), Some(second[&key(0)]));

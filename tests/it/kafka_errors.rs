@@ -49,7 +49,7 @@ fn errors_of_the_broker_become_ends() {
     use RDKafkaRespErr as E;
     let offsets = RDKafkaApiKey::TxnOffsetCommit;
     let end_txn = RDKafkaApiKey::EndTxn;
-    let committed = |end: &TransactionEnd| *end == TransactionEnd::Committed { recycle: false };
+    let committed = |end: &TransactionEnd| matches!(end, TransactionEnd::Committed { .. });
     let recycled = |end: &TransactionEnd| *end == TransactionEnd::Committed { recycle: true };
     let rejected = |end: &TransactionEnd| {
         matches!(

@@ -50,6 +50,12 @@ impl KafkaFault {
         }
     }
 
+    /// Whether the client has given the partition up, so that only [`super::consumer::KafkaConsumer::rejoin`] brings it
+    /// back: the offset is not in the log.
+    pub fn needs_rejoin(&self) -> bool {
+        self.code == RDKafkaErrorCode::AutoOffsetReset
+    }
+
     /// A fault of the safe client.
     pub(crate) fn from_client(doing: impl Into<String>, error: &KafkaError) -> Self {
         Self {
