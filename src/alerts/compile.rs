@@ -13,8 +13,11 @@ use super::expression::ExpressionError;
 use super::number::{Arithmetic, Comparison, Number};
 use super::program::{Condition, NumberExpression, Program, Search, TextExpression};
 
-const SUPPORTED: &str = "use columns, numbers, texts, true, false, null, == != < <= > >=, + - * / %, && || !, ? :, \
+pub(super) const SUPPORTED: &str = "use columns, numbers, texts, true, false, null, == != < <= > >=, + - * / %, && || !, ? :, \
     `in [..]`, contains, startsWith, endsWith, size and string";
+
+/// Evaluating recurses as deep as the expression nests.
+const DEPTH_MAX: usize = 100;
 
 /// Longest list of column names in an error.
 const NAMES_SHOWN_MAX: usize = 12;
@@ -74,17 +77,22 @@ pub(super) struct Compiler<'a> {
     source: &'a SourceInfo,
     used: Vec<&'a Column>,
     errors: Vec<ExpressionError>,
+    depth: usize,
 }
 
 impl<'a> Compiler<'a> {
     pub(super) fn new(columns: Option<&'a [Column]>, source: &'a SourceInfo) -> Self {
-        Self { columns, source, used: Vec::new(), errors: Vec::new() }
+        Self { columns, source, used: Vec::new(), errors: Vec::new(), depth: 0 }
     }
 
-    /// The columns used and the errors found.
-    pub(super) fn finish(self) -> (Vec<(String, Program)>, Vec<ExpressionError>) {
-        let used = self.used.iter().map(|column| (column.name.clone(), typed_column(column).into_program()));
-        (used.collect(), self.errors)
+    /// The columns read so far, in the order of the text.
+    pub(super) fn columns_used(&self) -> Vec<(String, Program)> {
+        self.used.iter().map(|column| (column.name.clone(), typed_column(column).into_program())).collect()
+    }
+
+    /// What was found wrong.
+    pub(super) fn into_errors(self) -> Vec<ExpressionError> {
+        self.errors
     }
 
     pub(super) fn report(&mut self, reason: impl Into<String>, fix: impl Into<String>) {
@@ -93,6 +101,18 @@ impl<'a> Compiler<'a> {
 
     /// The expression, or `None` where an error was reported.
     pub(super) fn compile(&mut self, node: &IdedExpr) -> Option<Typed> {
+        if self.depth == DEPTH_MAX {
+            let reason = format!("the expression is nested more than {DEPTH_MAX} deep{}", self.place(node));
+            self.report(reason, "split it into several detectors");
+            return None;
+        }
+        self.depth += 1;
+        let typed = self.compile_node(node);
+        self.depth -= 1;
+        typed
+    }
+
+    fn compile_node(&mut self, node: &IdedExpr) -> Option<Typed> {
         let what = match &node.expr {
             Expr::Literal(LiteralValue::Boolean(value)) => {
                 return Some(Typed::Condition(Condition::Constant(*value.inner())));
@@ -188,17 +208,11 @@ impl<'a> Compiler<'a> {
                 self.calculate(node, arithmetic(name)?, left, right)
             }
             (operators::INDEX, ..) => self.refuse(node, "the element access `[..]`"),
-            (name, ..) => self.refuse(node, &format!("the function `{name}` with these arguments")),
+            (name, ..) => self.refuse(node, &format!("the function `{name}` with such arguments")),
         }
     }
 
-    fn compare(
-        &mut self,
-        node: &IdedExpr,
-        comparison: Comparison,
-        left: &IdedExpr,
-        right: &IdedExpr,
-    ) -> Option<Typed> {
+    fn compare(&mut self, node: &IdedExpr, comparison: Comparison, left: &IdedExpr, right: &IdedExpr) -> Option<Typed> {
         let sign = sign(node);
         let sides = (self.compile(left), self.compile(right));
         let (left, right) = (sides.0?, sides.1?);
@@ -222,13 +236,7 @@ impl<'a> Compiler<'a> {
         Some(Typed::Condition(condition))
     }
 
-    fn calculate(
-        &mut self,
-        node: &IdedExpr,
-        operator: Arithmetic,
-        left: &IdedExpr,
-        right: &IdedExpr,
-    ) -> Option<Typed> {
+    fn calculate(&mut self, node: &IdedExpr, operator: Arithmetic, left: &IdedExpr, right: &IdedExpr) -> Option<Typed> {
         let sides = (self.compile(left), self.compile(right));
         match self.pair(node, sides.0?, sides.1?)? {
             Pair::Numbers { whole: false, .. } if operator == Arithmetic::Remainder => {
@@ -276,8 +284,12 @@ impl<'a> Compiler<'a> {
         let sides = (self.compile(then), self.compile(otherwise));
         let (condition, then, otherwise) = (condition?, sides.0?, sides.1?);
         Some(match self.pair(node, then, otherwise)? {
-            Pair::Numbers { sides, whole: true } => Typed::Integer(NumberExpression::If(Box::new(condition), Box::new(sides))),
-            Pair::Numbers { sides, whole: false } => Typed::Float(NumberExpression::If(Box::new(condition), Box::new(sides))),
+            Pair::Numbers { sides, whole: true } => {
+                Typed::Integer(NumberExpression::If(Box::new(condition), Box::new(sides)))
+            }
+            Pair::Numbers { sides, whole: false } => {
+                Typed::Float(NumberExpression::If(Box::new(condition), Box::new(sides)))
+            }
             Pair::Texts(sides) => Typed::Text(TextExpression::If(Box::new(condition), Box::new(sides))),
             Pair::Conditions(then, otherwise) => {
                 let truth = |side: Option<Condition>| side.unwrap_or(Condition::Constant(false));
@@ -290,7 +302,7 @@ impl<'a> Compiler<'a> {
 
     fn is_in(&mut self, node: &IdedExpr, item: &IdedExpr, list: &IdedExpr) -> Option<Typed> {
         let Expr::List(list) = &list.expr else {
-            return self.refuse(node, "`in` anything but a list of literals");
+            return self.refuse(node, "anything but a list right of `in`");
         };
         let (mut numbers, mut texts) = (Vec::new(), Vec::new());
         for element in &list.elements {
@@ -302,7 +314,7 @@ impl<'a> Compiler<'a> {
         }
         let list_is = match (numbers.is_empty(), texts.is_empty()) {
             (true, true) => return self.refuse(node, "an empty list right of `in`"),
-            (false, false) => return self.refuse(node, "numbers and texts in one list"),
+            (false, false) => return self.refuse(node, "a list of both numbers and texts"),
             (false, true) => "numbers",
             (true, false) => "texts",
         };
@@ -408,9 +420,11 @@ impl<'a> Compiler<'a> {
         None
     }
 
-    /// Where the node stands, for a sentence; the place of an operator is that of its sign.
+    /// Where the node stands, for a sentence; the place of an operator is that of its sign, of a call its bracket.
     fn place(&self, node: &IdedExpr) -> String {
-        self.source.offset_for(node.id).map_or_else(String::new, |(start, _)| format!(" at character {}", start + 1))
+        let offset = self.source.offset_for(node.id).and_then(|(start, _)| usize::try_from(start).ok());
+        let before = offset.and_then(|offset| self.source.source.get(..offset));
+        before.map_or_else(String::new, |before| format!(" at character {}", before.chars().count() + 1))
     }
 }
 
@@ -444,7 +458,7 @@ fn unknown_column_fix(name: &str, columns: &[Column]) -> String {
         .iter()
         .map(|column| (strsim::damerau_levenshtein(&column.name.to_lowercase(), &name.to_lowercase()), column))
         .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= 2.max(name.chars().count() / 3));
+        .filter(|(distance, _)| *distance <= 1.max(name.chars().count() / 3));
     if let Some((_, column)) = nearest {
         return format!("did you mean `{}`? texts are written in quotes", column.name);
     }

@@ -20,6 +20,9 @@ mod observed;
 mod program;
 mod row;
 
+#[cfg(test)]
+mod interpreter_test;
+
 pub use alert::{Alert, AlertRow};
 pub use buffer::{AlertBuffer, AlertCoordinates, AlertSet};
 pub use detector::Detectors;

@@ -115,7 +115,10 @@ fn float(value: f64) -> Option<Number> {
 }
 
 /// Converting a great integer instead would make 2^53 + 1 equal to 2^53.
-#[expect(clippy::cast_possible_truncation, reason = "the cast rounds towards zero and saturates, which is what is meant")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the cast rounds towards zero and saturates, which is what is meant"
+)]
 fn compare_mixed(integer: i128, float: f64) -> Option<Ordering> {
     if let Ok(integer) = i32::try_from(integer) {
         return f64::from(integer).partial_cmp(&float);

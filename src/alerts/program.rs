@@ -149,9 +149,7 @@ impl NumberExpression {
             Self::Null => None,
             Self::Literal(_) | Self::Column(_) => self.evaluate(row),
             Self::Negate(inner) => inner.evaluate(row)?.negate(),
-            Self::Calculate(operator, sides) => {
-                sides[0].evaluate(row)?.calculate(*operator, sides[1].evaluate(row)?)
-            }
+            Self::Calculate(operator, sides) => sides[0].evaluate(row)?.calculate(*operator, sides[1].evaluate(row)?),
             Self::Size(text) => {
                 let characters = text.evaluate(row)?.chars().count();
                 Some(Number::Integer(i128::try_from(characters).expect("a text is shorter than 2^64 characters")))
