@@ -272,6 +272,7 @@ impl World {
                 && worker.source.events.is_empty()
                 && worker.source.orders.is_empty()
                 && worker.tasks.iter().all(|task| matches!(task, Task::Pause(_)))
+                && !self.keys.iter().any(|key| worker.source.has_next(&self.kafka, *key))
         };
         let quiet = self.clickhouse.statements.is_empty()
             && self.late_claims.is_empty()
