@@ -115,6 +115,8 @@ pub(crate) struct Worker {
     pub(crate) ready: Vec<Event>,
     pub(crate) epoch: Option<u64>,
     pub(crate) finished: bool,
+    /// The server was started anew, and the driver has not noticed yet.
+    pub(crate) unnoticed: bool,
     /// What a look that comes too early has seen (a mutant).
     pub(crate) early: BTreeMap<PartitionKey, Presence>,
 }
@@ -136,6 +138,7 @@ impl Worker {
             ready: Vec::new(),
             epoch: None,
             finished: false,
+            unnoticed: false,
             early: BTreeMap::new(),
         }
     }
