@@ -49,7 +49,8 @@ pub enum Event {
         /// Lanes whose open block was dropped.
         discarded: BTreeSet<LaneId>,
     },
-    /// A partition cannot be fetched where it stands (offset out of range, corrupt batch).
+    /// A partition cannot be fetched where it stands: offset out of range, corrupt batch, or the topic has another id
+    /// now (an idle owner would wait at an offset of the old one).
     FetchFailed(PartitionKey, Failure),
     /// The record at the anchor is another one.
     AnchorDiffers(PartitionKey, AssignmentNumber, HaltReason),

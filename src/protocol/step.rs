@@ -99,6 +99,11 @@ impl State {
         if self.stopping == Stopping::No {
             self.stopping = Stopping::Draining;
         }
+        self.drop_takeovers();
+    }
+
+    /// Their replies find nobody; a transaction with a proof still holds its lane until it has ended.
+    fn drop_takeovers(&mut self) {
         for lane in self.lanes.values_mut() {
             lane.takeover = None;
         }
@@ -116,8 +121,10 @@ impl State {
         }
     }
 
-    /// Rows below the committed offset may be gone. Only a takeover compares them with the ledger.
+    /// Rows below the committed offset may be gone. Only a takeover compares them with the ledger, and one under way
+    /// may have compared before they went.
     fn on_server_restarted(&mut self, actions: &mut Vec<Action>) {
+        self.drop_takeovers();
         let lanes: Vec<LaneId> = self.lanes.keys().copied().collect();
         for lane in lanes {
             self.take_over_lane(lane, Why::ServerRestarted, actions);

@@ -13,7 +13,7 @@ mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use scenario::Mutant;
+use scenario::{MUTANTS, Mutant};
 use world::World;
 
 /// Seeds of an ordinary test run.
@@ -46,4 +46,21 @@ fn every_record_arrives_once_and_every_alert_is_read_once() {
         println!("SIM_SEED={seed}: {violation:.400}");
     }
     assert!(failed.is_empty(), "{} seeds fail", failed.len());
+}
+
+/// Seeds within which the oracle has to notice a mutant.
+const MUTANT_SEEDS: u64 = 3_000;
+
+#[test]
+fn the_oracle_notices_every_mutant() {
+    let survives = |mutant: &Mutant| {
+        let caught = (0..MUTANT_SEEDS).find_map(|seed| Some((seed, run(seed, Some(*mutant), false).err()?)));
+        match &caught {
+            Some((seed, violation)) => println!("{mutant:?}: seed {seed}: {violation:.200}"),
+            None => println!("{mutant:?} survives {MUTANT_SEEDS} seeds"),
+        }
+        caught.is_none()
+    };
+    let survivors: Vec<Mutant> = MUTANTS.into_iter().filter(survives).collect();
+    assert!(survivors.is_empty(), "the oracle does not notice {survivors:?}");
 }

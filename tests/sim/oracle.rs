@@ -138,6 +138,12 @@ impl Oracle {
             let jumped = self.below(key, generation, from.unwrap_or(0), to);
             self.excused.extend(jumped.iter().copied());
             self.excused_alerts.extend(jumped);
+            if self.lost_ledger {
+                // Nothing tells what was there any more: the jump covers it.
+                let lost = self.below(key, generation, 0, to).into_iter().filter(|unit| self.lost.contains(unit));
+                let lost: Vec<Unit> = lost.collect();
+                self.excused.extend(lost);
+            }
         }
         let blocks = self.blocks.get(&(key, generation)).cloned().unwrap_or_default();
         let mut by_end = blocks.clone();

@@ -69,6 +69,26 @@ pub(crate) enum Mutant {
     PresentNotFed,
 }
 
+pub(crate) const MUTANTS: [Mutant; 17] = [
+    Mutant::FenceIgnored,
+    Mutant::DrainSkipped,
+    Mutant::LookBeforeClaim,
+    Mutant::DeadLettersNotLookedAt,
+    Mutant::GuardOff,
+    Mutant::UnstableRead,
+    Mutant::LedgerOmitted,
+    Mutant::SettleSkipped,
+    Mutant::FloorDropped,
+    Mutant::BlindResend,
+    Mutant::ErrorMeansNothingWritten,
+    Mutant::GenerationMinusOne,
+    Mutant::AlertsOutsideTransaction,
+    Mutant::LateOffsetsThenAgain,
+    Mutant::TopicNotChecked,
+    Mutant::CheckpointUnproved,
+    Mutant::PresentNotFed,
+];
+
 #[derive(Debug, Clone)]
 pub(crate) struct Scenario {
     pub(crate) lanes: u16,
@@ -84,7 +104,12 @@ pub(crate) struct Scenario {
     pub(crate) checkpoints: bool,
     pub(crate) budgets: Vec<(Fault, u32)>,
     pub(crate) faulty_steps: usize,
+    /// How often, in percent, moves of each kind are open to the scheduler: what is slow leaves time for races.
+    pub(crate) pace: [u64; PACES],
 }
+
+/// Kinds of moves that a run can slow down: server, brokers, polls, replies.
+pub(crate) const PACES: usize = 4;
 
 impl Scenario {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
@@ -111,6 +136,31 @@ impl Scenario {
             checkpoints: rng.percent(30),
             budgets,
             faulty_steps: rng.below(500) + 100,
+            pace: [(); PACES].map(|()| [100, 100, 30, 8][rng.below(4)]),
         }
+    }
+
+    /// Makes the faults frequent that tell a mutant from the real thing.
+    pub(crate) fn focus(&mut self, mutant: Mutant, rng: &mut Rng) {
+        let faults: &[Fault] = match mutant {
+            Mutant::FenceIgnored | Mutant::DrainSkipped | Mutant::LookBeforeClaim => {
+                &[Fault::Timeout, Fault::Crash, Fault::Kick, Fault::Freeze]
+            }
+            Mutant::DeadLettersNotLookedAt | Mutant::BlindResend => &[Fault::Timeout, Fault::Crash],
+            Mutant::GuardOff => &[Fault::Rebalance, Fault::Kick],
+            Mutant::UnstableRead => &[Fault::Crash, Fault::TxnUnclear],
+            Mutant::LedgerOmitted => &[Fault::ErrorReply, Fault::Freeze, Fault::Kick],
+            Mutant::SettleSkipped | Mutant::ErrorMeansNothingWritten => &[Fault::ErrorReply, Fault::Kick],
+            Mutant::FloorDropped => &[Fault::Crash, Fault::PowerLoss, Fault::Outage],
+            Mutant::GenerationMinusOne => &[Fault::Freeze, Fault::Kick],
+            Mutant::AlertsOutsideTransaction | Mutant::PresentNotFed => &[Fault::Crash, Fault::TxnTimeout],
+            Mutant::LateOffsetsThenAgain => &[Fault::TxnUnclear, Fault::ErrorReply, Fault::Timeout],
+            Mutant::TopicNotChecked => &[Fault::Recreate],
+            Mutant::CheckpointUnproved => &[Fault::PowerLoss],
+        };
+        self.budgets = faults.iter().map(|fault| (*fault, 6)).collect();
+        self.replicated |= mutant == Mutant::SettleSkipped || mutant == Mutant::LedgerOmitted;
+        self.checkpoints |= mutant == Mutant::CheckpointUnproved;
+        self.records = rng.between(5, 15);
     }
 }

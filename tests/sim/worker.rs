@@ -15,6 +15,7 @@ use oncesink::types::{
 use crate::clickhouse::Row;
 use crate::kafka::{Kafka, Kind, fires, hash, kind};
 use crate::oracle::Unit;
+use crate::world::topic_id;
 
 /// The rows of a block, which the core never sees.
 #[derive(Debug, Default, Clone)]
@@ -114,6 +115,8 @@ pub(crate) struct Worker {
     pub(crate) ready: Vec<Event>,
     pub(crate) epoch: Option<u64>,
     pub(crate) finished: bool,
+    /// The server was started anew, and the driver has not noticed yet.
+    pub(crate) unnoticed: bool,
     /// What a look that comes too early has seen (a mutant).
     pub(crate) early: BTreeMap<PartitionKey, Presence>,
 }
@@ -135,6 +138,7 @@ impl Worker {
             ready: Vec::new(),
             epoch: None,
             finished: false,
+            unnoticed: false,
             early: BTreeMap::new(),
         }
     }
@@ -195,7 +199,12 @@ impl Source {
         let Some(fill) = self.fills.get(&key.lane).and_then(|fills| fills.get(&key)) else { return false };
         let next = fill.next().get();
         let log = &kafka.logs[&key];
-        next < log.start || next > log.end || log.records.range(next..).next().is_some()
+        let replaced = Self::replaced(kafka, key, fill);
+        replaced || next < log.start || next > log.end || log.records.range(next..).next().is_some()
+    }
+
+    fn replaced(kafka: &Kafka, key: PartitionKey, fill: &PartitionFill) -> bool {
+        fill.resume().start.topic_id != Some(topic_id(key.lane, kafka.generations[&key.lane]))
     }
 
     pub(crate) fn fetch(&mut self, kafka: &Kafka, key: PartitionKey, unfed: bool) -> Fetched {
@@ -207,7 +216,10 @@ impl Source {
         if next < log.start || next > log.end {
             return Fetched::OutOfRange;
         }
-        let Some(at) = log.records.range(next..).next().copied() else { return Fetched::Nothing };
+        let Some(at) = log.records.range(next..).next().copied() else {
+            // The client refreshes its metadata now and then; until then it takes records for the old topic's.
+            return if Self::replaced(kafka, key, fill) { Fetched::OutOfRange } else { Fetched::Nothing };
+        };
         let unit = kafka.unit(key, at);
         let replay = fill.resume().start.replay;
         let data = self.open.entry(key.lane).or_default();

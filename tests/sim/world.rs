@@ -12,7 +12,7 @@ use crate::clickhouse::{ClickHouse, Fate, Ownership, Run};
 use crate::kafka::{Coordinator, Kafka, Log, Progress};
 use crate::oracle::{Oracle, Unit};
 use crate::rng::Rng;
-use crate::scenario::{Fault, Mutant, Scenario};
+use crate::scenario::{Fault, Mutant, PACES, Scenario};
 use crate::worker::{Fetched, Task, Worker};
 
 pub(crate) fn topic_id(lane: LaneId, generation: u64) -> TopicId {
@@ -30,6 +30,7 @@ enum Move {
     Task(usize, usize),
     Start(usize),
     Wake(usize),
+    Notice(usize),
     Kick(u64),
     Abort(usize),
     Marker(usize),
@@ -78,7 +79,10 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, mutant: Option<Mutant>, verbose: bool) -> Self {
         let mut rng = Rng::new(seed);
-        let scenario = Scenario::draw(&mut rng);
+        let mut scenario = Scenario::draw(&mut rng);
+        if let Some(mutant) = mutant {
+            scenario.focus(mutant, &mut rng);
+        }
         let mut world = Self {
             rng,
             mutant,
@@ -269,9 +273,11 @@ impl World {
         let idle = |worker: &Worker| {
             worker.runs()
                 && worker.ready.is_empty()
+                && !worker.unnoticed
                 && worker.source.events.is_empty()
                 && worker.source.orders.is_empty()
                 && worker.tasks.iter().all(|task| matches!(task, Task::Pause(_)))
+                && !self.keys.iter().any(|key| worker.source.has_next(&self.kafka, *key))
         };
         let quiet = self.clickhouse.statements.is_empty()
             && self.late_claims.is_empty()
@@ -289,6 +295,8 @@ impl World {
             assigned.then_some(view)
         });
         match (views.next(), views.next()) {
+            // The reset was done: it has to be noticed.
+            (Some(PartitionView::Halted(HaltReason::TopicRecreated)), None) => false,
             (Some(PartitionView::Halted(_)), None) => true,
             (Some(PartitionView::Running { committed }), None) => {
                 self.kafka.logs[&key].records.range(committed.get()..).next().is_none()
@@ -321,35 +329,71 @@ impl World {
     }
 
     fn pick(&mut self) -> Option<Move> {
+        // Slowness is a fault: when those are over every kind of move is open all the time.
+        let pace = self.scenario.pace;
+        let open = pace.map(|percent| self.phase != Phase::Faulty || self.rng.percent(percent));
         let mut moves = Vec::new();
-        for (w, worker) in self.workers.iter().enumerate() {
-            if (!worker.alive || worker.finished) && self.phase != Phase::Stopping {
-                moves.push(Move::Start(w));
-            }
-            if worker.frozen && self.rng.percent(10) {
-                moves.push(Move::Wake(w));
-            }
-            if !worker.runs() {
-                continue;
-            }
-            moves.extend((0..worker.ready.len()).map(|at| Move::Reply(w, at)));
-            if !worker.source.events.is_empty() {
-                moves.push(Move::FromSource(w));
-            }
-            if !worker.source.orders.is_empty() {
-                moves.push(Move::Obey(w));
-            }
-            if self.has_news(w) {
-                moves.push(Move::Poll(w));
-            }
-            let sources =
-                self.keys.iter().filter(|key| !worker.source.stopping && worker.source.has_next(&self.kafka, **key));
-            moves.extend(sources.map(|key| Move::Fetch(w, *key)));
-            let lanes = self.kafka.generations.keys().filter(|lane| worker.source.is_open(**lane));
-            moves.extend(lanes.map(|lane| Move::Close(w, *lane)));
-            let tasks = worker.tasks.iter().enumerate().filter(|(_, task)| self.can_move(w, task));
-            moves.extend(tasks.map(|(at, _)| Move::Task(w, at)));
+        for w in 0..self.workers.len() {
+            self.moves_of_worker(w, open, &mut moves);
         }
+        if open[0] {
+            self.moves_of_server(&mut moves);
+        }
+        if open[1] {
+            self.moves_of_brokers(&mut moves);
+        }
+        moves.extend(self.to_produce.iter().filter(|(_, left)| **left > 0).map(|(key, _)| Move::Produce(*key)));
+        moves.extend(self.to_reset.iter().map(|lane| Move::Reset(*lane)));
+        if moves.is_empty() { None } else { Some(moves[self.rng.below(moves.len())]) }
+    }
+
+    fn moves_of_worker(&mut self, w: usize, open: [bool; PACES], moves: &mut Vec<Move>) {
+        let worker = &self.workers[w];
+        if (!worker.alive || worker.finished) && self.phase != Phase::Stopping {
+            moves.push(Move::Start(w));
+        }
+        if worker.frozen && self.rng.percent(10) {
+            moves.push(Move::Wake(w));
+        }
+        if !worker.runs() {
+            return;
+        }
+        if worker.unnoticed && (self.phase != Phase::Faulty || self.rng.percent(10)) {
+            moves.push(Move::Notice(w));
+        }
+        if open[2] && self.has_news(w) {
+            moves.push(Move::Poll(w));
+        }
+        if open[3] {
+            moves.extend((0..worker.ready.len()).map(|at| Move::Reply(w, at)));
+        }
+        if !worker.source.events.is_empty() {
+            moves.push(Move::FromSource(w));
+        }
+        if !worker.source.orders.is_empty() {
+            moves.push(Move::Obey(w));
+        }
+        let fetches = |key: &&PartitionKey| !worker.source.stopping && worker.source.has_next(&self.kafka, **key);
+        moves.extend(self.keys.iter().filter(fetches).map(|key| Move::Fetch(w, *key)));
+        let lanes = self.kafka.generations.keys().filter(|lane| worker.source.is_open(**lane));
+        moves.extend(lanes.map(|lane| Move::Close(w, *lane)));
+        let tasks = worker.tasks.iter().enumerate().filter(|(_, task)| self.can_move(w, task));
+        moves.extend(tasks.map(|(at, _)| Move::Task(w, at)));
+    }
+
+    fn moves_of_server(&self, moves: &mut Vec<Move>) {
+        for (at, statement) in self.clickhouse.statements.iter().enumerate() {
+            moves.push(Move::Statement(at));
+            if statement.run == Run::Sent && !statement.awaited {
+                moves.push(Move::Forget(at));
+            }
+        }
+        moves.extend((0..self.late_claims.len()).map(Move::ClaimLands));
+        let undecided = self.clickhouse.parts.iter().enumerate().filter(|(_, part)| part.fate != Fate::Certain);
+        moves.extend(undecided.map(|(at, _)| Move::PartDecided(at)));
+    }
+
+    fn moves_of_brokers(&self, moves: &mut Vec<Move>) {
         for (w, coordinator) in self.kafka.coordinators.iter().enumerate() {
             match coordinator.txn.as_ref().map(|txn| txn.progress) {
                 Some(Progress::Prepared { .. }) => moves.push(Move::Marker(w)),
@@ -362,20 +406,8 @@ impl World {
             !worker.runs() || worker.incarnation != member.incarnation
         };
         moves.extend(self.kafka.group.members.iter().filter(|(_, member)| gone(member)).map(|(id, _)| Move::Kick(*id)));
-        for (at, statement) in self.clickhouse.statements.iter().enumerate() {
-            moves.push(Move::Statement(at));
-            if statement.run == Run::Sent && !statement.awaited {
-                moves.push(Move::Forget(at));
-            }
-        }
-        moves.extend((0..self.late_claims.len()).map(Move::ClaimLands));
         moves.extend((0..self.kafka.late_offsets.len()).map(Move::OffsetsLand));
         moves.extend((0..self.kafka.late_ends.len()).map(Move::EndLands));
-        let open = self.clickhouse.parts.iter().enumerate().filter(|(_, part)| part.fate != Fate::Certain);
-        moves.extend(open.map(|(at, _)| Move::PartDecided(at)));
-        moves.extend(self.to_produce.iter().filter(|(_, left)| **left > 0).map(|(key, _)| Move::Produce(*key)));
-        moves.extend(self.to_reset.iter().map(|lane| Move::Reset(*lane)));
-        if moves.is_empty() { None } else { Some(moves[self.rng.below(moves.len())]) }
     }
 
     fn has_news(&self, w: usize) -> bool {
@@ -413,6 +445,10 @@ impl World {
             }
             Move::Start(w) => self.start(w),
             Move::Wake(w) => self.workers[w].frozen = false,
+            Move::Notice(w) => {
+                self.workers[w].unnoticed = false;
+                self.workers[w].ready.push(Event::ServerRestarted);
+            }
             Move::Kick(member) => self.kafka.group.kick(member, &self.keys, &mut self.rng),
             Move::Abort(w) => self.kafka.coordinators[w].fence(),
             Move::Marker(w) => self.mark(w),
