@@ -153,11 +153,6 @@ impl LaneFill {
         Some(slot.anchor.map_or(slot.fill.next(), |anchor| anchor.offset))
     }
 
-    /// The anchor cannot be read any more: goes on without. False if there was none.
-    pub fn forget_anchor(&mut self, key: PartitionKey) -> bool {
-        self.partitions.get_mut(&key).is_some_and(|slot| slot.anchor.take().is_some())
-    }
-
     /// Whether the open block holds records of the partition.
     pub fn holds(&self, key: PartitionKey) -> bool {
         self.partitions.get(&key).is_some_and(|slot| slot.fill.is_open())

@@ -113,6 +113,8 @@ pub fn resolve(facts: &Facts, on_gap: OnGap) -> Resolution {
     } else {
         start.trusted = trusted;
     }
+    // A record that retention has removed cannot be compared any more.
+    start.anchor = start.anchor.filter(|anchor| facts.log.start() <= anchor.offset);
     if start.commit < facts.log.start() {
         let gap = OffsetRange::new(start.commit, facts.log.start());
         match on_gap {

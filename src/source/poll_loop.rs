@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
-use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::mpsc::Sender;
 
 use crate::block::lane_fill::{FilledBlock, LaneFill, LanePlan, Taken};
@@ -17,7 +16,7 @@ use crate::columns::Columns;
 use crate::protocol::action::Resume;
 use crate::protocol::halt::HaltReason;
 use crate::source::consumer::{KafkaConsumer, StartError};
-use crate::source::Message;
+use crate::source::{KafkaFault, Message};
 use crate::source::group::GroupEvent;
 use crate::types::{AssignmentNumber, BlockNumber, LaneId, PartitionKey};
 
@@ -258,10 +257,21 @@ impl PollLoop {
             match self.consumer.start(key, assignment, offset) {
                 Ok(()) | Err(StartError::NotOwned) => {}
                 Err(StartError::NotYet(_)) => self.starts.push_back((key, assignment)),
-                Err(StartError::Kafka(fault)) => self.tell(SourceEvent::FetchFailed(key, fault.to_string()))?,
+                Err(StartError::Kafka(fault)) => self.on_fault(key, &fault)?,
             }
         }
         Ok(())
+    }
+
+    /// A partition cannot be fetched where it stands. One that the client has given up (its offset is outside the log)
+    /// can only be had again by joining the group anew; then everything is assigned and taken over again.
+    fn on_fault(&mut self, key: PartitionKey, fault: &KafkaFault) -> Result<(), Ended> {
+        if fault.needs_rejoin()
+            && let Err(error) = self.consumer.rejoin()
+        {
+            tracing::warn!(%error, "the group cannot be joined anew yet");
+        }
+        self.tell(SourceEvent::FetchFailed(key, fault.to_string()))
     }
 
     fn may_read(&self, id: LaneId) -> bool {
@@ -304,14 +314,7 @@ impl PollLoop {
             // The client's own position is wrong after an error item (librdkafka issue 4844): it must be started again
             // before the group is served.
             self.pause(&[key]);
-            let retained_no_more = fault.code == RDKafkaErrorCode::AutoOffsetReset;
-            let lane = self.lane(id);
-            match lane.assignments.get(&key).copied() {
-                Some(assignment) if retained_no_more && lane.fill.forget_anchor(key) => {
-                    self.starts.push_back((key, assignment));
-                }
-                Some(_) | None => self.tell(SourceEvent::FetchFailed(key, fault.to_string()))?,
-            }
+            self.on_fault(key, &fault)?;
         }
         Ok(count)
     }
