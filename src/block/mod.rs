@@ -1,9 +1,8 @@
-//! One block to one request body.
+//! Blocks: one insert each, made of the batches of one or more partitions of a lane.
 
 mod compress;
-mod native;
-
+pub mod fill;
+pub mod lane_fill;
+pub mod native;
 #[cfg(test)]
 pub(crate) mod test_reader;
-
-pub use native::{BodyColumn, NativeBlock, NativeEncoder};

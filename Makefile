@@ -1,0 +1,41 @@
+# The commands of this repository. `make demo` and `make test` are the two that the README names.
+
+CARGO ?= cargo
+# What building librdkafka against the system's libraries needs, and what the devstack runs on.
+PACKAGES = build-essential pkg-config libssl-dev libsasl2-dev zlib1g-dev openssl python3-venv openjdk-17-jre-headless maven
+
+.PHONY: help deps build demo test lint doc bench clean
+
+help:
+	@echo "make demo    real data through a real broker into a real engine, then verify"
+	@echo "make test    lint, docs and all tests"
+	@echo "make lint    formatting and clippy, warnings denied"
+	@echo "make bench   the figures of the README"
+	@echo "make build   the release binary, target/release/oncesink"
+
+# Installs what is missing where it can (root on Debian or Ubuntu); names it elsewhere.
+deps:
+	@sh devstack/install-packages.sh $(PACKAGES)
+
+build: deps
+	$(CARGO) build --release --locked --bin oncesink
+
+demo: build
+	$(CARGO) run --release --locked --quiet -p devstack --bin demo -- target/release/oncesink
+
+lint: deps
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --features failpoints --locked -- -D warnings
+
+doc: deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+# The tests drive a binary with failpoints compiled in; a release never has them.
+test: lint doc
+	$(CARGO) test --workspace --features failpoints --locked
+
+bench: build
+	$(CARGO) run --release --locked --quiet -p devstack --bin bench -- target/release/oncesink
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,269 @@
+//! What the connector is doing, as `/status` shows it and `oncesink status` reads it.
+//!
+//! The pipeline publishes a whole [`Status`] now and then through a watch channel; the admin port only reads it, so that
+//! nothing a client does there can slow the pipeline down. Times are milliseconds since 1970. Texts must be free of
+//! secrets and of record contents: they are shown to whoever reaches the port.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that is shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The connector's name: its consumer group.
+    pub connector: String,
+    /// This process among those of the connector.
+    pub instance: String,
+    /// The version of this program.
+    pub version: String,
+    /// When the process started.
+    pub started_unix_ms: i64,
+    /// When this was put together.
+    pub updated_unix_ms: i64,
+    /// What the process is doing.
+    pub state: ProcessState,
+    /// Whether the consumer group has given partitions out with us among its members, be it none for us.
+    pub group_joined: bool,
+    /// What the brokers last said.
+    pub kafka: Contact,
+    /// What ClickHouse last said.
+    pub clickhouse: Contact,
+    /// The transactional producer.
+    pub producer: ProducerStatus,
+    /// Memory for records and blocks.
+    pub memory: MemoryStatus,
+    /// The partitions that the group has given to us, by topic, table and number.
+    pub partitions: Vec<PartitionStatus>,
+}
+
+impl Status {
+    /// A process that has just started and knows nothing yet.
+    pub fn starting(connector: &str, instance: &str, now_unix_ms: i64, memory_max_bytes: u64) -> Self {
+        Self {
+            connector: connector.to_owned(),
+            instance: instance.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_unix_ms: now_unix_ms,
+            updated_unix_ms: now_unix_ms,
+            state: ProcessState::Starting,
+            group_joined: false,
+            kafka: Contact::default(),
+            clickhouse: Contact::default(),
+            producer: ProducerStatus { state: ProducerState::Absent, last_commit_unix_ms: None, last_error: None },
+            memory: MemoryStatus { bytes: 0, bytes_max: memory_max_bytes },
+            partitions: Vec::new(),
+        }
+    }
+
+    /// Why no work can be done now, empty if it can.
+    ///
+    /// A halted partition is no such reason: the others go on, and an orchestrator that took the process out would
+    /// stop them too. It is in [`Status::halted`], in a metric and in the alert rules.
+    pub fn obstacles(&self) -> Vec<String> {
+        let mut obstacles = Vec::new();
+        match self.state {
+            ProcessState::Starting => obstacles.push("the process is starting".to_owned()),
+            ProcessState::Running => {}
+            ProcessState::Stopping => obstacles.push("the process is stopping".to_owned()),
+        }
+        for (name, contact) in [("kafka", &self.kafka), ("clickhouse", &self.clickhouse)] {
+            if !contact.ok {
+                let reason = contact.last_error.as_ref().map_or("it has not answered yet", |error| &error.text);
+                obstacles.push(format!("{name}: {reason}"));
+            }
+        }
+        if !self.group_joined {
+            obstacles.push("the consumer group has not been joined".to_owned());
+        }
+        obstacles
+    }
+
+    /// The partitions that stand still until a person acts.
+    pub fn halted(&self) -> impl Iterator<Item = &PartitionStatus> {
+        self.partitions.iter().filter(|partition| partition.halted.is_some())
+    }
+}
+
+/// What the process is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProcessState {
+    /// Preparing: preflight, first connections.
+    Starting,
+    /// At work.
+    Running,
+    /// Finishing what is under way.
+    Stopping,
+}
+
+/// What the other side last said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    /// Whether the last attempt was answered.
+    pub ok: bool,
+    /// When the last answer came.
+    pub last_success_unix_ms: Option<i64>,
+    /// What went wrong last, kept after it passed.
+    pub last_error: Option<TimedError>,
+}
+
+impl Contact {
+    /// It answered.
+    pub fn succeeded(&mut self, now_unix_ms: i64) {
+        self.ok = true;
+        self.last_success_unix_ms = Some(now_unix_ms);
+    }
+
+    /// It did not answer, or not as it should.
+    pub fn failed(&mut self, now_unix_ms: i64, text: impl Into<String>) {
+        self.ok = false;
+        self.last_error = Some(TimedError { unix_ms: now_unix_ms, text: text.into() });
+    }
+}
+
+/// An error and when it happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimedError {
+    /// When.
+    pub unix_ms: i64,
+    /// What.
+    pub text: String,
+}
+
+/// The transactional producer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProducerStatus {
+    /// What it is doing.
+    pub state: ProducerState,
+    /// When a transaction was committed last.
+    pub last_commit_unix_ms: Option<i64>,
+    /// What went wrong last, kept after it passed.
+    pub last_error: Option<TimedError>,
+}
+
+/// What the producer is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProducerState {
+    /// There is none.
+    Absent,
+    /// It is being made.
+    Building,
+    /// It can commit.
+    Ready,
+    /// It could not be made and is tried again after a pause.
+    Failed,
+}
+
+/// Memory for records and blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryStatus {
+    /// Held now.
+    pub bytes: u64,
+    /// The configured bound.
+    pub bytes_max: u64,
+}
+
+/// One partition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PartitionStatus {
+    /// Its topic.
+    pub topic: String,
+    /// The table that its rows go to.
+    pub table: String,
+    /// Its number.
+    pub partition: i32,
+    /// What it is doing.
+    pub state: PartitionState,
+    /// The next offset to be consumed.
+    pub position: Option<u64>,
+    /// The committed offset.
+    pub committed: Option<u64>,
+    /// Offsets between the committed one and the partition's end.
+    pub lag_records: Option<u64>,
+    /// The age of the oldest record that is not committed; 0 where there is none.
+    pub lag_seconds: Option<f64>,
+    /// When a block with records of it was acknowledged last.
+    pub last_insert_unix_ms: Option<i64>,
+    /// What went wrong last, kept after it passed.
+    pub last_error: Option<TimedError>,
+    /// Why it stands still, where it does.
+    pub halted: Option<Halted>,
+}
+
+/// What a partition is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartitionState {
+    /// A takeover is due.
+    Waiting,
+    /// A takeover is at it.
+    TakingOver,
+    /// It is consumed.
+    Running,
+    /// It is ours and not fetched, because memory is full.
+    Paused,
+    /// It stands still until a person acts.
+    Halted,
+}
+
+/// Why a partition stands still.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halted {
+    /// A stable word.
+    pub code: String,
+    /// What happened and what to do.
+    pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn obstacles_name_what_is_missing() {
+        let check = |change: &dyn Fn(&mut Status), expected: &[&str]| {
+            let mut status = Status::starting("readings", "host-1", 0, 1);
+            status.state = ProcessState::Running;
+            status.group_joined = true;
+            status.kafka.succeeded(1);
+            status.clickhouse.succeeded(1);
+            change(&mut status);
+            assert_eq!(status.obstacles(), expected);
+        };
+        check(&|_| {}, &[]);
+        check(&|status| status.state = ProcessState::Starting, &["the process is starting"]);
+        check(&|status| status.state = ProcessState::Stopping, &["the process is stopping"]);
+        check(&|status| status.group_joined = false, &["the consumer group has not been joined"]);
+        check(&|status| status.kafka = Contact::default(), &["kafka: it has not answered yet"]);
+        check(&|status| status.clickhouse.failed(2, "connection refused"), &["clickhouse: connection refused"]);
+        check(
+            &|status| {
+                status.clickhouse.failed(2, "connection refused");
+                status.clickhouse.succeeded(3);
+            },
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_status_survives_json() {
+        let mut status = Status::starting("readings", "host-1", 5, 1);
+        status.kafka.failed(6, "no broker");
+        status.partitions.push(PartitionStatus {
+            topic: "readings".to_owned(),
+            table: "iot.readings".to_owned(),
+            partition: 3,
+            state: PartitionState::TakingOver,
+            position: Some(u64::MAX),
+            committed: None,
+            lag_records: Some(1),
+            lag_seconds: Some(0.25),
+            last_insert_unix_ms: None,
+            last_error: None,
+            halted: None,
+        });
+        let text = serde_json::to_string(&status).unwrap();
+        assert!(text.contains(r#""state":"taking_over""#), "{text}");
+        assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), status);
+    }
+}

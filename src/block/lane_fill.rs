@@ -1,0 +1,417 @@
+//! The open block of a lane: records in, closed blocks out.
+//!
+//! Takes records in the order of their partitions' offsets, decodes each once straight into columns, and keeps apart
+//! what becomes a row, a dead letter and an alert. Promises that a record it was given is decided about once and that
+//! a bad one costs its neighbours nothing. Never talks to Kafka or ClickHouse.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::alerts::{AlertBuffer, AlertCoordinates, AlertSet, Detectors};
+use crate::block::fill::{Decision, Fate, PartitionFill, close_block};
+use crate::columns::{Columns, RowCoordinates, RowPlan};
+use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
+use crate::decode::{self, DecodeError, JsonDecoder};
+use crate::metrics::{BatchTally, Skip};
+use crate::protocol::action::Resume;
+use crate::protocol::block::{Batch, BlockSummary};
+use crate::protocol::event::ServerError;
+use crate::protocol::facts::Anchor;
+use crate::source::Message;
+use crate::types::{BlockNumber, LaneId, Offset, PartitionKey, TopicId};
+
+/// Everything about a lane that does not change while it runs.
+#[derive(Debug)]
+pub struct LanePlan {
+    /// The lane.
+    pub lane: LaneId,
+    /// Its topic.
+    pub topic: String,
+    /// The columns of its table.
+    pub rows: Arc<RowPlan>,
+    /// What is an anomaly.
+    pub detectors: Detectors,
+    /// The most rows of a block.
+    pub rows_max: u64,
+    /// The most bytes of memory that a block may take.
+    pub block_bytes_max: usize,
+    /// How long a block waits for more records.
+    pub linger: Duration,
+    /// At least so long between two blocks.
+    pub interval_min: Duration,
+    /// How often a partition's ledger row is to vouch for everything from the origin.
+    pub checkpoint_interval: Duration,
+}
+
+/// A closed block with everything that goes into ClickHouse and to the alert topic.
+#[derive(Debug)]
+pub struct FilledBlock {
+    /// What the protocol knows of it.
+    pub summary: BlockSummary,
+    /// Its rows.
+    pub columns: Columns,
+    /// Its dead letters.
+    pub dead_letters: DeadLetters,
+    /// Its alerts.
+    pub alerts: AlertSet,
+    /// What became of each partition's records.
+    pub tallies: Vec<(PartitionKey, BatchTally)>,
+    /// The oldest Kafka timestamp of its records, in milliseconds since 1970.
+    pub oldest_ms: Option<i64>,
+}
+
+/// How often the bytes of the open block are summed up, in records: it walks all columns.
+const MEASURE_EVERY: u64 = 256;
+
+/// Buffers of columns kept for reuse: one fills, one is sent, one waits.
+const SPARES_MAX: usize = 2;
+
+/// The words of a dead letter that the server's refusal made: a label, so not the server's own code.
+const REFUSED: &str = "refused_by_server";
+
+/// The open block of a lane.
+#[derive(Debug)]
+pub struct LaneFill {
+    plan: Arc<LanePlan>,
+    decoder: JsonDecoder,
+    columns: Columns,
+    spares: Vec<Columns>,
+    dead_letters: DeadLetters,
+    alerts: AlertBuffer,
+    partitions: BTreeMap<PartitionKey, Slot>,
+    oldest_ms: Option<i64>,
+    payload_bytes: u64,
+    records: u64,
+    bytes: usize,
+    opened: Option<Instant>,
+    closed: Option<Instant>,
+    rows_limit: Option<u64>,
+}
+
+/// A partition that is being filled.
+#[derive(Debug)]
+struct Slot {
+    fill: PartitionFill,
+    /// The last committed record, until it has been seen again.
+    anchor: Option<Anchor>,
+    /// When a ledger row of this process vouched for everything from the origin.
+    checkpoint: Option<Instant>,
+    /// What the batch cannot say: bytes, and reasons of dead letters.
+    tally: BatchTally,
+}
+
+/// What a record did.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is dealt with.
+    Done,
+    /// It is the anchor, and not the record that was committed: the partition is another one.
+    AnchorDiffers(Anchor),
+}
+
+impl LaneFill {
+    /// An empty block of the lane.
+    ///
+    /// # Errors
+    /// Where a column names an unknown time zone, which making the plan has ruled out.
+    pub fn new(plan: Arc<LanePlan>) -> Result<Self, crate::columns::PlanError> {
+        let columns = Columns::new(&plan.rows)?;
+        Ok(Self {
+            decoder: JsonDecoder::new(&plan.rows),
+            columns,
+            spares: Vec::new(),
+            dead_letters: DeadLetters::default(),
+            alerts: AlertBuffer::default(),
+            partitions: BTreeMap::new(),
+            oldest_ms: None,
+            payload_bytes: 0,
+            records: 0,
+            bytes: 0,
+            opened: None,
+            closed: None,
+            rows_limit: None,
+            plan,
+        })
+    }
+
+    /// Begins with a partition where its takeover ended. The caller fetches from [`LaneFill::fetch_from`].
+    pub fn resume(&mut self, resume: Resume) {
+        let key = resume.key;
+        let anchor = resume.start.anchor.filter(|anchor| anchor.offset < resume.start.fetch_from());
+        if resume.start.gap.is_some() {
+            // Nothing may ever follow the gap: it is recorded even so.
+            self.opened.get_or_insert_with(crate::clock::now);
+        }
+        let fill = PartitionFill::new(resume);
+        self.partitions.insert(key, Slot { fill, anchor, checkpoint: None, tally: BatchTally::new() });
+    }
+
+    /// Where to fetch a partition from; `None` if it is not being filled.
+    pub fn fetch_from(&self, key: PartitionKey) -> Option<Offset> {
+        let slot = self.partitions.get(&key)?;
+        Some(slot.anchor.map_or(slot.fill.next(), |anchor| anchor.offset))
+    }
+
+    /// Whether the open block holds records of the partition.
+    pub fn holds(&self, key: PartitionKey) -> bool {
+        self.partitions.get(&key).is_some_and(|slot| slot.fill.is_open())
+    }
+
+    /// Lets a partition go whose records are not in the open block.
+    pub fn forget(&mut self, key: PartitionKey) {
+        assert!(!self.holds(key), "the open block holds records of {key:?}");
+        self.partitions.remove(&key);
+    }
+
+    /// Drops the open block and lets all partitions go.
+    pub fn stop(&mut self) {
+        self.partitions.clear();
+        self.columns.clear();
+        self.dead_letters = DeadLetters::default();
+        self.alerts = AlertBuffer::default();
+        self.reset();
+    }
+
+    /// Cuts blocks at so many rows, while a bad row is searched.
+    pub fn limit_rows(&mut self, limit: Option<u64>) {
+        self.rows_limit = limit;
+    }
+
+    /// Takes emptied columns back for the next block.
+    pub fn recycle(&mut self, mut columns: Columns) {
+        if self.spares.len() < SPARES_MAX {
+            columns.clear();
+            self.spares.push(columns);
+        }
+    }
+
+    /// How many records may be taken before the block is full; 0 when it is.
+    pub fn room(&self) -> usize {
+        let rows_max = self.rows_limit.unwrap_or(self.plan.rows_max).min(self.plan.rows_max);
+        let rows = rows_max.saturating_sub(self.records);
+        if rows == 0 || self.bytes >= self.plan.block_bytes_max {
+            return 0;
+        }
+        let record_bytes = self.payload_bytes.checked_div(self.records).unwrap_or(1024).max(1);
+        let left = u64::try_from(self.plan.block_bytes_max - self.bytes).unwrap_or(u64::MAX);
+        usize::try_from(rows.min((left / record_bytes).max(1))).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the block should be closed now, if one may be handed over.
+    pub fn is_due(&self, now: Instant) -> bool {
+        let Some(opened) = self.opened else { return false };
+        let narrowing = self.rows_limit.is_some();
+        let spaced = self.closed.is_none_or(|closed| now - closed >= self.plan.interval_min);
+        (narrowing || spaced) && (self.room() == 0 || now - opened >= self.plan.linger)
+    }
+
+    /// Deals with one record of the lane's topic.
+    pub fn take(&mut self, message: &Message<'_>) -> Taken {
+        let key = PartitionKey { lane: self.plan.lane, partition: message.partition() };
+        let (Some(slot), Some(offset)) = (self.partitions.get_mut(&key), message.offset()) else {
+            return Taken::Done;
+        };
+        let payload = message.payload();
+        let fate = match slot.fill.decide(offset) {
+            Decision::Repeated => return slot.compare_anchor(offset, message),
+            Decision::Dead => Fate::DeadPresent,
+            Decision::Removed => Fate::Skipped,
+            Decision::Condemned(error) => {
+                self.dead_letters.push(condemned(message, offset, slot.fill.resume(), error));
+                slot.tally.dead(REFUSED);
+                Fate::DeadInserted
+            }
+            decision @ (Decision::Insert | Decision::Present) => {
+                let present = decision == Decision::Present;
+                match payload.map(|payload| self.decoder.decode(payload, &mut self.columns)) {
+                    None => Fate::Skipped,
+                    Some(Ok(())) => {
+                        let start = &slot.fill.resume().start;
+                        if !self.plan.detectors.is_empty() && offset >= start.floor {
+                            let record = AlertCoordinates {
+                                partition: key.partition,
+                                offset,
+                                timestamp_ms: message.timestamp_ms(),
+                                topic_id: start.topic_id.unwrap_or(TopicId(0)),
+                                replay: start.replay,
+                            };
+                            self.plan.detectors.evaluate(&self.columns, &record, &mut self.alerts);
+                        }
+                        if present {
+                            self.columns.rollback_row();
+                            Fate::Present
+                        } else {
+                            self.columns.commit_row(&RowCoordinates {
+                                topic: &self.plan.topic,
+                                partition: key.partition.0,
+                                offset: offset.to_kafka(),
+                                replay: start.replay.0,
+                            });
+                            Fate::Inserted
+                        }
+                    }
+                    // It is a row already, whatever the table makes of it today.
+                    Some(Err(_)) if present => Fate::Present,
+                    Some(Err(error)) => {
+                        slot.tally.dead(error.code.as_str());
+                        self.dead_letters.push(undecodable(message, offset, slot.fill.resume(), error));
+                        Fate::DeadInserted
+                    }
+                }
+            }
+        };
+        slot.anchor = None;
+        slot.fill.record(offset, fate);
+        let bytes = message.key().map_or(0, <[u8]>::len) + payload.map_or(0, <[u8]>::len);
+        slot.tally.bytes(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.count(message, bytes);
+        Taken::Done
+    }
+
+    /// Keeps the hash of a record if it is the last one taken of its partition. To be called before a block is closed;
+    /// for every record it would cost more than to find its columns.
+    pub fn anchor(&mut self, message: &Message<'_>) {
+        let key = PartitionKey { lane: self.plan.lane, partition: message.partition() };
+        if let (Some(slot), Some(offset)) = (self.partitions.get_mut(&key), message.offset())
+            && slot.fill.next() == offset.next()
+        {
+            slot.fill.anchor(Anchor { offset, hash: record_hash(message) });
+        }
+    }
+
+    fn count(&mut self, message: &Message<'_>, bytes: usize) {
+        if self.opened.is_none() {
+            self.opened = Some(crate::clock::now());
+        }
+        self.records += 1;
+        self.payload_bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+        if self.records % MEASURE_EVERY == 1 || bytes > self.plan.block_bytes_max / 16 {
+            self.bytes = self.columns.wire_bytes() + self.dead_letters.bytes() + self.alerts.bytes();
+            let timestamp = message.timestamp_ms();
+            self.oldest_ms = self.oldest_ms.into_iter().chain(timestamp).min();
+        }
+    }
+
+    /// Bytes of memory that this lane holds.
+    pub fn heap_bytes(&self) -> usize {
+        let spares: usize = self.spares.iter().map(Columns::heap_bytes).sum();
+        self.columns.heap_bytes() + spares + self.dead_letters.bytes() + self.alerts.bytes()
+    }
+
+    /// Closes the open block; `None` if it decides about nothing.
+    pub fn close(&mut self, number: BlockNumber, now: Instant) -> Option<FilledBlock> {
+        let alerts = std::mem::take(&mut self.alerts).close();
+        let interval = self.plan.checkpoint_interval;
+        let fills = self.partitions.iter_mut().map(|(key, slot)| {
+            let due = slot.checkpoint.is_none_or(|last| now - last >= interval);
+            if due && slot.fill.is_open() {
+                slot.checkpoint = Some(now);
+            }
+            (*key, &mut slot.fill, due)
+        });
+        let summary = close_block(self.plan.lane, number, fills, alerts.count())?;
+        let tally = |(key, batch): (&PartitionKey, &Batch)| {
+            let slot = self.partitions.get_mut(key).expect("its batch was just closed");
+            let mut tally = std::mem::take(&mut slot.tally);
+            complete(&mut tally, batch);
+            (*key, tally)
+        };
+        let tallies = summary.batches.iter().map(tally).collect();
+        let next = match self.spares.pop() {
+            Some(spare) => spare,
+            None => Columns::new(&self.plan.rows).expect("the plan was checked when the first columns were made"),
+        };
+        let block = FilledBlock {
+            summary,
+            columns: std::mem::replace(&mut self.columns, next),
+            dead_letters: std::mem::take(&mut self.dead_letters),
+            alerts,
+            tallies,
+            oldest_ms: self.oldest_ms,
+        };
+        self.reset();
+        self.closed = Some(now);
+        Some(block)
+    }
+
+    fn reset(&mut self) {
+        self.oldest_ms = None;
+        self.payload_bytes = 0;
+        self.records = 0;
+        self.bytes = 0;
+        self.opened = None;
+    }
+}
+
+impl Slot {
+    /// A record below the first wanted one: the anchor, or a leftover of the fetch before a seek.
+    #[cold]
+    fn compare_anchor(&mut self, offset: Offset, message: &Message<'_>) -> Taken {
+        match self.anchor.take_if(|anchor| anchor.offset == offset) {
+            Some(anchor) if anchor.hash != record_hash(message) => Taken::AnchorDiffers(anchor),
+            Some(_) | None => Taken::Done,
+        }
+    }
+}
+
+/// Adds what the batch counts to what was tallied record by record.
+fn complete(tally: &mut BatchTally, batch: &Batch) {
+    tally.inserted(batch.inserted.0);
+    tally.skipped(Skip::Present, batch.present.0);
+    tally.skipped(Skip::DeadLetterPresent, batch.dead_present.0);
+    tally.skipped(Skip::Tombstone, batch.skipped.0);
+}
+
+/// What recognises a record: its timestamp, key and value.
+fn record_hash(message: &Message<'_>) -> u64 {
+    let mut hasher = xxhash_rust::xxh3::Xxh3Default::new();
+    hasher.update(&message.timestamp_ms().unwrap_or(-1).to_le_bytes());
+    for part in [message.key(), message.payload()] {
+        let length = part.map_or(u64::MAX, |part| u64::try_from(part.len()).unwrap_or(u64::MAX));
+        hasher.update(&length.to_le_bytes());
+        hasher.update(part.unwrap_or_default());
+    }
+    hasher.digest()
+}
+
+fn condemned(message: &Message<'_>, offset: Offset, resume: &Resume, error: &ServerError) -> DeadLetter {
+    DeadLetter {
+        stage: Stage::Insert,
+        error: error.text.clone(),
+        error_code: error.code.to_string(),
+        ..letter(message, offset, resume)
+    }
+}
+
+fn undecodable(message: &Message<'_>, offset: Offset, resume: &Resume, error: DecodeError) -> DeadLetter {
+    DeadLetter {
+        stage: match error.code.stage() {
+            decode::Stage::Decode => Stage::Decode,
+            decode::Stage::Convert => Stage::Convert,
+        },
+        error: error.reason,
+        error_code: error.code.as_str().to_owned(),
+        error_field: error.field,
+        ..letter(message, offset, resume)
+    }
+}
+
+/// A dead letter of the record, with everything but the error.
+fn letter(message: &Message<'_>, offset: Offset, resume: &Resume) -> DeadLetter {
+    DeadLetter {
+        partition: message.partition(),
+        offset,
+        replay: resume.start.replay,
+        key: message.key().map(<[u8]>::to_vec),
+        timestamp_ms: message.timestamp_ms(),
+        headers: message.headers().map(|(name, value)| (name.to_vec(), value.map(<[u8]>::to_vec))).collect(),
+        raw_message: message.payload().map(<[u8]>::to_vec),
+        stage: Stage::Decode,
+        error: String::new(),
+        error_code: String::new(),
+        error_field: None,
+        schema_id: None,
+        event_time_us: crate::clock::unix_ms().saturating_mul(1000),
+    }
+}

@@ -1,0 +1,276 @@
+//! Settings that a profile must not change under us: one that does can make a fence pass or a look fall short.
+//!
+//! Takes what `system.settings` says for our user, gives what has to be sent: only settings that the server knows and
+//! only where its value differs, because a constraint refuses even to hear a setting that it forbids.
+//! Never sends `enable_analyzer`: newer servers refuse to turn it off, and both analyzers act alike here.
+
+use std::collections::BTreeMap;
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::error::ControlError;
+use super::sql;
+
+/// Without these an insert can be cut, delayed, filtered or acknowledged while rows are missing.
+const INSERT: &[(&str, &str)] = &[
+    ("async_insert", "0"),
+    ("max_insert_threads", "1"),
+    ("optimize_on_insert", "0"),
+    ("max_execution_time", "0"),
+    ("timeout_overflow_mode", "throw"),
+    ("empty_result_for_aggregation_by_empty_set", "0"),
+    ("read_overflow_mode", "throw"),
+    ("read_overflow_mode_leaf", "throw"),
+    ("max_rows_to_read", "0"),
+    ("max_bytes_to_read", "0"),
+    ("max_rows_to_read_leaf", "0"),
+    ("max_bytes_to_read_leaf", "0"),
+    ("additional_table_filters", "{}"),
+    ("max_parallel_replicas", "1"),
+    ("allow_experimental_parallel_reading_from_replicas", "0"),
+    ("insert_null_as_default", "0"),
+    ("implicit_transaction", "0"),
+    ("use_query_cache", "0"),
+    ("materialized_views_ignore_errors", "0"),
+    ("throw_on_max_partitions_per_insert_block", "1"),
+    ("use_strict_insert_block_limits", "0"),
+    ("max_insert_block_size_bytes", "0"),
+    ("input_format_connection_handling", "0"),
+    ("input_format_max_block_wait_ms", "0"),
+];
+
+/// What would make a control SELECT answer with less than there is, besides [`INSERT`].
+const CONTROL: &[(&str, &str)] = &[
+    ("limit", "0"),
+    ("offset", "0"),
+    ("final", "0"),
+    ("additional_result_filter", ""),
+    ("result_overflow_mode", "throw"),
+    ("apply_deleted_mask", "1"),
+];
+
+/// Settings that must lie above the rows of a block; 0 turns the limit off where the flag says so.
+const ABOVE_ROWS: &[(&str, bool)] = &[
+    ("max_partitions_per_insert_block", true),
+    ("min_insert_block_size_rows", false),
+    ("max_insert_block_size", false),
+    ("max_block_size", false),
+];
+
+/// Above any block: the server counts its own memory for a block, which we can only guess at.
+const MIN_INSERT_BLOCK_SIZE_BYTES: (&str, u64) = ("min_insert_block_size_bytes", 1 << 40);
+
+/// What `system.settings` says of one setting.
+#[derive(Debug, Clone, Row, Deserialize)]
+pub(super) struct Setting {
+    pub(super) name: String,
+    pub(super) value: String,
+    /// 1: our user's profile does not let it be changed.
+    pub(super) readonly: u8,
+}
+
+/// The settings to send with inserts and control statements, for one server and user.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pins {
+    insert: Vec<(String, String)>,
+    control: Vec<(String, String)>,
+    limits: BTreeMap<&'static str, u64>,
+}
+
+impl Pins {
+    /// The question whose answer [`Pins::from_settings`] takes.
+    pub(super) fn question() -> String {
+        let names = INSERT
+            .iter()
+            .chain(CONTROL)
+            .map(|(name, _)| *name)
+            .chain(ABOVE_ROWS.iter().map(|(name, _)| *name))
+            .chain([MIN_INSERT_BLOCK_SIZE_BYTES.0]);
+        format!(
+            "SELECT name, value, toUInt8(readonly) AS readonly FROM system.settings WHERE name IN ({})",
+            sql::joined(names.map(sql::string), ", ")
+        )
+    }
+
+    /// What has to be sent, given what the server says. A setting that differs and may not be changed is an error.
+    pub(super) fn from_settings(server: &str, settings: &[Setting]) -> Result<Self, ControlError> {
+        let known: BTreeMap<&str, &Setting> = settings
+            .iter()
+            .map(|setting| (setting.name.as_str(), setting))
+            .collect();
+        let differing = |wanted: &[(&str, &str)]| -> Result<Vec<(String, String)>, ControlError> {
+            let mut pins = Vec::new();
+            for (name, value) in wanted {
+                let Some(setting) = known.get(name) else {
+                    continue;
+                };
+                if setting.value == *value {
+                    continue;
+                }
+                if setting.readonly != 0 {
+                    return Err(Self::forbidden(server, name, &setting.value, value));
+                }
+                pins.push(((*name).to_owned(), (*value).to_owned()));
+            }
+            Ok(pins)
+        };
+        let insert = differing(INSERT)?;
+        let mut control = insert.clone();
+        control.extend(differing(CONTROL)?);
+        let mut limits = BTreeMap::new();
+        for name in ABOVE_ROWS
+            .iter()
+            .map(|(name, _)| *name)
+            .chain([MIN_INSERT_BLOCK_SIZE_BYTES.0])
+        {
+            if let Some(setting) = known.get(name) {
+                let value = setting.value.parse().map_err(|_| ControlError::Malformed {
+                    doing: "reading settings".to_owned(),
+                    server: server.to_owned(),
+                    why: format!("setting {name} is {:?}, not a number", setting.value),
+                })?;
+                limits.insert(name, value);
+            }
+        }
+        Ok(Self {
+            insert,
+            control,
+            limits,
+        })
+    }
+
+    /// The settings of every insert.
+    pub fn insert(&self) -> &[(String, String)] {
+        &self.insert
+    }
+
+    /// The settings of every control statement.
+    pub fn control(&self) -> &[(String, String)] {
+        &self.control
+    }
+
+    /// The settings that keep a block of `rows` rows one block on the server.
+    pub fn block(&self, rows: u64) -> Vec<(String, String)> {
+        let needed = rows.saturating_add(1);
+        let mut pins = Vec::new();
+        for (name, zero_is_unlimited) in ABOVE_ROWS {
+            if let Some(value) = self.limits.get(name)
+                && *value < needed
+                && !(*zero_is_unlimited && *value == 0)
+            {
+                pins.push(((*name).to_owned(), needed.to_string()));
+            }
+        }
+        let (name, needed) = MIN_INSERT_BLOCK_SIZE_BYTES;
+        if self.limits.get(name).is_some_and(|value| *value < needed) {
+            pins.push((name.to_owned(), needed.to_string()));
+        }
+        pins
+    }
+
+    fn forbidden(server: &str, name: &str, value: &str, wanted: &str) -> ControlError {
+        ControlError::Unusable {
+            what: format!(
+                "the profile of our user at {server} holds setting {name} at {value:?} and lets nobody change it, \
+                 but exactly-once needs {wanted:?}"
+            ),
+            fix: format!(
+                "remove the constraint on {name} from the profile, or set it to {wanted:?} there"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setting(name: &str, value: &str) -> Setting {
+        Setting {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            readonly: 0,
+        }
+    }
+
+    #[test]
+    fn only_known_settings_that_differ_are_sent() {
+        let check =
+            |settings: &[(&str, &str)], insert: &[(&str, &str)], control: &[(&str, &str)]| {
+                let settings: Vec<_> = settings.iter().map(|(n, v)| setting(n, v)).collect();
+                let pins = Pins::from_settings("s", &settings).unwrap();
+                let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+                    pairs
+                        .iter()
+                        .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                        .collect()
+                };
+                assert_eq!(pins.insert(), owned(insert), "{settings:?}");
+                assert_eq!(pins.control(), owned(control), "{settings:?}");
+            };
+        check(&[], &[], &[]);
+        check(&[("async_insert", "0")], &[], &[]);
+        check(
+            &[("async_insert", "1")],
+            &[("async_insert", "0")],
+            &[("async_insert", "0")],
+        );
+        check(&[("final", "1")], &[], &[("final", "0")]);
+        check(
+            &[("timeout_overflow_mode", "break"), ("limit", "5")],
+            &[("timeout_overflow_mode", "throw")],
+            &[("timeout_overflow_mode", "throw"), ("limit", "0")],
+        );
+        check(&[("enable_analyzer", "1")], &[], &[]);
+    }
+
+    #[test]
+    fn a_constraint_is_named() {
+        let check = |value: &str, refused: bool| {
+            let mut constrained = setting("async_insert", value);
+            constrained.readonly = 1;
+            let result = Pins::from_settings("s", &[constrained]);
+            assert_eq!(result.is_err(), refused, "{value}");
+            if let Err(error) = result {
+                assert!(error.to_string().contains("async_insert"), "{error}");
+            }
+        };
+        check("1", true);
+        check("0", false);
+    }
+
+    #[test]
+    fn a_block_stays_one_block() {
+        let check = |name: &str, value: &str, rows: u64, expected: Option<&str>| {
+            let pins = Pins::from_settings("s", &[setting(name, value)]).unwrap();
+            let sent = pins.block(rows);
+            let sent = sent
+                .first()
+                .map(|(name, value)| (name.as_str(), value.as_str()));
+            assert_eq!(
+                sent,
+                expected.map(|value| (name, value)),
+                "{name} {value} {rows}"
+            );
+        };
+        check("min_insert_block_size_rows", "1048449", 1_048_448, None);
+        check(
+            "min_insert_block_size_rows",
+            "1048449",
+            1_048_449,
+            Some("1048450"),
+        );
+        check("min_insert_block_size_rows", "0", 10, Some("11"));
+        check("max_partitions_per_insert_block", "100", 99, None);
+        check("max_partitions_per_insert_block", "100", 100, Some("101"));
+        check("max_partitions_per_insert_block", "0", 100, None);
+        check("max_block_size", "65409", 500_000, Some("500001"));
+        check(
+            "min_insert_block_size_bytes",
+            "268402944",
+            1,
+            Some("1099511627776"),
+        );
+    }
+}

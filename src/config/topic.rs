@@ -1,0 +1,341 @@
+//! One entry of `topics`: which topic goes to which table, and how.
+//!
+//! Takes the entry's section, gives [`TopicSettings`]. Knows nothing of the other topics: what must hold between
+//! them is checked in `cross_checks`.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::detector::{DetectorSettings, read_detectors};
+use super::error::{Located, Location, Problem};
+use super::keys;
+use super::names::{TableName, parse_column, parse_table, parse_topic};
+use super::section::{Found, Section};
+use super::units::{
+    ByteSize, Limits, Share, parse_count, parse_duration, parse_rate, parse_share, parse_size,
+    show_duration,
+};
+
+const LINGER_DEFAULT: Duration = Duration::from_secs(1);
+const LINGER: Limits<Duration> = Limits {
+    least: Duration::from_millis(1),
+    greatest: Duration::from_secs(600),
+    below: "nothing gathers in less",
+    above: "rows of a quiet topic would stay invisible for longer",
+};
+const ROWS_MAX_DEFAULT: u32 = 500_000;
+/// One insert was measured to stay one part per table partition up to 1 M rows and 227 MB.
+const ROWS_MAX: Limits<u64> = Limits {
+    least: 1,
+    greatest: 1_000_000,
+    below: "a block holds at least one row",
+    above: "a larger block becomes several parts, of which an insert that fails may leave some",
+};
+const BYTES_MAX_DEFAULT: ByteSize = ByteSize::from_mebibytes(64);
+const BYTES_MAX: Limits<ByteSize> = Limits {
+    least: ByteSize::from_bytes(1024),
+    greatest: ByteSize::from_mebibytes(200),
+    below: "it would cut a block after every record",
+    above: "a larger block becomes several parts, of which an insert that fails may leave some",
+};
+/// ClickHouse's advice: about one insert per second and table, so that merges keep up.
+const INSERTS_PER_SECOND_MAX_DEFAULT: f64 = 1.0;
+const INSERTS_PER_SECOND_MAX: Limits<f64> = Limits {
+    least: 0.01,
+    greatest: 100.0,
+    below: "rows would wait longer than any memory lasts",
+    above: "each insert makes a part, and merges must keep up",
+};
+const BAD_SHARE_MAX_DEFAULT: Share = Share::from_percent(10);
+
+/// What happens with one topic.
+#[derive(Debug, Clone)]
+pub struct TopicSettings {
+    /// The topic. Required; it stands in one entry only.
+    pub topic: Located<String>,
+    /// The table it is written to. Required. Changing it on a running connector starts a new target: rows of the old
+    /// one are not looked at.
+    pub table: Located<TableName>,
+    /// How records are encoded. Default JSON.
+    pub format: Format,
+    /// Where to begin when nothing is committed and the ledger is empty; never used again. Default earliest.
+    /// Wrong `latest`: records that are there before the first start are never written.
+    pub start: Start,
+    /// Where blocks are cut.
+    pub batch: BatchSettings,
+    /// The columns of the table that say which record a row came from.
+    pub coordinates: CoordinateColumns,
+    /// What to do when records are gone before they were read. Default halt.
+    pub on_gap: OnGap,
+    /// The share of dead letters in a block above which the partition stops. Default 10 %: a few bad records are
+    /// poison, many are a changed format. Too high: a format change fills the dead-letter table.
+    pub bad_share_max: Share,
+    /// What is an anomaly in this topic. Default none.
+    pub detectors: Vec<DetectorSettings>,
+    /// Where the entry begins in the file.
+    pub location: Location,
+    /// Where `batch.bytes_max` stands, if it does, for the comparison with `memory_max`.
+    pub(super) bytes_max_location: Option<Location>,
+}
+
+/// How records are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object per record; fields go to the columns of the same name.
+    Json,
+}
+
+/// Where to begin reading a partition that was never read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the first record that is still there.
+    Earliest,
+    /// After the last record.
+    Latest,
+    /// At the first record with this Kafka timestamp or a later one.
+    Timestamp(Timestamp),
+}
+
+/// What to do when records are gone before they were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnGap {
+    /// Stop the partition until an operator decides.
+    Halt,
+    /// Go on after the gap; it is recorded, counted and published.
+    Skip,
+}
+
+/// Where blocks are cut: whichever limit is reached first.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BatchSettings {
+    /// How long a block waits for more records. Default 1 s, 1 ms to 10 min. It bounds the latency of quiet topics;
+    /// too low: many small parts.
+    pub linger: Duration,
+    /// The most rows of a block. Default 500,000, 1 to 1,000,000, above which an insert becomes several parts.
+    pub rows_max: u32,
+    /// The most bytes of a block, decoded. Default 64 MiB, 1 KiB to 200 MiB, and at most half of `memory_max`, because
+    /// the next block fills while one is sent.
+    pub bytes_max: ByteSize,
+    /// The most inserts per second into the table. Default 1, 0.01 to 100. Too high: ClickHouse refuses inserts with
+    /// `too many parts`.
+    pub inserts_per_second_max: f64,
+}
+
+/// The columns that say which record a row came from. They must exist in the table; `check` prints the ALTER.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CoordinateColumns {
+    /// The topic's name. Default `_topic`.
+    pub topic: String,
+    /// The partition. Default `_partition`.
+    pub partition: String,
+    /// The offset. Default `_offset`.
+    pub offset: String,
+    /// The replay number, where the table has it. Default none; needed after a topic was recreated.
+    pub replay: Option<String>,
+}
+
+pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {
+    let here = &section.location;
+    let topic = section.value("topic", "the name of a topic", parse_topic);
+    let topic = section.require("topic", topic, "add `topic: ..`");
+    let table = section.value("table", "`table` or `database.table`", parse_table);
+    let table = section.require("table", table, "add `table: database.table`");
+    let format = section
+        .value("format", "`json`", parse_format)
+        .or(Format::Json, here);
+    let start = section
+        .value("start", "`earliest`, `latest` or a time", parse_start)
+        .or(Start::Earliest, here);
+    let batch = read_batch(section);
+    let coordinates = read_coordinates(section);
+    let on_gap = section
+        .choice("on_gap", &[("halt", OnGap::Halt), ("skip", OnGap::Skip)])
+        .or(OnGap::Halt, here);
+    let bad_share_max = section
+        .value("bad_share_max", "a percentage", parse_share)
+        .or(BAD_SHARE_MAX_DEFAULT, here);
+    let detectors = read_detectors(section);
+    Some(TopicSettings {
+        topic: topic?,
+        table: table?,
+        format: format?.value,
+        start: start?.value,
+        bytes_max_location: batch.as_ref()?.1.clone(),
+        batch: batch?.0,
+        coordinates: coordinates?,
+        on_gap: on_gap?.value,
+        bad_share_max: bad_share_max?.value,
+        detectors: detectors?,
+        location: here.clone(),
+    })
+}
+
+fn parse_format(text: &str) -> Result<Format, Problem> {
+    match text {
+        "json" => Ok(Format::Json),
+        "avro" | "protobuf" | "csv" | "raw" => Err(Problem::new(
+            "is a format that is not in this version",
+            "write `json`, or leave the topic out until its format is supported",
+        )),
+        _ if text.eq_ignore_ascii_case("json") => Err(Problem::new(
+            "is not a format known here",
+            "did you mean `json`?",
+        )),
+        _ => Err(Problem::new("is not a format known here", "write `json`")),
+    }
+}
+
+fn parse_start(text: &str) -> Result<Start, Problem> {
+    match text {
+        "earliest" => return Ok(Start::Earliest),
+        "latest" => return Ok(Start::Latest),
+        _ => {}
+    }
+    let fix = "write `earliest`, `latest` or a time with its zone, such as `2026-01-01T00:00:00Z`";
+    if !text.starts_with(|c: char| c.is_ascii_digit()) {
+        let near = keys::nearest(text, ["earliest", "latest"].into_iter());
+        let fix = near.map_or_else(|| fix.to_owned(), |near| format!("did you mean `{near}`?"));
+        return Err(Problem::new("is no start", fix));
+    }
+    let timestamp: Timestamp = text
+        .parse()
+        .map_err(|_| Problem::new("is not a time in RFC 3339", fix))?;
+    if timestamp < Timestamp::UNIX_EPOCH {
+        return Err(Problem::new(
+            "is before 1970, where Kafka's timestamps begin",
+            "write `earliest`",
+        ));
+    }
+    Ok(Start::Timestamp(timestamp))
+}
+
+/// The limits of a block, and where `bytes_max` stands.
+fn read_batch(topic: &Section<'_>) -> Option<(BatchSettings, Option<Location>)> {
+    let section = match topic.section("batch", keys::BATCH) {
+        Found::Absent => {
+            let defaults = BatchSettings {
+                linger: LINGER_DEFAULT,
+                rows_max: ROWS_MAX_DEFAULT,
+                bytes_max: BYTES_MAX_DEFAULT,
+                inserts_per_second_max: INSERTS_PER_SECOND_MAX_DEFAULT,
+            };
+            return Some((defaults, None));
+        }
+        Found::Bad => return None,
+        Found::Value(section) => section.value,
+    };
+    let here = &section.location;
+    let linger = section.value("linger", "a duration", |text| {
+        LINGER.check(parse_duration(text)?, show_duration)
+    });
+    let rows_max = section.value("rows_max", "a whole number", |text| {
+        let rows = ROWS_MAX.check(parse_count(text)?, u64::to_string)?;
+        Ok(u32::try_from(rows).expect("the limit is far below u32::MAX"))
+    });
+    let bytes_max = section.value("bytes_max", "a size", |text| {
+        BYTES_MAX.check(parse_size(text)?, ByteSize::to_string)
+    });
+    let inserts_per_second_max = section.value("inserts_per_second_max", "a number", |text| {
+        INSERTS_PER_SECOND_MAX.check(parse_rate(text)?, f64::to_string)
+    });
+    let bytes_max_location = section
+        .entry("bytes_max")
+        .map(|entry| entry.value.location.clone());
+    let linger = linger.or(LINGER_DEFAULT, here);
+    let rows_max = rows_max.or(ROWS_MAX_DEFAULT, here);
+    let bytes_max = bytes_max.or(BYTES_MAX_DEFAULT, here);
+    let inserts_per_second_max = inserts_per_second_max.or(INSERTS_PER_SECOND_MAX_DEFAULT, here);
+    let batch = BatchSettings {
+        linger: linger?.value,
+        rows_max: rows_max?.value,
+        bytes_max: bytes_max?.value,
+        inserts_per_second_max: inserts_per_second_max?.value,
+    };
+    Some((batch, bytes_max_location))
+}
+
+fn read_coordinates(topic: &Section<'_>) -> Option<CoordinateColumns> {
+    let section = match topic.section("coordinates", keys::COORDINATES) {
+        Found::Absent => {
+            return Some(CoordinateColumns {
+                topic: "_topic".to_owned(),
+                partition: "_partition".to_owned(),
+                offset: "_offset".to_owned(),
+                replay: None,
+            });
+        }
+        Found::Bad => return None,
+        Found::Value(section) => section.value,
+    };
+    let column = |key: &str| section.value(key, "the name of a column", parse_column);
+    let named = |key: &str, default: &str| column(key).or(default.to_owned(), &section.location);
+    let topic = named("topic", "_topic");
+    let partition = named("partition", "_partition");
+    let offset = named("offset", "_offset");
+    let replay = column("replay").optional();
+    let (topic, partition, offset, replay) = (topic?, partition?, offset?, replay?);
+    let columns: Vec<_> = [&topic, &partition, &offset]
+        .into_iter()
+        .chain(&replay)
+        .collect();
+    for (index, column) in columns.iter().enumerate() {
+        if columns
+            .iter()
+            .take(index)
+            .any(|other| other.value == column.value)
+        {
+            let path = section.path_of("");
+            let reason = format!(
+                "`{}` names the column `{}` twice",
+                path.trim_end_matches('.'),
+                column.value
+            );
+            section.report.add(
+                &column.location,
+                reason,
+                "give each coordinate its own column",
+            );
+        }
+    }
+    Some(CoordinateColumns {
+        topic: topic.value,
+        partition: partition.value,
+        offset: offset.value,
+        replay: replay.map(|column| column.value),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts() {
+        let check = |text: &str, expected: &str| {
+            let found = match parse_start(text) {
+                Ok(start) => format!("{start:?}"),
+                Err(problem) => format!("error: {} | {}", problem.reason, problem.fix),
+            };
+            assert!(found.starts_with(expected), "{text}: {found}");
+        };
+        check("earliest", "Earliest");
+        check("latest", "Latest");
+        check("2026-01-01T00:00:00Z", "Timestamp(2026-01-01T00:00:00Z)");
+        check(
+            "2026-01-01T02:00:00+02:00",
+            "Timestamp(2026-01-01T00:00:00Z)",
+        );
+        check("2026-01-01T00:00:00", "error: is not a time in RFC 3339");
+        check("2026-01-01", "error: is not a time in RFC 3339");
+        check("2026-02-30T00:00:00Z", "error: is not a time in RFC 3339");
+        check("1767225600", "error: is not a time in RFC 3339");
+        check("1969-12-31T23:59:59Z", "error: is before 1970");
+        check("erliest", "error: is no start | did you mean `earliest`?");
+        check("Latest", "error: is no start | did you mean `latest`?");
+        check(
+            "beginning",
+            "error: is no start | write `earliest`, `latest` or",
+        );
+    }
+}

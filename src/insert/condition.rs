@@ -1,0 +1,182 @@
+//! The conditions that the server evaluates before it writes: fence, proof and presence test.
+//!
+//! All are *positive*: they say what must be so, and an emptied, filtered or restored table makes them refuse. A
+//! negative one ("nobody has a newer claim") would let a zombie in as soon as the newer claim cannot be seen.
+
+use std::collections::BTreeMap;
+
+use super::outcome::{FENCED, PRESENT, SHORT};
+use crate::clickhouse::{LaneTables, Units, sql};
+use crate::types::{Claim, OffsetRange, Partition, RecordCount, Replay};
+
+/// One condition, ready to stand behind `WHERE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition(String);
+
+impl Condition {
+    /// The fence: each of these claims is the newest of its partition.
+    ///
+    /// Panics without a claim: such a fence would refuse nobody.
+    pub fn fence(lane: &LaneTables, claims: &BTreeMap<Partition, Claim>) -> Self {
+        assert!(
+            !claims.is_empty(),
+            "an insert needs a claim to be fenced by"
+        );
+        let mine = claims
+            .iter()
+            .map(|(partition, claim)| format!("({partition}, toUInt128('{}'))", claim.0));
+        let question = format!(
+            "SELECT countIf((`partition`, newest) IN ({})) FROM (SELECT `partition`, max(claim) AS newest FROM {} \
+             WHERE {} AND `partition` IN ({}) GROUP BY `partition`)",
+            sql::joined(mine, ", "),
+            lane.state.ownership().quoted(),
+            lane.cell.condition(),
+            sql::joined(claims.keys(), ", "),
+        );
+        Self::equal(&question, claims.len(), FENCED)
+    }
+
+    /// The proof of a ledger row: the target holds exactly the expected rows, in each partition.
+    pub fn proof_of_rows(lane: &LaneTables, expected: &[Expected]) -> Option<Self> {
+        Self::counted(&Units::of_target(lane), expected, SHORT)
+    }
+
+    /// The same for the dead letters.
+    pub fn proof_of_dead_letters(lane: &LaneTables, expected: &[Expected]) -> Option<Self> {
+        Self::counted(&Units::of_dead_letters(lane), expected, SHORT)
+    }
+
+    /// The presence test: the target holds exactly the rows that the look found, so none of this block.
+    pub fn presence_of_rows(lane: &LaneTables, found: &[Expected]) -> Option<Self> {
+        Self::counted(&Units::of_target(lane), found, PRESENT)
+    }
+
+    /// The same for the dead letters.
+    pub fn presence_of_dead_letters(lane: &LaneTables, found: &[Expected]) -> Option<Self> {
+        Self::counted(&Units::of_dead_letters(lane), found, PRESENT)
+    }
+
+    /// Counts per partition, so that a row too many in one cannot hide one too few in another.
+    fn counted(units: &Units, expected: &[Expected], text: &str) -> Option<Self> {
+        let mut rows: BTreeMap<Partition, RecordCount> = BTreeMap::new();
+        let mut ranges = Vec::new();
+        for one in expected.iter().filter(|one| !one.range.is_empty()) {
+            *rows.entry(one.partition).or_default() += one.rows;
+            ranges.push(units.within(one.partition, one.replay, one.range));
+        }
+        if ranges.is_empty() {
+            return None;
+        }
+        // Partitions without rows make no group: a group that is not expected counts against the sum.
+        rows.retain(|_, count| count.0 > 0);
+        let wanted = rows.len();
+        let verdict = if rows.is_empty() {
+            "-1".to_owned()
+        } else {
+            let pairs = rows
+                .iter()
+                .map(|(partition, count)| format!("({partition}, {count})"));
+            format!(
+                "if((unit_partition, unit_rows) IN ({}), 1, -1)",
+                sql::joined(pairs, ", ")
+            )
+        };
+        let question = format!(
+            "SELECT sum({verdict}) FROM (SELECT toInt32({}) AS unit_partition, count() AS unit_rows {} \
+             GROUP BY unit_partition)",
+            units.partition,
+            units.from_where(&ranges),
+        );
+        Some(Self::equal(&question, wanted, text))
+    }
+
+    /// `ifNull`, because a profile can turn the aggregate of nothing into NULL, and `throwIf(NULL)` lets rows vanish.
+    fn equal(question: &str, wanted: usize, text: &str) -> Self {
+        Self(format!(
+            "throwIf(ifNull(({question}), 0) != {wanted}, {}) = 0",
+            sql::string(text)
+        ))
+    }
+
+    /// The text.
+    pub fn as_sql(&self) -> &str {
+        &self.0
+    }
+}
+
+/// How many units a table has to hold within a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expected {
+    /// The partition.
+    pub partition: Partition,
+    /// The replay.
+    pub replay: Replay,
+    /// The offsets.
+    pub range: OffsetRange,
+    /// The units among them.
+    pub rows: RecordCount,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::insert::tests::lane;
+    use crate::types::Offset;
+
+    #[test]
+    fn the_fence_counts_claims_that_are_the_newest() {
+        let claims = BTreeMap::from([
+            (Partition(0), Claim(1 << 64)),
+            (Partition(7), Claim((3 << 64) + 5)),
+        ]);
+        assert_eq!(
+            Condition::fence(&lane(), &claims).as_sql(),
+            "throwIf(ifNull((SELECT countIf((`partition`, newest) IN \
+             ((0, toUInt128('18446744073709551616')), (7, toUInt128('55340232221128654853')))) \
+             FROM (SELECT `partition`, max(claim) AS newest FROM `oncesink`.`ownership` \
+             WHERE cluster = 'c1' AND connector = 'readings' AND target = 'iot.readings' AND topic = 'it\\'s' \
+             AND `partition` IN (0, 7) GROUP BY `partition`)), 0) != 2, 'oncesink:fenced') = 0"
+        );
+    }
+
+    #[test]
+    fn proofs_count_each_partition() {
+        let check = |expected: &[(i32, u64, u64, u64)], wanted: Option<&str>| {
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|(partition, start, end, rows)| Expected {
+                    partition: Partition(*partition),
+                    replay: Replay(2),
+                    range: OffsetRange::new(Offset::new(*start), Offset::new(*end)),
+                    rows: RecordCount(*rows),
+                })
+                .collect();
+            let proof = Condition::proof_of_rows(&lane(), &expected);
+            assert_eq!(proof.as_ref().map(Condition::as_sql), wanted);
+        };
+        check(&[], None);
+        check(&[(0, 5, 5, 0)], None);
+        check(
+            &[(0, 5, 9, 0)],
+            Some(
+                "throwIf(ifNull((SELECT sum(-1) FROM (SELECT toInt32(`_partition`) AS unit_partition, \
+                 count() AS unit_rows FROM `iot`.`readings` WHERE `_topic` = 'it\\'s' AND \
+                 ((`_partition` = 0 AND `_replay` = 2 AND `_offset` >= 5 AND `_offset` < 9)) \
+                 GROUP BY unit_partition)), 0) != 0, 'oncesink:short') = 0",
+            ),
+        );
+        check(
+            &[(0, 5, 9, 3), (0, 11, 12, 1), (1, 0, 1, 0), (2, 3, 4, 1)],
+            Some(
+                "throwIf(ifNull((SELECT sum(if((unit_partition, unit_rows) IN ((0, 4), (2, 1)), 1, -1)) FROM \
+                 (SELECT toInt32(`_partition`) AS unit_partition, \
+                 count() AS unit_rows FROM `iot`.`readings` WHERE `_topic` = 'it\\'s' AND \
+                 ((`_partition` = 0 AND `_replay` = 2 AND `_offset` >= 5 AND `_offset` < 9) OR \
+                 (`_partition` = 0 AND `_replay` = 2 AND `_offset` >= 11 AND `_offset` < 12) OR \
+                 (`_partition` = 1 AND `_replay` = 2 AND `_offset` >= 0 AND `_offset` < 1) OR \
+                 (`_partition` = 2 AND `_replay` = 2 AND `_offset` >= 3 AND `_offset` < 4)) \
+                 GROUP BY unit_partition)), 0) != 2, 'oncesink:short') = 0",
+            ),
+        );
+    }
+}

@@ -1,0 +1,276 @@
+//! What is sent for one table of one block: the statement, its settings, its identity, its bytes.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::condition::Condition;
+use super::rowbinary::RowBinary;
+use crate::clickhouse::{LaneTables, Pins, QueryPrefix, TableName, sql};
+use crate::types::{BlockNumber, Claim, Partition};
+
+/// A column of the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputColumn {
+    /// The target's column.
+    pub name: String,
+    /// Its type, exactly as the target has it: with another one the server would convert, and other values pass.
+    pub kind: String,
+    /// Where the server is to fill a DEFAULT in: its expression. The body then has a `UInt8` column behind this one,
+    /// named [`presence_column`], that is 1 where the record had a value.
+    pub default: Option<String>,
+}
+
+/// The name of the body's column that says whether a record had a value for `column`.
+pub fn presence_column(column: &str) -> String {
+    format!("_has_{column}")
+}
+
+/// The rows, as they are sent.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// One Native block in ClickHouse's own compressed frames.
+    Native {
+        /// The frames, in order.
+        frames: Vec<Bytes>,
+    },
+    /// Plain `RowBinary`, for our own small tables.
+    RowBinary(RowBinary),
+}
+
+impl Body {
+    const fn format(&self) -> &'static str {
+        match self {
+            Self::Native { .. } => "Native",
+            Self::RowBinary(_) => "RowBinary",
+        }
+    }
+}
+
+/// Who writes: the same for all inserts of a process.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    /// The frozen start of its query ids.
+    pub prefix: QueryPrefix,
+    /// The instance, for people who read `system.processes`.
+    pub owner: String,
+}
+
+/// One table of one block.
+#[derive(Debug)]
+pub struct Insert<'a> {
+    /// The lane.
+    pub lane: &'a LaneTables,
+    /// Where the rows go.
+    pub table: &'a TableName,
+    /// What the table is to us, as it stands in the query id: `target`, `dead_letters`, `alerts`, `ledger`.
+    pub role: &'static str,
+    /// All partitions of the block that we still own, with their claims.
+    pub claims: &'a BTreeMap<Partition, Claim>,
+    /// The block.
+    pub block: BlockNumber,
+    /// The body's columns, in order, without presence columns.
+    pub columns: &'a [InputColumn],
+    /// Proof and presence test, besides the fence, which is never left out.
+    pub conditions: Vec<Condition>,
+    /// How many rows the body holds.
+    pub rows: u64,
+    /// The rows.
+    pub body: Body,
+}
+
+/// An insert, ready to be sent once.
+#[derive(Debug)]
+pub struct InsertRequest {
+    pub(super) statement: String,
+    pub(super) settings: Vec<(String, String)>,
+    pub(super) body: Vec<Bytes>,
+    pub(super) rows: u64,
+}
+
+impl InsertRequest {
+    /// Builds the request of an insert.
+    pub fn new(pins: &Pins, writer: &Writer, insert: Insert<'_>) -> Self {
+        let statement = statement(&insert);
+        let query_id = query_id(writer, &insert);
+        let mut settings = pins.insert().to_vec();
+        settings.extend(pins.block(insert.rows));
+        let mut set = |name: &str, value: &str| settings.push((name.to_owned(), value.to_owned()));
+        set("wait_end_of_query", "1");
+        set("query_id", &query_id);
+        // Something between us and the server may replace the query id; the drain looks at both.
+        set("log_comment", &query_id);
+        // Unique per send, so that no window of the table ever takes a block for another one.
+        set("insert_deduplication_token", &query_id);
+        let body = match insert.body {
+            Body::Native { frames } => {
+                set("decompress", "1");
+                frames
+            }
+            Body::RowBinary(rows) => vec![Bytes::from(rows.into_bytes())],
+        };
+        Self {
+            statement,
+            settings,
+            body,
+            rows: insert.rows,
+        }
+    }
+
+    /// The statement, for logs and tests.
+    pub fn statement(&self) -> &str {
+        &self.statement
+    }
+
+    /// The settings and parameters that go with it.
+    pub fn settings(&self) -> &[(String, String)] {
+        &self.settings
+    }
+}
+
+/// Unique per send: claims hold random bits, and the number of a block is never used twice by a process.
+fn query_id(writer: &Writer, insert: &Insert<'_>) -> String {
+    let claim = insert
+        .claims
+        .values()
+        .max()
+        .expect("an insert without claims is refused when its fence is built");
+    format!(
+        "{}{}-{claim}-{}-{}",
+        writer.prefix.as_str(),
+        writer.owner,
+        insert.block,
+        insert.role
+    )
+}
+
+/// Ends at the format's name, without a newline: the server adds one, and a second would be the body's first byte.
+fn statement(insert: &Insert<'_>) -> String {
+    let mut structure = Vec::new();
+    let mut selected = Vec::new();
+    for column in insert.columns {
+        let name = sql::identifier(&column.name);
+        structure.push(format!("{name} {}", column.kind));
+        match &column.default {
+            None => selected.push(name),
+            Some(default) => {
+                let present = sql::identifier(&presence_column(&column.name));
+                structure.push(format!("{present} UInt8"));
+                selected.push(format!("if({present}, {name}, {default}) AS {name}"));
+            }
+        }
+    }
+    let fence = Condition::fence(insert.lane, insert.claims);
+    let conditions = std::iter::once(&fence)
+        .chain(&insert.conditions)
+        .map(Condition::as_sql);
+    format!(
+        "INSERT INTO {} ({}) SELECT {} FROM input({}) WHERE {} FORMAT {}",
+        insert.table.quoted(),
+        sql::joined(
+            insert
+                .columns
+                .iter()
+                .map(|column| sql::identifier(&column.name)),
+            ", "
+        ),
+        selected.join(", "),
+        sql::string(&structure.join(", ")),
+        sql::joined(conditions, " AND "),
+        insert.body.format(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::insert::tests::lane;
+
+    fn column(name: &str, kind: &str, default: Option<&str>) -> InputColumn {
+        InputColumn {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            default: default.map(str::to_owned),
+        }
+    }
+
+    fn request(columns: &[InputColumn], body: Body) -> InsertRequest {
+        let lane = lane();
+        InsertRequest::new(
+            &Pins::default(),
+            &Writer {
+                prefix: QueryPrefix::new("c1", "readings"),
+                owner: "host-1".to_owned(),
+            },
+            Insert {
+                lane: &lane,
+                table: &lane.cell.target,
+                role: "target",
+                claims: &BTreeMap::from([(Partition(0), Claim((2 << 64) + 10))]),
+                block: BlockNumber(17),
+                columns,
+                conditions: Vec::new(),
+                rows: 3,
+                body,
+            },
+        )
+    }
+
+    #[test]
+    fn statements_name_the_types_of_the_target() {
+        let check = |columns: &[InputColumn], body: Body, before: &str, after: &str| {
+            let request = request(columns, body);
+            let statement = request.statement();
+            assert!(statement.starts_with(before), "{statement}");
+            assert!(statement.ends_with(after), "{statement}");
+        };
+        check(
+            &[
+                column("at", "DateTime64(3, 'UTC')", None),
+                column("v", "Float64", None),
+            ],
+            Body::Native { frames: Vec::new() },
+            "INSERT INTO `iot`.`readings` (`at`, `v`) SELECT `at`, `v` FROM \
+             input('`at` DateTime64(3, \\'UTC\\'), `v` Float64') WHERE throwIf(ifNull((SELECT countIf(",
+            "!= 1, 'oncesink:fenced') = 0 FORMAT Native",
+        );
+        check(
+            &[
+                column("b", "UInt32", Some("a * 2")),
+                column("a", "UInt32", None),
+            ],
+            Body::RowBinary(RowBinary::new()),
+            "INSERT INTO `iot`.`readings` (`b`, `a`) SELECT if(`_has_b`, `b`, a * 2) AS `b`, `a` FROM \
+             input('`b` UInt32, `_has_b` UInt8, `a` UInt32') WHERE ",
+            " FORMAT RowBinary",
+        );
+    }
+
+    #[test]
+    fn the_identity_stands_in_three_places() {
+        let check = |body: Body, decompress: bool| {
+            let request = request(&[column("a", "UInt8", None)], body);
+            let value = |wanted: &str| {
+                let found: Vec<_> = request
+                    .settings()
+                    .iter()
+                    .filter(|(name, _)| name == wanted)
+                    .map(|(_, value)| value.as_str())
+                    .collect();
+                assert!(found.len() <= 1, "{wanted} twice");
+                found.first().map(|value| (*value).to_owned())
+            };
+            let id = format!(
+                "{}host-1-2-000000000000000a-17-target",
+                QueryPrefix::new("c1", "readings").as_str()
+            );
+            for name in ["query_id", "log_comment", "insert_deduplication_token"] {
+                assert_eq!(value(name).as_deref(), Some(id.as_str()), "{name}");
+            }
+            assert_eq!(value("wait_end_of_query").as_deref(), Some("1"));
+            assert_eq!(value("decompress").is_some(), decompress);
+        };
+        check(Body::Native { frames: Vec::new() }, true);
+        check(Body::RowBinary(RowBinary::new()), false);
+    }
+}

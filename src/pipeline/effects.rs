@@ -1,0 +1,268 @@
+//! What the protocol's actions mean outside: questions to Kafka, statements for ClickHouse.
+//!
+//! Every method answers with what the protocol's event needs; an error is its text. Nothing here is tried again: the
+//! protocol decides that.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clickhouse::codes::Disposition;
+use crate::clickhouse::{ControlError, LaneTables, Session};
+use crate::commit::metadata;
+use crate::config::Start;
+use crate::insert::{Outcome, Refusal, Writer};
+use crate::metrics::LaneMetrics;
+use crate::ownership::{self, LookFrom, ToClaim};
+use crate::protocol::event::{Failure, InsertEnd, ServerError, ServerErrorKind};
+use crate::protocol::facts::{Claimed, CommittedOffset, Facts, Presence, StoredFacts};
+use crate::protocol::halt::HaltReason;
+use crate::source::handle::{GroupHandle, PerPartition};
+use crate::source::{KafkaFault, StoredOffset, TopicIdentity};
+use crate::types::{LaneId, Offset, OffsetRange, Partition, PartitionKey, Replay, TopicId};
+
+/// For each question to Kafka. A stable read of offsets waits for a transaction that its owner left open, which the
+/// broker ends within `transaction.timeout.ms`; what takes longer is asked again.
+const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a drain waits for statements before it says so and starts over.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(60);
+
+/// A lane as the statements need it.
+#[derive(Debug)]
+pub(super) struct LaneEffects {
+    /// Names of its tables and columns.
+    pub(super) tables: LaneTables,
+    /// The target's unique id.
+    pub(super) table_uuid: uuid::Uuid,
+    /// Default expressions that only the server can evaluate, by column.
+    pub(super) server_defaults: BTreeMap<String, String>,
+    /// Where a partition begins that nobody consumed yet.
+    pub(super) start: Start,
+    /// The target removes rows by itself (TTL): absent rows prove nothing.
+    pub(super) rows_expire: bool,
+    /// Its metrics.
+    pub(super) metrics: LaneMetrics,
+}
+
+/// The outside world of one consumer's life.
+#[derive(Debug)]
+pub(super) struct Effects {
+    session: Mutex<Arc<Session>>,
+    group: GroupHandle,
+    pub(super) writer: Writer,
+    pub(super) lanes: BTreeMap<LaneId, LaneEffects>,
+}
+
+impl Effects {
+    /// The outside world, with a session that was just opened.
+    pub(super) fn new(
+        session: Session,
+        group: GroupHandle,
+        writer: Writer,
+        lanes: BTreeMap<LaneId, LaneEffects>,
+    ) -> Self {
+        Self { session: Mutex::new(Arc::new(session)), group, writer, lanes }
+    }
+
+    pub(super) fn lane(&self, id: LaneId) -> &LaneEffects {
+        self.lanes.get(&id).expect("lanes are fixed by the configuration")
+    }
+
+    pub(super) fn session(&self) -> Arc<Session> {
+        Arc::clone(&self.session.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The server may have been restarted with another profile or version since: asks anew what has to be pinned.
+    async fn reopen_session(&self) -> Result<Arc<Session>, ControlError> {
+        let fresh = Arc::new(Session::open(self.session().server().clone()).await?);
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&fresh);
+        Ok(fresh)
+    }
+
+    /// Asks Kafka something, on a thread that may wait.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&GroupHandle) -> Result<T, KafkaFault> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let group = self.group.clone();
+        tokio::task::spawn_blocking(move || question(&group))
+            .await
+            .expect("a question to Kafka panicked")
+            .map_err(|fault| fault.to_string())
+    }
+
+    /// Everything that decides where these partitions go on. The group's offsets first, and stable: whatever is read
+    /// after them is at least as new.
+    pub(super) async fn read_facts(
+        &self,
+        id: LaneId,
+        keys: &[PartitionKey],
+    ) -> Result<BTreeMap<PartitionKey, Result<Facts, HaltReason>>, Failure> {
+        let wanted = keys.to_vec();
+        let mut committed = self.ask(move |group| group.committed(&wanted, KAFKA_TIMEOUT)).await?;
+        let topic_id = self.topic_id(id).await?;
+        let wanted = keys.to_vec();
+        let mut logs = self.ask(move |group| group.logs(&wanted, KAFKA_TIMEOUT)).await?;
+        let mut timed = self.offsets_at_start(id, keys).await?;
+        let lane = self.lane(id);
+        let session = self.reopen_session().await.map_err(|error| error.to_string())?;
+        let partitions: Vec<Partition> = keys.iter().map(|key| key.partition).collect();
+        let mut stored = crate::ledger::stored_facts(&session, &lane.tables, &partitions, !lane.rows_expire)
+            .await
+            .map_err(|error| error.to_string())?;
+        let mut facts = BTreeMap::new();
+        for key in keys {
+            let log = answer(&mut logs, *key)?;
+            let stored_offset = answer(&mut committed, *key)?;
+            let stored = stored.remove(key).unwrap_or_default();
+            let start = match (lane.start, &mut timed) {
+                (Start::Latest, _) => log.end(),
+                (Start::Timestamp(_), Some(timed)) => answer(timed, *key)?.unwrap_or(log.end()),
+                (Start::Earliest | Start::Timestamp(_), _) => log.start(),
+            };
+            facts.insert(*key, facts_of(topic_id, log, start, stored_offset, stored));
+        }
+        Ok(facts)
+    }
+
+    async fn offsets_at_start(
+        &self,
+        id: LaneId,
+        keys: &[PartitionKey],
+    ) -> Result<Option<PerPartition<Option<Offset>>>, Failure> {
+        let Start::Timestamp(time) = self.lane(id).start else { return Ok(None) };
+        let (wanted, time_ms) = (keys.to_vec(), time.as_millisecond());
+        self.ask(move |group| group.offsets_at(&wanted, time_ms, KAFKA_TIMEOUT)).await.map(Some)
+    }
+
+    /// The identity of the lane's topic now.
+    pub(super) async fn topic_id(&self, id: LaneId) -> Result<Option<TopicId>, Failure> {
+        let identities = self.ask(|group| group.topic_identities(KAFKA_TIMEOUT)).await?;
+        match identities.get(&id) {
+            Some(TopicIdentity::Id(topic_id)) => Ok(Some(*topic_id)),
+            Some(TopicIdentity::WithoutId) => Ok(None),
+            Some(TopicIdentity::Unknown) | None => Err(format!("topic {} does not exist", self.group.topic(id))),
+        }
+    }
+
+    /// Where partitions end now; what cannot be learned is left out.
+    pub(super) async fn log_ends(&self, keys: Vec<PartitionKey>) -> BTreeMap<PartitionKey, Offset> {
+        let logs = self.ask(move |group| group.logs(&keys, KAFKA_TIMEOUT)).await.unwrap_or_default();
+        logs.into_iter().filter_map(|(key, log)| Some((key, log.ok()?.end()))).collect()
+    }
+
+    /// When the server was started, in seconds since 1970, give or take one; `None` if it does not answer.
+    pub(super) async fn server_started(&self) -> Option<i64> {
+        #[derive(clickhouse::Row, serde::Deserialize)]
+        struct Started {
+            unix_s: i64,
+        }
+        let question = "SELECT toInt64(toUnixTimestamp(now())) - toInt64(uptime()) AS unix_s";
+        let rows: Vec<Started> = self.session().fetch("asking when the server was started", question).await.ok()?;
+        rows.first().map(|started| started.unix_s)
+    }
+
+    /// Claims partitions of a lane.
+    pub(super) async fn claim(
+        &self,
+        id: LaneId,
+        members: &BTreeMap<PartitionKey, (Option<TopicId>, Replay)>,
+    ) -> Result<Claimed, Failure> {
+        let wanted: Vec<ToClaim> = members
+            .iter()
+            .map(|(key, (topic_id, replay))| ToClaim { partition: key.partition, topic_id: *topic_id, replay: *replay })
+            .collect();
+        let lane = self.lane(id);
+        let owner = &self.writer.owner;
+        ownership::claim(&self.session(), &lane.tables, &wanted, lane.table_uuid, owner, rand::random::<u64>)
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    /// Waits for every statement of this connector that runs now.
+    pub(super) async fn drain(&self, id: LaneId) -> Result<(), Failure> {
+        let waited_for = ownership::drain(&self.session(), &self.writer.prefix, DRAIN_DEADLINE)
+            .await
+            .map_err(|error| error.to_string())?;
+        self.lane(id).metrics.drained(u64::try_from(waited_for).unwrap_or(u64::MAX));
+        Ok(())
+    }
+
+    /// Whether no part of the replicated target is uncertain.
+    pub(super) async fn settle(&self, id: LaneId) -> Result<bool, Failure> {
+        ownership::parts_are_certain(&self.session(), &self.lane(id).tables).await.map_err(|error| error.to_string())
+    }
+
+    /// The units present from an offset on.
+    pub(super) async fn look(
+        &self,
+        id: LaneId,
+        from: &BTreeMap<PartitionKey, (Offset, Replay)>,
+    ) -> Result<BTreeMap<PartitionKey, Presence>, Failure> {
+        let lane = self.lane(id);
+        let wanted: Vec<LookFrom> = from
+            .iter()
+            .map(|(key, (from, replay))| LookFrom { partition: key.partition, replay: *replay, from: *from })
+            .collect();
+        let look = ownership::look(&self.session(), &lane.tables, &wanted)
+            .await
+            .map_err(|error| error.to_string())?;
+        for (key, rows) in &look.doubled {
+            tracing::error!(
+                topic = lane.tables.cell.topic, partition = %key.partition, table = %lane.tables.cell.target, %rows,
+                "the target holds offsets more than once: somebody else writes rows with our coordinates"
+            );
+        }
+        Ok(look.presence)
+    }
+}
+
+/// One partition's answer out of many.
+fn answer<T>(answers: &mut PerPartition<T>, key: PartitionKey) -> Result<T, Failure> {
+    match answers.remove(&key) {
+        Some(Ok(answer)) => Ok(answer),
+        Some(Err(fault)) => Err(fault.to_string()),
+        None => Err(format!("kafka said nothing of partition {}", key.partition)),
+    }
+}
+
+fn facts_of(
+    topic_id: Option<TopicId>,
+    log: OffsetRange,
+    start: Offset,
+    committed: Option<StoredOffset>,
+    stored: StoredFacts,
+) -> Result<Facts, HaltReason> {
+    let committed = match committed {
+        None => None,
+        Some(found) => Some(CommittedOffset {
+            offset: found.offset,
+            metadata: metadata::decode(&found.metadata).or_else(|error| match error {
+                metadata::MetadataError::Newer { .. } => Err(HaltReason::NewerMetadata),
+                // Bytes that were ours and are damaged: as if a foreign tool had moved the offset.
+                metadata::MetadataError::Damaged { .. } => Ok(None),
+            })?,
+        }),
+    };
+    Ok(Facts { topic_id, log, start, committed, stored })
+}
+
+/// An outcome in the protocol's words.
+pub(super) fn end_of(outcome: Outcome) -> InsertEnd {
+    match outcome {
+        Outcome::Acknowledged => InsertEnd::Acknowledged,
+        Outcome::Refused(Refusal::Fenced) => InsertEnd::Fenced,
+        Outcome::Refused(Refusal::Short) => InsertEnd::Short,
+        Outcome::Refused(Refusal::Present) => InsertEnd::Present,
+        Outcome::Ended { code, text, disposition } => {
+            let kind = match disposition {
+                Disposition::Backoff | Disposition::Other => ServerErrorKind::Passing,
+                Disposition::PermanentForBytes => ServerErrorKind::Bytes,
+                Disposition::Configuration => ServerErrorKind::Configuration,
+            };
+            InsertEnd::Ended(ServerError { code, text, kind })
+        }
+        Outcome::Unknown { why } => InsertEnd::Unknown(why),
+    }
+}

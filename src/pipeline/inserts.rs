@@ -1,0 +1,165 @@
+//! Inserting one table of one block: the body, the conditions, one request.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::SyncSender;
+
+use crate::block::native::BodyColumn;
+use crate::clickhouse::TableName;
+use crate::dead_letter::DeadLetters;
+use crate::failpoint;
+use crate::insert::{self, Body, Condition, Expected, InputColumn, InsertRequest, RowBinary};
+use crate::ledger;
+use crate::metrics::InsertReport;
+use crate::pipeline::alert_rows;
+use crate::pipeline::blocks::Contents;
+use crate::pipeline::effects::{Effects, LaneEffects, end_of};
+use crate::protocol::action::{Found, Insert};
+use crate::protocol::event::{InsertEnd, Table};
+use crate::source::poll_loop::Command;
+use crate::types::{Claim, Partition, RecordCount};
+
+/// A request with what the metrics say of it.
+struct Prepared {
+    request: InsertRequest,
+    rows: u64,
+    bytes: u64,
+}
+
+impl Effects {
+    /// Sends one insert of a block, once, and says how it ended.
+    pub(super) async fn insert(&self, insert: Insert, contents: Contents, commands: &SyncSender<Command>) -> InsertEnd {
+        let lane = self.lane(insert.lane);
+        let into = insert.table;
+        let Prepared { request, rows, bytes } = self.prepare(lane, &insert, contents, commands).await;
+        let (before, after) = failpoints(into);
+        failpoint::hit(before);
+        let began = crate::clock::now();
+        let end = end_of(self.session().server().insert(request).await);
+        let elapsed = began.elapsed();
+        failpoint::hit(after);
+        lane.metrics.insert_ended(&InsertReport { block: insert.block, into, rows, bytes, elapsed, end: &end });
+        end
+    }
+
+    async fn prepare(
+        &self,
+        lane: &LaneEffects,
+        insert: &Insert,
+        contents: Contents,
+        commands: &SyncSender<Command>,
+    ) -> Prepared {
+        let state = &lane.tables.state;
+        match contents {
+            Contents::Rows(encoding, expected) => {
+                let (block, columns) = encoding.await.expect("encoding a block panicked");
+                // When the polling thread has ended nobody needs the buffers.
+                drop(commands.try_send(Command::Recycle(insert.lane, columns)));
+                let rows = u64::try_from(block.rows).expect("rows fit 64 bits");
+                assert_eq!(RecordCount(rows), expected, "block {} holds other rows than it says", insert.block);
+                let columns = input_columns(&block.body_columns, &lane.server_defaults);
+                let found = expected_units(&insert.found, |found| found.rows);
+                let test = Condition::presence_of_rows(&lane.tables, &found);
+                let bytes = u64::try_from(block.compressed_bytes).expect("bytes fit 64 bits");
+                let body = Body::Native { frames: block.frames };
+                let table = &lane.tables.cell.target;
+                self.request(lane, insert, table, "target", &columns, test, rows, bytes, body)
+            }
+            Contents::DeadLetters(letters) => {
+                let found = expected_units(&insert.found, |found| found.dead);
+                let test = Condition::presence_of_dead_letters(&lane.tables, &found);
+                let columns = DeadLetters::columns();
+                let rows = u64::try_from(letters.len()).expect("rows fit 64 bits");
+                let body = letters.rows(&lane.tables.cell);
+                self.small(lane, insert, &state.dead_letters(), "dead_letters", &columns, test, rows, body)
+            }
+            Contents::Alerts(alerts) => {
+                let (columns, body) = (alert_rows::columns(), alert_rows::rows(&alerts));
+                self.small(lane, insert, &state.alerts(), "alerts", &columns, None, alerts.count().0, body)
+            }
+            Contents::Ledger => {
+                let claims = claims(insert);
+                let (session, prove) = (self.session(), !lane.rows_expire);
+                let request =
+                    ledger::insert(&session, &lane.tables, &self.writer, insert.block, &claims, &insert.ledger, prove);
+                let rows = u64::try_from(insert.ledger.len()).expect("rows fit 64 bits");
+                Prepared { request, rows, bytes: 0 }
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is one part of one statement")]
+    fn small(
+        &self,
+        lane: &LaneEffects,
+        insert: &Insert,
+        table: &TableName,
+        role: &'static str,
+        columns: &[InputColumn],
+        test: Option<Condition>,
+        rows: u64,
+        body: RowBinary,
+    ) -> Prepared {
+        let bytes = u64::try_from(body.len()).expect("bytes fit 64 bits");
+        self.request(lane, insert, table, role, columns, test, rows, bytes, Body::RowBinary(body))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is one part of one statement")]
+    fn request(
+        &self,
+        lane: &LaneEffects,
+        insert: &Insert,
+        table: &TableName,
+        role: &'static str,
+        columns: &[InputColumn],
+        test: Option<Condition>,
+        rows: u64,
+        bytes: u64,
+        body: Body,
+    ) -> Prepared {
+        let session = self.session();
+        // Only where a request may be repeated on its way: the test costs a look.
+        let conditions = test.into_iter().filter(|_| session.server().behind_proxy()).collect();
+        let claims = claims(insert);
+        let (tables, block) = (&lane.tables, insert.block);
+        let parts = insert::Insert { lane: tables, table, role, claims: &claims, block, columns, conditions, rows, body };
+        Prepared { request: InsertRequest::new(session.pins(), &self.writer, parts), rows, bytes }
+    }
+}
+
+fn claims(insert: &Insert) -> BTreeMap<Partition, Claim> {
+    insert.claims.iter().map(|(key, claim)| (key.partition, *claim)).collect()
+}
+
+fn expected_units(found: &[Found], count: fn(&Found) -> RecordCount) -> Vec<Expected> {
+    let expected = |found: &Found| Expected {
+        partition: found.key.partition,
+        replay: found.replay,
+        range: found.range,
+        rows: count(found),
+    };
+    found.iter().map(expected).collect()
+}
+
+/// The body's columns as the statement names them: a presence flag follows from its column's default.
+fn input_columns(body: &[BodyColumn], defaults: &BTreeMap<String, String>) -> Vec<InputColumn> {
+    let flagged: BTreeSet<usize> = body.iter().filter_map(|column| column.presence_of).collect();
+    let data = body.iter().enumerate().filter(|(_, column)| column.presence_of.is_none());
+    let column = |(index, column): (usize, &BodyColumn)| InputColumn {
+        name: column.name.clone(),
+        kind: column.type_text.clone(),
+        default: flagged
+            .contains(&index)
+            .then(|| defaults.get(&column.name).cloned().expect("a flag is made for a default of the server")),
+    };
+    data.map(column).collect()
+}
+
+/// The failpoints before and after an insert.
+fn failpoints(table: Table) -> (&'static str, &'static str) {
+    match table {
+        Table::Target => ("before_insert_target", "after_insert_target"),
+        Table::DeadLetters => ("before_insert_dead_letters", "after_insert_dead_letters"),
+        Table::Alerts => ("before_insert_alerts", "after_insert_alerts"),
+        Table::Ledger => ("before_insert_ledger", "after_insert_ledger"),
+    }
+}

@@ -1,0 +1,213 @@
+//! What a lane is made of before it runs: the target's columns as a plan, the detectors, the limits.
+//!
+//! Takes the configuration of a topic and the table as the server describes it. Gives everything that is wrong at once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::alerts::Detectors;
+use crate::block::lane_fill::LanePlan;
+use crate::clickhouse::{
+    Cell, ConstantDefault, ControlError, Coordinates, DefaultKind, LaneTables, Session, StateTables, Table, TableName,
+};
+use crate::columns::{ColumnSpec, CoordinateKind, CoordinateSpec, DefaultValue, RowPlan};
+use crate::config::{self, Settings, TopicSettings};
+use crate::metrics::Metrics;
+use crate::pipeline::effects::LaneEffects;
+use crate::protocol::resolve::OnGap;
+use crate::protocol::state::LanePolicy;
+use crate::types::LaneId;
+
+/// Of `memory_max` this part is for records that the client library has fetched.
+const FETCH_SHARE: u64 = 6;
+
+/// Blocks of a lane that may hold memory at once, in halves: one fills, one waits as columns, one as a smaller body.
+const LANE_BLOCK_HALVES: u64 = 7;
+
+/// A ledger row vouches for everything from the origin at least this often.
+const CHECKPOINT_INTERVAL_MAX: Duration = Duration::from_secs(3600);
+
+/// A lane, ready to run.
+#[derive(Debug)]
+pub struct LaneSetup {
+    /// For the polling thread.
+    pub plan: Arc<LanePlan>,
+    /// For the statements.
+    pub effects: LaneEffects,
+    /// For the protocol.
+    pub policy: LanePolicy,
+}
+
+/// Why a lane cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum LaneError {
+    /// The server did not answer, or refused.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// Table and configuration do not fit: each line says what and how to mend it.
+    #[error("{}", .0.join("\n"))]
+    Unfit(Vec<String>),
+}
+
+/// What of `memory_max` fetched records may take.
+pub fn fetch_bytes(settings: &Settings) -> u64 {
+    settings.memory_max.bytes() / FETCH_SHARE
+}
+
+/// The names of a lane's tables and columns.
+pub fn lane_tables(settings: &Settings, lane: LaneId, topic: &TopicSettings, cluster_id: &str) -> LaneTables {
+    let columns = &topic.coordinates;
+    LaneTables {
+        lane,
+        cell: Cell {
+            cluster_id: cluster_id.to_owned(),
+            connector: settings.name.clone(),
+            target: TableName::new(topic.table.value.database(), topic.table.value.table()),
+            topic: topic.topic.value.clone(),
+        },
+        coordinates: Coordinates {
+            topic: columns.topic.clone(),
+            partition: columns.partition.clone(),
+            offset: columns.offset.clone(),
+            replay: columns.replay.clone(),
+        },
+        state: StateTables { database: settings.state_database.clone() },
+    }
+}
+
+/// Reads the target table and prepares the lane.
+///
+/// # Errors
+/// Where the server does not answer, or table and configuration do not fit.
+pub async fn lane_setup(
+    session: &Session,
+    settings: &Settings,
+    lane: LaneId,
+    topic: &TopicSettings,
+    cluster_id: &str,
+    metrics: &Metrics,
+    adopt: bool,
+) -> Result<LaneSetup, LaneError> {
+    let tables = lane_tables(settings, lane, topic, cluster_id);
+    let Some(table) = Table::read(session, &tables.cell.target).await? else {
+        let target = &tables.cell.target;
+        return Err(LaneError::Unfit(vec![format!(
+            "table {target} does not exist, or our user may not see it; create it, or GRANT SHOW, SELECT, INSERT on it"
+        )]));
+    };
+    let (rows, server_defaults) = row_plan(session, &table, &tables.coordinates).await?;
+    let detectors = Detectors::compile(cluster_id, &settings.name, &tables.cell.topic, &topic.detectors, &rows)
+        .map_err(|errors| LaneError::Unfit(errors.iter().map(ToString::to_string).collect()))?;
+    let plan = LanePlan {
+        lane,
+        topic: tables.cell.topic.clone(),
+        rows: Arc::new(rows),
+        detectors,
+        rows_max: u64::from(topic.batch.rows_max),
+        block_bytes_max: block_bytes(settings, topic),
+        linger: topic.batch.linger,
+        interval_min: Duration::from_secs_f64(1.0 / topic.batch.inserts_per_second_max),
+        checkpoint_interval: (settings.ledger_retention / 8).min(CHECKPOINT_INTERVAL_MAX),
+    };
+    let policy = LanePolicy {
+        on_gap: match topic.on_gap {
+            config::OnGap::Halt => OnGap::Halt,
+            config::OnGap::Skip => OnGap::Skip,
+        },
+        bad_share_max_millionths: topic.bad_share_max.millionths(),
+        rows_max: plan.rows_max,
+        replicated: table.is_replicated(),
+        views: !table.dependents.is_empty(),
+        adopt,
+    };
+    let effects = LaneEffects {
+        metrics: metrics.lane(&tables.cell.topic, &tables.cell.target.to_string()),
+        table_uuid: table.uuid,
+        server_defaults,
+        start: topic.start,
+        rows_expire: !table.rows_countable(),
+        tables,
+    };
+    Ok(LaneSetup { plan: Arc::new(plan), effects, policy })
+}
+
+/// The most bytes of one block: what is configured, or what all lanes' blocks leave of `memory_max`.
+fn block_bytes(settings: &Settings, topic: &TopicSettings) -> usize {
+    let lanes = u64::try_from(settings.topics.len()).expect("a configuration has few topics");
+    let left = settings.memory_max.bytes() - fetch_bytes(settings);
+    let share = left * 2 / (lanes.max(1) * LANE_BLOCK_HALVES);
+    usize::try_from(topic.batch.bytes_max.bytes().min(share)).unwrap_or(usize::MAX)
+}
+
+/// The target's columns as a plan, and the defaults that only the server can evaluate.
+pub async fn row_plan(
+    session: &Session,
+    table: &Table,
+    coordinates: &Coordinates,
+) -> Result<(RowPlan, BTreeMap<String, String>), LaneError> {
+    let mut unfit = Vec::new();
+    let mut data = Vec::new();
+    let mut server_defaults = BTreeMap::new();
+    let kinds = coordinate_kinds(coordinates);
+    for column in &table.columns {
+        let insertable = matches!(column.default_kind, DefaultKind::None | DefaultKind::Default);
+        if !insertable || kinds.iter().any(|(_, name)| *name == column.name) {
+            continue;
+        }
+        let default = match column.default_kind {
+            DefaultKind::Default => match column.constant_default(session).await? {
+                ConstantDefault::Json(json) => DefaultValue::Constant(json),
+                ConstantDefault::NotConstant => {
+                    server_defaults.insert(column.name.clone(), column.default_expression.clone());
+                    DefaultValue::ServerSide
+                }
+            },
+            DefaultKind::None | DefaultKind::Materialized | DefaultKind::Alias | DefaultKind::Ephemeral => {
+                DefaultValue::TypeZero
+            }
+        };
+        match ColumnSpec::new(&column.name, &column.kind, default) {
+            Ok(spec) => data.push(spec),
+            Err(error) => unfit.push(format!("column {} of {}: {error}", column.name, table.name)),
+        }
+    }
+    let mut places = Vec::new();
+    for (kind, name) in kinds {
+        match table.column(name).map(|column| CoordinateSpec::new(kind, name, &column.kind)) {
+            Some(Ok(spec)) => places.push(spec),
+            Some(Err(error)) => unfit.push(format!("coordinate column {name} of {}: {error}", table.name)),
+            None => unfit.push(format!(
+                "table {} has no column {name}; ALTER TABLE {} ADD COLUMN `{name}` {}",
+                table.name,
+                table.name.quoted(),
+                coordinate_type(kind),
+            )),
+        }
+    }
+    if !unfit.is_empty() {
+        return Err(LaneError::Unfit(unfit));
+    }
+    let zone = session.time_zone();
+    let plan = RowPlan::new(data, places, zone).map_err(|error| LaneError::Unfit(vec![error.to_string()]))?;
+    Ok((plan, server_defaults))
+}
+
+fn coordinate_kinds(coordinates: &Coordinates) -> Vec<(CoordinateKind, &str)> {
+    let mut kinds = vec![
+        (CoordinateKind::Topic, coordinates.topic.as_str()),
+        (CoordinateKind::Partition, coordinates.partition.as_str()),
+        (CoordinateKind::Offset, coordinates.offset.as_str()),
+    ];
+    kinds.extend(coordinates.replay.as_deref().map(|replay| (CoordinateKind::Replay, replay)));
+    kinds
+}
+
+fn coordinate_type(kind: CoordinateKind) -> &'static str {
+    match kind {
+        CoordinateKind::Topic => "LowCardinality(String)",
+        CoordinateKind::Partition => "Int32",
+        CoordinateKind::Offset => "UInt64",
+        CoordinateKind::Replay => "UInt32",
+    }
+}

@@ -1,0 +1,276 @@
+//! The pipeline: one consumer, one producer, one server, driven by the protocol.
+//!
+//! Takes checked settings, runs until it is told to stop. It waits for servers that do not answer, says so once a
+//! minute, and goes on by itself; it ends only when a person has to act.
+
+mod alert_rows;
+mod blocks;
+mod driver;
+mod effects;
+mod inserts;
+pub mod lane_setup;
+mod report;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use driver::Ended;
+
+use crate::admin::{Heartbeat, Status};
+use crate::clickhouse::{
+    ControlError, QueryPrefix, Server, ServerSettings, Session, StateTables, codes::Disposition, ensure_state_tables,
+};
+use crate::clock;
+use crate::commit::transactions::{TransactionSettings, TransactionThread};
+use crate::config::{ClickHouseSettings, Settings};
+use crate::insert::Writer;
+use crate::metrics::Metrics;
+use crate::pipeline::driver::Driver;
+use crate::pipeline::effects::Effects;
+use crate::pipeline::lane_setup::{LaneError, LaneSetup, fetch_bytes, lane_setup};
+use crate::pipeline::report::Report;
+use crate::protocol::state::State;
+use crate::source::consumer::{ConsumerError, ConsumerSettings, KafkaConsumer};
+use crate::source::poll_loop::PollLoop;
+use crate::types::LaneId;
+
+/// How long to wait before a server that did not answer is asked again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// For making a connection to ClickHouse.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For the reply to one statement. What takes longer has no known outcome: a takeover, whose drain waits for it.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
+/// For one question for the cluster's id.
+const CLUSTER_ID_TIMEOUT: Duration = Duration::from_secs(1);
+/// Commands and events under way. Bounded by the protocol far below: a few per partition at a takeover.
+const QUEUE_MAX: usize = 65_536;
+
+/// What the pipeline shows people.
+#[derive(Debug, Clone)]
+pub struct Views {
+    /// Counters and log lines.
+    pub metrics: Metrics,
+    /// The status page's contents.
+    pub status: watch::Sender<Arc<Status>>,
+    /// Beaten as long as the pipeline's loop turns.
+    pub heartbeat: Heartbeat,
+}
+
+/// Why the pipeline cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A table, a grant or a setting does not fit: each line says what and how to mend it.
+    #[error("{0}")]
+    Unfit(String),
+    /// The client library refuses the configuration.
+    #[error(transparent)]
+    Consumer(#[from] ConsumerError),
+    /// The system gives no thread.
+    #[error("no thread can be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// How a server is reached.
+pub fn server_settings(settings: &ClickHouseSettings) -> ServerSettings {
+    ServerSettings {
+        url: settings.url.to_string(),
+        user: settings.user.clone(),
+        password: settings.password.clone().unwrap_or_else(|| SecretString::from(String::new())),
+        certificate_authorities: settings.certificate_authorities.clone(),
+        connect_timeout: CONNECT_TIMEOUT,
+        response_timeout: RESPONSE_TIMEOUT,
+        behind_proxy: settings.behind_proxy,
+    }
+}
+
+/// Runs until `stop` says so or a person has to act. A consumer that failed for good is built anew.
+///
+/// # Errors
+/// Where configuration and servers do not fit each other.
+pub async fn run(
+    settings: &Settings,
+    adopt: bool,
+    views: &Views,
+    mut stop: watch::Receiver<bool>,
+) -> Result<Ended, RunError> {
+    loop {
+        let ended = run_consumer(settings, adopt, views, &mut stop).await?;
+        let Ended::ConsumerFailed(text) = &ended else { return Ok(ended) };
+        tracing::error!(error = text, "the consumer failed for good and is built anew");
+        tokio::time::sleep(RETRY_INTERVAL).await;
+    }
+}
+
+/// One consumer's life.
+async fn run_consumer(
+    settings: &Settings,
+    adopt: bool,
+    views: &Views,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<Ended, RunError> {
+    let server = Server::new(&server_settings(&settings.clickhouse)).map_err(|error| RunError::Unfit(error.to_string()))?;
+    let opening = wait_for(views, stop, "clickhouse", || async {
+        let session = Session::open(server.clone()).await?;
+        let state = StateTables { database: settings.state_database.clone() };
+        ensure_state_tables(&session, &state, settings.ledger_retention, settings.create_state_tables).await?;
+        Ok::<_, ControlError>(session)
+    });
+    let Some(session) = opening.await? else { return Ok(Ended::Stopped) };
+    views.status.send_modify(|status| Arc::make_mut(status).clickhouse.succeeded(clock::unix_ms()));
+
+    let topics: BTreeMap<LaneId, String> =
+        lanes(settings).map(|(lane, topic)| (lane, topic.topic.value.clone())).collect();
+    let consumer_settings = ConsumerSettings {
+        brokers: settings.kafka.brokers.clone(),
+        name: settings.name.clone(),
+        instance: settings.instance.clone(),
+        topics,
+        properties: owned(settings.kafka.consumer_properties()),
+        memory_bytes: fetch_bytes(settings),
+    };
+    let consumer = KafkaConsumer::subscribe(&consumer_settings, Arc::default())?;
+    let group = consumer.handle();
+    let asking = group.clone();
+    let cluster_id = wait_for(views, stop, "kafka", || {
+        let asking = asking.clone();
+        async move {
+            let answer = tokio::task::spawn_blocking(move || asking.cluster_id(CLUSTER_ID_TIMEOUT)).await;
+            answer.expect("asking for the cluster's id panicked").ok_or_else(|| LaneError::from(ControlError::Unreachable {
+                doing: "asking for the cluster's id".to_owned(),
+                server: settings.kafka.brokers.clone(),
+                why: "no broker answers".to_owned(),
+            }))
+        }
+    });
+    let Some(cluster_id) = cluster_id.await? else { return Ok(Ended::Stopped) };
+
+    let preparing = wait_for(views, stop, "clickhouse", || async {
+        let mut setups: BTreeMap<LaneId, LaneSetup> = BTreeMap::new();
+        let mut unfit = Vec::new();
+        for (lane, topic) in lanes(settings) {
+            match lane_setup(&session, settings, lane, topic, &cluster_id, &views.metrics, adopt).await {
+                Ok(setup) => drop(setups.insert(lane, setup)),
+                Err(LaneError::Unfit(lines)) => unfit.extend(lines),
+                Err(error @ LaneError::Control(_)) => return Err(error),
+            }
+        }
+        if unfit.is_empty() { Ok(setups) } else { Err(LaneError::Unfit(unfit)) }
+    });
+    let Some(setups) = preparing.await? else { return Ok(Ended::Stopped) };
+
+    let mut plans = BTreeMap::new();
+    let mut policies = BTreeMap::new();
+    let mut lane_effects = BTreeMap::new();
+    for (lane, LaneSetup { plan, effects, policy }) in setups {
+        plans.insert(lane, plan);
+        policies.insert(lane, policy);
+        lane_effects.insert(lane, effects);
+    }
+    let writer =
+        Writer { prefix: QueryPrefix::new(&cluster_id, &settings.name), owner: settings.instance.clone() };
+    let effects = Arc::new(Effects::new(session, group.clone(), writer, lane_effects));
+    let transactions = TransactionThread::start(
+        TransactionSettings {
+            brokers: settings.kafka.brokers.clone(),
+            name: settings.name.clone(),
+            instance: settings.instance.clone(),
+            properties: owned(settings.kafka.producer_properties()),
+            transaction_timeout: settings.kafka.transaction_timeout,
+            now: clock::now,
+        },
+        group,
+    )?;
+    let (command_sender, commands) = sync_channel(QUEUE_MAX);
+    let (event_sender, events) = mpsc::channel(QUEUE_MAX);
+    let memory = Arc::new(AtomicU64::new(0));
+    let poll_loop = PollLoop::new(consumer, &plans, commands, event_sender, Arc::clone(&memory))
+        .expect("the columns were checked when the plan was made");
+    let poll_thread = std::thread::Builder::new().name("poll".to_owned()).spawn(move || poll_loop.run())?;
+    let report = Report::new(views.metrics.clone(), Arc::clone(&effects), views.status.clone());
+    let driver = Driver::new(
+        State::new(policies),
+        effects,
+        report,
+        command_sender,
+        transactions,
+        settings.alert_topic.as_deref(),
+        memory,
+    );
+    let (stop_sender, stop_once) = oneshot::channel();
+    let mut driving = std::pin::pin!(driver.run(events, stop_once, settings.drain_timeout, views.heartbeat.clone()));
+    let ended = tokio::select! {
+        ended = &mut driving => ended,
+        () = stopped(stop) => {
+            // The driver listens as long as it runs.
+            drop(stop_sender.send(()));
+            driving.await
+        }
+    };
+    tokio::task::spawn_blocking(move || poll_thread.join())
+        .await
+        .expect("joining a thread does not panic")
+        .expect("the polling thread panicked");
+    Ok(ended)
+}
+
+fn lanes(settings: &Settings) -> impl Iterator<Item = (LaneId, &crate::config::TopicSettings)> {
+    settings.topics.iter().enumerate().map(|(index, topic)| {
+        (LaneId(u16::try_from(index).expect("a configuration has at most 1,000 topics")), topic)
+    })
+}
+
+fn owned<'a>(properties: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, String> {
+    properties.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// Resolves when the process is to stop.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // The sender lives as long as the process; if it were gone there would be nobody to stop for.
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Does something again and again until the server answers; `None` if the process is to stop before that.
+async fn wait_for<T, E: Into<LaneError>, F: Future<Output = Result<T, E>>>(
+    views: &Views,
+    stop: &mut watch::Receiver<bool>,
+    whom: &'static str,
+    attempt: impl Fn() -> F,
+) -> Result<Option<T>, RunError> {
+    loop {
+        views.heartbeat.beat();
+        let result = tokio::select! {
+            result = attempt() => result.map_err(Into::into),
+            () = stopped(stop) => return Ok(None),
+        };
+        let error = match result {
+            Ok(value) => return Ok(Some(value)),
+            Err(LaneError::Unfit(lines)) => return Err(RunError::Unfit(lines.join("\n"))),
+            Err(LaneError::Control(error)) => error,
+        };
+        if error.disposition() == Disposition::Configuration {
+            return Err(RunError::Unfit(error.to_string()));
+        }
+        let text = error.to_string();
+        if let Some(held_back) = views.metrics.throttled().permit(&format!("start {whom}"), clock::now()) {
+            tracing::warn!(error = text, held_back, "waiting for {whom}");
+        }
+        views.status.send_modify(|status| {
+            let status = Arc::make_mut(status);
+            let contact = if whom == "kafka" { &mut status.kafka } else { &mut status.clickhouse };
+            contact.failed(clock::unix_ms(), text);
+        });
+        tokio::select! {
+            () = tokio::time::sleep(RETRY_INTERVAL) => {}
+            () = stopped(stop) => return Ok(None),
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! What people see of the pipeline: metrics, log lines and the status, kept from the events that pass.
+//!
+//! Never decides anything, and never shows a record's contents.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::admin::{Halted, PartitionState, PartitionStatus, ProcessState, ProducerState, Status, TimedError};
+use crate::block::lane_fill::FilledBlock;
+use crate::clock;
+use crate::metrics::{BlockAccount, Metrics, PartitionMetrics};
+use crate::pipeline::blocks::StoredBlock;
+use crate::pipeline::driver::Ended;
+use crate::pipeline::effects::Effects;
+use crate::protocol::action::{Note, Why};
+use crate::protocol::event::{Event, InsertEnd, ProducerEnd, Table, TransactionEnd};
+use crate::protocol::halt::HaltReason;
+use crate::protocol::state::{PartitionView, State};
+use crate::source::group::GroupEvent;
+use crate::types::{LaneId, Offset, OffsetRange, PartitionKey};
+
+/// Keeps what is shown.
+#[derive(Debug)]
+pub(super) struct Report {
+    metrics: Metrics,
+    effects: Arc<Effects>,
+    status: watch::Sender<Arc<Status>>,
+    partitions: BTreeMap<PartitionKey, Partition>,
+    takeovers: BTreeMap<LaneId, Instant>,
+}
+
+#[derive(Debug)]
+struct Partition {
+    metrics: Arc<PartitionMetrics>,
+    position: Option<Offset>,
+    log_end: Option<Offset>,
+    /// The age of the oldest record of the last block, when it was closed.
+    oldest_ms: Option<i64>,
+    last_insert_unix_ms: Option<i64>,
+    last_error: Option<TimedError>,
+}
+
+impl Report {
+    /// A report of a process that begins.
+    pub(super) fn new(metrics: Metrics, effects: Arc<Effects>, status: watch::Sender<Arc<Status>>) -> Self {
+        Self { metrics, effects, status, partitions: BTreeMap::new(), takeovers: BTreeMap::new() }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Status)) {
+        self.status.send_modify(|status| change(Arc::make_mut(status)));
+    }
+
+    /// The group gave us partitions.
+    pub(super) fn assigned<'a>(&mut self, keys: impl IntoIterator<Item = &'a PartitionKey>) {
+        for key in keys {
+            let lane = self.effects.lane(key.lane);
+            self.partitions.entry(*key).or_insert_with(|| Partition {
+                metrics: lane.metrics.partition(key.partition),
+                position: None,
+                log_end: None,
+                oldest_ms: None,
+                last_insert_unix_ms: None,
+                last_error: None,
+            });
+        }
+        self.change(|status| {
+            status.group_joined = true;
+            status.kafka.succeeded(clock::unix_ms());
+        });
+    }
+
+    /// The group took partitions.
+    pub(super) fn revoked(&mut self, keys: &BTreeSet<PartitionKey>) {
+        for key in keys {
+            if let Some(partition) = self.partitions.remove(key) {
+                partition.metrics.revoked();
+            }
+        }
+    }
+
+    /// A block was closed: its books begin.
+    pub(super) fn block_closed(&mut self, block: &mut FilledBlock) -> BlockAccount {
+        let lane = self.effects.lane(block.summary.lane);
+        let mut batches = Vec::new();
+        for (key, tally) in std::mem::take(&mut block.tallies) {
+            let metrics = match self.partitions.get_mut(&key) {
+                Some(partition) => {
+                    partition.position = block.summary.batches.get(&key).map(|batch| batch.range.end());
+                    partition.oldest_ms = block.oldest_ms;
+                    Arc::clone(&partition.metrics)
+                }
+                None => lane.metrics.partition(key.partition),
+            };
+            batches.push((metrics, tally));
+        }
+        lane.metrics.block_closed(batches)
+    }
+
+    /// An event on its way to the protocol.
+    pub(super) fn event(&mut self, event: &Event) {
+        let now = clock::unix_ms();
+        match event {
+            Event::FactsRead(_, Ok(facts)) => {
+                for (key, facts) in facts {
+                    if let (Some(partition), Ok(facts)) = (self.partitions.get_mut(key), facts) {
+                        partition.log_end = Some(facts.log.end());
+                    }
+                }
+                self.change(|status| {
+                    status.kafka.succeeded(now);
+                    status.clickhouse.succeeded(now);
+                });
+            }
+            Event::Claimed(_, Ok(_)) | Event::Drained(_, Ok(())) | Event::Looked(_, Ok(_)) => {
+                self.change(|status| status.clickhouse.succeeded(now));
+            }
+            Event::Claimed(_, Err(text)) | Event::Drained(_, Err(text)) | Event::Looked(_, Err(text)) => {
+                self.change(|status| status.clickhouse.failed(now, text.as_str()));
+            }
+            Event::Inserted(_, _, end) => self.change(|status| match end {
+                InsertEnd::Unknown(why) => status.clickhouse.failed(now, why.as_str()),
+                InsertEnd::Acknowledged
+                | InsertEnd::Fenced
+                | InsertEnd::Short
+                | InsertEnd::Present
+                | InsertEnd::Ended(_) => status.clickhouse.succeeded(now),
+            }),
+            Event::ProducerBuilt(end) => self.change(|status| match end {
+                ProducerEnd::Ready => {
+                    status.producer.state = ProducerState::Ready;
+                    status.kafka.succeeded(now);
+                }
+                ProducerEnd::Failed(text) | ProducerEnd::Fenced(text) => {
+                    status.producer.state = ProducerState::Failed;
+                    status.producer.last_error = Some(TimedError { unix_ms: now, text: text.clone() });
+                }
+            }),
+            Event::TransactionEnded(_, end) => self.change(|status| match end {
+                TransactionEnd::Committed | TransactionEnd::CommittedSlowly => {
+                    status.producer.last_commit_unix_ms = Some(now);
+                    status.kafka.succeeded(now);
+                }
+                TransactionEnd::Rejected(text) | TransactionEnd::Ambiguous(text) | TransactionEnd::Fenced(text) => {
+                    status.producer.last_error = Some(TimedError { unix_ms: now, text: text.clone() });
+                }
+                TransactionEnd::NotOwned(_) | TransactionEnd::InstanceReplaced => {}
+            }),
+            Event::Started
+            | Event::Assigned(_)
+            | Event::Revoked { .. }
+            | Event::FetchFailed(..)
+            | Event::AnchorDiffers(..)
+            | Event::BlockClosed(_)
+            | Event::FactsRead(_, Err(_))
+            | Event::Settled(..)
+            | Event::TopicChecked(..)
+            | Event::PauseOver(_)
+            | Event::ServerRestarted
+            | Event::Stop => {}
+        }
+    }
+
+    /// The ledger has a block: whatever becomes of its offsets, its rows are there.
+    pub(super) fn stored(&mut self, block: &mut StoredBlock) {
+        if let Some(account) = block.account.take() {
+            account.acknowledged();
+        }
+        let now = clock::unix_ms();
+        if let Some(age) = block.oldest_ms.map(|oldest| age(now, oldest)) {
+            self.effects.lane(block.summary.lane).metrics.visible(age);
+        }
+        for (key, batch) in &block.summary.batches {
+            if let Some(partition) = self.partitions.get_mut(key) {
+                partition.last_insert_unix_ms = Some(now);
+                if let Some(gap) = batch.gap {
+                    partition.metrics.gap(gap);
+                }
+            }
+        }
+    }
+
+    /// A block is committed: its alerts are published.
+    pub(super) fn committed(&self, block: &StoredBlock) {
+        let lane = &self.effects.lane(block.summary.lane).metrics;
+        let mut fired: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        for alert in block.alert_set().iter() {
+            *fired.entry((alert.detector(), alert.severity().as_str())).or_default() += alert.firings().0;
+        }
+        for ((detector, severity), count) in fired {
+            lane.alerts(detector, severity).fired(count);
+        }
+    }
+
+    /// A row of the ledger says that views may lack a range.
+    pub(super) fn views_unverified(&self, key: PartitionKey, range: OffsetRange) {
+        if let Some(partition) = self.partitions.get(&key) {
+            partition.metrics.views_unverified(range);
+        }
+    }
+
+    /// The metrics, for what ends elsewhere.
+    pub(super) fn transactions(&self) -> Metrics {
+        self.metrics.clone()
+    }
+
+    /// What the protocol has to say.
+    pub(super) fn note(&mut self, note: Note) {
+        match note {
+            Note::Takeover(lane, why, partitions) => {
+                self.takeovers.insert(lane, clock::now());
+                // A look at a halted partition every few seconds is no news.
+                if why != Why::Recheck {
+                    self.effects.lane(lane).metrics.takeover_began(why, partitions);
+                }
+            }
+            Note::TakeoverFailed(lane, step, text) => {
+                self.effects.lane(lane).metrics.takeover_failed(step, &text);
+                let now = clock::unix_ms();
+                for (_, partition) in self.partitions.iter_mut().filter(|(key, _)| key.lane == lane) {
+                    partition.last_error = Some(TimedError { unix_ms: now, text: format!("{step}: {text}") });
+                }
+            }
+            Note::Resumed(key, start) => {
+                if let Some(began) = self.takeovers.remove(&key.lane) {
+                    self.effects.lane(key.lane).metrics.takeover_ended(1, clock::now() - began);
+                }
+                if let Some(partition) = self.partitions.get_mut(&key) {
+                    partition.position = Some(start.fetch_from());
+                    partition.metrics.resumed(start.fetch_from());
+                    if let Some(damaged) = start.damaged {
+                        partition.metrics.rewound(damaged);
+                    }
+                }
+                if start.cause == crate::protocol::resolve::StartCause::Moved {
+                    let topic = &self.effects.lane(key.lane).tables.cell.topic;
+                    tracing::warn!(
+                        topic, partition = %key.partition, offset = %start.commit,
+                        "the committed offset was moved by another tool: going on from there; what is stored is not \
+                         inserted again, and alerts of the last two blocks may repeat with the same id"
+                    );
+                }
+            }
+            // The insert itself is logged and counted where it ended.
+            Note::InsertFailed(..) => {}
+            Note::TransactionFailed(_) => {}
+            Note::ProducerFailed(text) => self.metrics.producer_failed(&text),
+            Note::Condemned(key, offset, error) => {
+                let topic = &self.effects.lane(key.lane).tables.cell.topic;
+                tracing::warn!(
+                    topic, partition = %key.partition, %offset, code = error.code, error = error.text,
+                    "the server refuses this record for good: it becomes a dead letter"
+                );
+            }
+        }
+    }
+
+    /// A partition stands still.
+    pub(super) fn halted(&mut self, key: PartitionKey, reason: &HaltReason) {
+        if let Some(partition) = self.partitions.get_mut(&key) {
+            let said = partition.last_error.as_ref().is_some_and(|error| error.text == reason.to_string());
+            if !said {
+                partition.metrics.halted(reason);
+            }
+            partition.last_error = Some(TimedError { unix_ms: clock::unix_ms(), text: reason.to_string() });
+        }
+    }
+
+    /// A partition cannot be fetched.
+    pub(super) fn fetch_failed(&mut self, key: PartitionKey, text: &str) {
+        if let Some(partition) = self.partitions.get_mut(&key) {
+            partition.last_error = Some(TimedError { unix_ms: clock::unix_ms(), text: text.to_owned() });
+        }
+        let topic = &self.effects.lane(key.lane).tables.cell.topic;
+        if let Some(held_back) = self.metrics.throttled().permit(&format!("fetch {topic} {text}"), clock::now()) {
+            tracing::warn!(topic, partition = %key.partition, error = text, held_back, "a partition cannot be fetched");
+        }
+    }
+
+    /// News of the group; some of them end the process or this consumer.
+    pub(super) fn group_event(&self, event: GroupEvent) -> Option<Ended> {
+        let (text, ended) = match event {
+            GroupEvent::Fenced { text } => return Some(Ended::DuplicateInstance(text)),
+            GroupEvent::Fatal { text } => return Some(Ended::ConsumerFailed(text)),
+            GroupEvent::ServedTooLate { text }
+            | GroupEvent::UnknownTopic { text }
+            | GroupEvent::Denied { text }
+            | GroupEvent::Trouble { text } => (text, None),
+            GroupEvent::Assigned(_) | GroupEvent::Revoked(_) => return None,
+        };
+        self.change(|status| status.kafka.failed(clock::unix_ms(), text.as_str()));
+        if let Some(held_back) = self.metrics.throttled().permit(&format!("kafka {text}"), clock::now()) {
+            tracing::warn!(error = text, held_back, "kafka has a problem; waiting for it to pass");
+        }
+        ended
+    }
+
+    /// Blocks of a lane are cut small, to find a row that the server refuses.
+    pub(super) fn rows_limited(&self, lane: LaneId, limit: Option<u64>) {
+        let topic = &self.effects.lane(lane).tables.cell.topic;
+        tracing::info!(topic, ?limit, "rows per block limited while a row that the server refuses is searched");
+    }
+
+    /// The process was told to stop.
+    pub(super) fn stopping(&self, drain_timeout: Duration) {
+        tracing::info!(?drain_timeout, "stopping: finishing what is under way");
+        self.change(|status| status.state = ProcessState::Stopping);
+    }
+
+    /// Where the partitions end now, for their lag.
+    pub(super) fn log_ends(&mut self, ends: &BTreeMap<PartitionKey, Offset>) {
+        for (key, end) in ends {
+            if let Some(partition) = self.partitions.get_mut(key) {
+                partition.log_end = Some(*end);
+            }
+        }
+    }
+
+    /// The partitions whose ends are to be asked for.
+    pub(super) fn keys(&self) -> Vec<PartitionKey> {
+        self.partitions.keys().copied().collect()
+    }
+
+    /// Puts the status together and shows it.
+    pub(super) fn publish(&self, state: &State, memory_bytes: u64) {
+        let now = clock::unix_ms();
+        let views: BTreeMap<PartitionKey, PartitionView<'_>> = state.overview().collect();
+        let partitions = self.partitions.iter().map(|(key, partition)| {
+            let tables = &self.effects.lane(key.lane).tables;
+            let view = views.get(key).copied().unwrap_or(PartitionView::Waiting);
+            partition.status(&tables.cell.topic, &tables.cell.target.to_string(), *key, view, now)
+        });
+        let partitions: Vec<PartitionStatus> = partitions.collect();
+        self.change(|status| {
+            if status.state == ProcessState::Starting {
+                status.state = ProcessState::Running;
+            }
+            status.updated_unix_ms = now;
+            status.memory.bytes = memory_bytes;
+            status.partitions = partitions;
+            self.metrics.memory(memory_bytes, status.memory.bytes_max);
+        });
+    }
+}
+
+impl Partition {
+    fn status(
+        &self,
+        topic: &str,
+        table: &str,
+        key: PartitionKey,
+        view: PartitionView<'_>,
+        now_unix_ms: i64,
+    ) -> PartitionStatus {
+        let (state, committed, halted) = match view {
+            PartitionView::Waiting => (PartitionState::Waiting, None, None),
+            PartitionView::TakingOver => (PartitionState::TakingOver, None, None),
+            PartitionView::Running { committed } => (PartitionState::Running, Some(committed), None),
+            PartitionView::Halted(reason) => {
+                let halted = Halted { code: reason.code().to_owned(), reason: reason.to_string() };
+                (PartitionState::Halted, None, Some(halted))
+            }
+        };
+        let lag_records = self.log_end.zip(committed).map(|(end, committed)| end.get().saturating_sub(committed.get()));
+        let lag_seconds = match (lag_records, self.oldest_ms) {
+            (Some(0), _) => Some(0.0),
+            (Some(_), Some(oldest)) => Some(age(now_unix_ms, oldest).as_secs_f64()),
+            (None, _) | (Some(_), None) => None,
+        };
+        if let Some(records) = lag_records {
+            self.metrics.lag(records, Duration::from_secs_f64(lag_seconds.unwrap_or(0.0)));
+        }
+        PartitionStatus {
+            topic: topic.to_owned(),
+            table: table.to_owned(),
+            partition: key.partition.0,
+            state,
+            position: self.position.map(Offset::get),
+            committed: committed.map(Offset::get),
+            lag_records,
+            lag_seconds,
+            last_insert_unix_ms: self.last_insert_unix_ms,
+            last_error: self.last_error.clone(),
+            halted,
+        }
+    }
+}
+
+/// How long ago a Kafka timestamp was; a clock that is ahead of ours makes no negative age.
+fn age(now_unix_ms: i64, then_unix_ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(now_unix_ms.saturating_sub(then_unix_ms)).unwrap_or(0))
+}
+
+/// Which tables count as a block being stored.
+pub(super) fn stores_block(table: Table, end: &InsertEnd) -> bool {
+    table == Table::Ledger && *end == InsertEnd::Acknowledged
+}

@@ -1,0 +1,67 @@
+//! What the protocol knows of a block: ranges, counts and claims, never its rows.
+
+use std::collections::BTreeMap;
+
+use crate::protocol::facts::Anchor;
+use crate::types::{AssignmentNumber, BlockNumber, Claim, LaneId, Offset, OffsetRange, PartitionKey, RecordCount};
+
+/// A closed block: batches of one or more partitions of a lane.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BlockSummary {
+    /// Its number, unique in this process.
+    pub number: BlockNumber,
+    /// Its lane.
+    pub lane: LaneId,
+    /// One batch for each partition.
+    pub batches: BTreeMap<PartitionKey, Batch>,
+    /// Alerts to publish and to store.
+    pub alerts: RecordCount,
+    /// Where the block's only row comes from, if it inserts exactly one: the end of a search for a bad row.
+    pub only_row: Option<(PartitionKey, Offset)>,
+}
+
+impl BlockSummary {
+    /// Rows that it inserts into the target.
+    pub fn rows(&self) -> RecordCount {
+        self.batches.values().map(|batch| batch.inserted).sum()
+    }
+
+    /// Dead letters that it inserts.
+    pub fn dead(&self) -> RecordCount {
+        self.batches.values().map(|batch| batch.dead_inserted).sum()
+    }
+}
+
+/// Contiguous records of one partition within a block.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Batch {
+    /// The assignment under which it was read.
+    pub assignment: AssignmentNumber,
+    /// The claim under which it was read.
+    pub claim: Claim,
+    /// The offsets it decides about; starts where the last one ended.
+    pub range: OffsetRange,
+    /// Rows to insert.
+    pub inserted: RecordCount,
+    /// Records that the look found in the target.
+    pub present: RecordCount,
+    /// Dead letters to insert.
+    pub dead_inserted: RecordCount,
+    /// Records that the look found among the dead letters.
+    pub dead_present: RecordCount,
+    /// Records skipped on purpose: tombstones, and rows that were removed after the ledger proved them.
+    pub skipped: RecordCount,
+    /// Offsets that Kafka no longer had.
+    pub gap: Option<OffsetRange>,
+    /// Whether its ledger row is to vouch for everything from the origin.
+    pub checkpoint: bool,
+    /// The last record of the range, if the range has one.
+    pub anchor: Option<Anchor>,
+}
+
+impl Batch {
+    /// All records in it.
+    pub fn records(&self) -> RecordCount {
+        self.inserted + self.present + self.dead_inserted + self.dead_present + self.skipped
+    }
+}

@@ -1,0 +1,136 @@
+//! Why a partition stands still until something outside the connector changes.
+
+use std::fmt;
+
+use crate::types::{Offset, OffsetRange, RecordCount};
+
+/// The reason a partition is halted. Its `Display` says what happened and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum HaltReason {
+    /// The topic was deleted and created again.
+    TopicRecreated,
+    /// The committed offset lies behind the end of the partition.
+    LogTruncated {
+        /// The committed offset.
+        committed: Offset,
+        /// The partition's end.
+        end: Offset,
+    },
+    /// The record below the committed offset is another one than was committed.
+    AnchorDiffers {
+        /// The record's offset.
+        offset: Offset,
+    },
+    /// Kafka no longer has records that were not consumed.
+    Gap {
+        /// What is gone.
+        range: OffsetRange,
+    },
+    /// Rows vanished, were inserted again, and vanished again.
+    DamagedTwice {
+        /// The range that was to be repaired.
+        range: OffsetRange,
+    },
+    /// The ledger's proof came short twice: rows go missing between insert and proof.
+    RowsVanish {
+        /// The block's range.
+        range: OffsetRange,
+    },
+    /// Another connector writes this topic into this table.
+    OtherConnector {
+        /// Its name.
+        names: String,
+    },
+    /// Too many records cannot be stored: drift, not poison.
+    BadShare {
+        /// Dead letters of the block.
+        dead: RecordCount,
+        /// Records of the block.
+        records: RecordCount,
+        /// Where the block starts.
+        from: Offset,
+    },
+    /// The committed metadata was written by a newer version.
+    NewerMetadata,
+}
+
+impl HaltReason {
+    /// Whether looking again can find it gone: the others last until the partition is assigned anew.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::TopicRecreated
+            | Self::LogTruncated { .. }
+            | Self::Gap { .. }
+            | Self::OtherConnector { .. }
+            | Self::NewerMetadata => true,
+            Self::AnchorDiffers { .. }
+            | Self::DamagedTwice { .. }
+            | Self::RowsVanish { .. }
+            | Self::BadShare { .. } => false,
+        }
+    }
+
+    /// A stable word for metrics and status.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TopicRecreated => "topic_recreated",
+            Self::LogTruncated { .. } => "log_truncated",
+            Self::AnchorDiffers { .. } => "anchor_differs",
+            Self::Gap { .. } => "gap",
+            Self::DamagedTwice { .. } => "damaged_twice",
+            Self::RowsVanish { .. } => "rows_vanish",
+            Self::OtherConnector { .. } => "other_connector",
+            Self::BadShare { .. } => "bad_share",
+            Self::NewerMetadata => "newer_metadata",
+        }
+    }
+}
+
+impl fmt::Display for HaltReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TopicRecreated => f.write_str(
+                "the topic was deleted and created again: its offsets mean other records now; \
+                 run `oncesink reset --new-replay` to consume the new topic from its beginning",
+            ),
+            Self::LogTruncated { committed, end } => write!(
+                f,
+                "the committed offset {committed} lies behind the end of the partition {end}: the broker lost \
+                 records or the topic was replaced; run `oncesink reset --new-replay`, or restore the topic",
+            ),
+            Self::AnchorDiffers { offset } => write!(
+                f,
+                "the record at offset {offset} is not the one that was committed: the topic was replaced or \
+                 truncated; run `oncesink reset --new-replay`",
+            ),
+            Self::Gap { range } => write!(
+                f,
+                "Kafka no longer has the offsets {range} that were not consumed yet (retention); \
+                 set `on_gap: skip` to record the gap and go on",
+            ),
+            Self::DamagedTwice { range } => write!(
+                f,
+                "rows of {range} were lost by ClickHouse, inserted again, and are gone again: find out what \
+                 removes them (TTL, DELETE, a restore) before the connector is started again",
+            ),
+            Self::RowsVanish { range } => write!(
+                f,
+                "ClickHouse acknowledged rows of {range} and does not show them, twice: look for a TTL, a row \
+                 policy or a DELETE on the table",
+            ),
+            Self::OtherConnector { names } => write!(
+                f,
+                "another connector writes this topic into this table: {names}; stop it and start this one with \
+                 `run --adopt`, or choose another table",
+            ),
+            Self::BadShare { dead, records, from } => write!(
+                f,
+                "{dead} of {records} records from offset {from} cannot be stored, more than `bad_share_max` \
+                 allows: the producer's format has probably changed",
+            ),
+            Self::NewerMetadata => {
+                f.write_str("the committed offset was written by a newer version of oncesink: run that version")
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Consuming: batches of records of the partitions that the group hands to us.
+
+pub mod consumer;
+pub mod group;
+pub mod handle;
+mod native;
+pub mod poll_loop;
+
+pub use native::{Batch, Headers, KafkaFault, Message, StoredOffset, TopicIdentity};
+pub(crate) use native::{TransactionError, send_offsets};

@@ -1,0 +1,346 @@
+//! The polling thread: serves the consumer group, reads records, fills blocks.
+//!
+//! Takes commands of the pipeline, gives events. It never waits for ClickHouse: when a lane may hand over no more
+//! blocks it stops reading that lane's queue, which has a bound, and goes on serving the group.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::Sender;
+
+use crate::block::lane_fill::{FilledBlock, LaneFill, LanePlan, Taken};
+use crate::columns::Columns;
+use crate::protocol::action::Resume;
+use crate::protocol::halt::HaltReason;
+use crate::source::consumer::{KafkaConsumer, StartError};
+use crate::source::{KafkaFault, Message};
+use crate::source::group::GroupEvent;
+use crate::types::{AssignmentNumber, BlockNumber, LaneId, PartitionKey};
+
+/// Blocks of a lane that may be handed over and not let go yet: one is inserted, one waits.
+pub const LANE_BLOCKS_MAX: usize = 2;
+
+/// Records taken from a lane's queue at a time.
+const READ_MAX: usize = 4_096;
+
+/// How long to wait for records when there are none; bounds the delay of a rebalance and of a command.
+const WAIT_MAX: Duration = Duration::from_millis(10);
+
+/// What the pipeline wants of this thread.
+#[derive(Debug)]
+pub enum Command {
+    /// Read a partition from where its takeover ended.
+    Resume(Box<Resume>),
+    /// Drop the lane's open block and read nothing of it.
+    StopLane(LaneId),
+    /// Cut the lane's blocks at so many rows.
+    LimitRows(LaneId, Option<u64>),
+    /// Emptied columns, for reuse.
+    Recycle(LaneId, Columns),
+    /// A block of the lane is let go.
+    Released(LaneId),
+    /// Close what is open and read no more; answered by `Drained`.
+    Drain,
+    /// End the thread.
+    Exit,
+}
+
+/// What this thread tells the pipeline.
+#[derive(Debug)]
+pub enum SourceEvent {
+    /// The group gave us partitions.
+    Assigned(BTreeMap<PartitionKey, AssignmentNumber>),
+    /// The group took partitions; the open blocks of these lanes held records of them and were dropped.
+    Revoked {
+        /// The partitions.
+        partitions: BTreeSet<PartitionKey>,
+        /// The lanes.
+        discarded: BTreeSet<LaneId>,
+    },
+    /// A block is full or old enough.
+    Block(Box<FilledBlock>),
+    /// A partition cannot be fetched.
+    FetchFailed(PartitionKey, String),
+    /// A partition's last committed record is another one now.
+    AnchorDiffers(PartitionKey, AssignmentNumber, HaltReason),
+    /// Everything that was open is closed and handed over.
+    Drained,
+    /// News of the group that change nothing by themselves.
+    Group(GroupEvent),
+}
+
+/// The thread's state.
+#[derive(Debug)]
+pub struct PollLoop {
+    consumer: KafkaConsumer,
+    lanes: BTreeMap<LaneId, Lane>,
+    commands: Receiver<Command>,
+    events: Sender<SourceEvent>,
+    next_block: u64,
+    /// Partitions that the client could not start yet.
+    starts: VecDeque<(PartitionKey, AssignmentNumber)>,
+    draining: bool,
+    /// Bytes that blocks hold, for people.
+    memory: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    fill: LaneFill,
+    outstanding: usize,
+    assignments: BTreeMap<PartitionKey, AssignmentNumber>,
+}
+
+/// The pipeline has ended: so does this thread.
+struct Ended;
+
+impl PollLoop {
+    /// A loop over a subscribed consumer.
+    ///
+    /// # Errors
+    /// Where the columns of a lane cannot be made, which making the plan has ruled out.
+    pub fn new(
+        consumer: KafkaConsumer,
+        plans: &BTreeMap<LaneId, Arc<LanePlan>>,
+        commands: Receiver<Command>,
+        events: Sender<SourceEvent>,
+        memory: Arc<AtomicU64>,
+    ) -> Result<Self, crate::columns::PlanError> {
+        let mut lanes = BTreeMap::new();
+        for (id, plan) in plans {
+            let fill = LaneFill::new(Arc::clone(plan))?;
+            lanes.insert(*id, Lane { fill, outstanding: 0, assignments: BTreeMap::new() });
+        }
+        let starts = VecDeque::new();
+        Ok(Self { consumer, lanes, commands, events, next_block: 0, starts, draining: false, memory })
+    }
+
+    /// Runs until the pipeline ends or says so. Then the consumer leaves the group.
+    pub fn run(mut self) {
+        while self.round().is_ok() {}
+    }
+
+    fn round(&mut self) -> Result<(), Ended> {
+        self.obey()?;
+        for event in self.consumer.serve() {
+            self.on_group_event(event)?;
+        }
+        self.start_pending()?;
+        let mut read = 0;
+        let lanes: Vec<LaneId> = self.lanes.keys().copied().collect();
+        for lane in &lanes {
+            read += self.read(*lane, Duration::ZERO)?;
+            self.close_if_due(*lane)?;
+        }
+        if read == 0 {
+            self.wait(&lanes)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for records of a lane that may be read, else for a command.
+    fn wait(&mut self, lanes: &[LaneId]) -> Result<(), Ended> {
+        match lanes.iter().find(|lane| self.may_read(**lane)) {
+            Some(lane) => self.read(*lane, WAIT_MAX).map(|_| ()),
+            None => match self.commands.recv_timeout(WAIT_MAX) {
+                Ok(command) => self.on_command(command),
+                Err(RecvTimeoutError::Timeout) => Ok(()),
+                Err(RecvTimeoutError::Disconnected) => Err(Ended),
+            },
+        }
+    }
+
+    fn obey(&mut self) -> Result<(), Ended> {
+        loop {
+            match self.commands.try_recv() {
+                Ok(command) => self.on_command(command)?,
+                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Disconnected) => return Err(Ended),
+            }
+        }
+    }
+
+    fn lane(&mut self, id: LaneId) -> &mut Lane {
+        self.lanes.get_mut(&id).expect("lanes are fixed by the configuration")
+    }
+
+    fn on_command(&mut self, command: Command) -> Result<(), Ended> {
+        match command {
+            Command::Resume(resume) => {
+                let (key, assignment) = (resume.key, resume.assignment);
+                let lane = self.lane(key.lane);
+                if lane.assignments.get(&key) == Some(&assignment) {
+                    lane.fill.resume(*resume);
+                    self.starts.push_back((key, assignment));
+                }
+            }
+            Command::StopLane(id) => self.stop_lane(id),
+            Command::LimitRows(id, limit) => self.lane(id).fill.limit_rows(limit),
+            Command::Recycle(id, columns) => self.lane(id).fill.recycle(columns),
+            Command::Released(id) => {
+                let lane = self.lane(id);
+                assert!(lane.outstanding > 0, "a block was let go twice");
+                lane.outstanding -= 1;
+            }
+            Command::Drain => self.drain()?,
+            Command::Exit => return Err(Ended),
+        }
+        Ok(())
+    }
+
+    /// Drops what is open and stops fetching: what was fetched is read again after the takeover.
+    fn stop_lane(&mut self, id: LaneId) {
+        let lane = self.lane(id);
+        lane.fill.stop();
+        let keys: Vec<PartitionKey> = lane.assignments.keys().copied().collect();
+        self.pause(&keys);
+    }
+
+    /// A partition that cannot be paused goes on sending records, which are dropped: slower, not wrong.
+    fn pause(&mut self, keys: &[PartitionKey]) {
+        if let Err(fault) = self.consumer.pause(keys) {
+            tracing::debug!(%fault, "pausing partitions");
+        }
+    }
+
+    fn drain(&mut self) -> Result<(), Ended> {
+        self.draining = true;
+        let ids: Vec<LaneId> = self.lanes.keys().copied().collect();
+        for id in ids {
+            let keys: Vec<PartitionKey> = self.lane(id).assignments.keys().copied().collect();
+            self.pause(&keys);
+            self.close(id, crate::clock::now())?;
+        }
+        self.tell(SourceEvent::Drained)
+    }
+
+    fn on_group_event(&mut self, event: GroupEvent) -> Result<(), Ended> {
+        match event {
+            GroupEvent::Assigned(partitions) => {
+                for (key, number) in &partitions {
+                    self.lane(key.lane).assignments.insert(*key, *number);
+                }
+                self.tell(SourceEvent::Assigned(partitions))
+            }
+            GroupEvent::Revoked(partitions) => {
+                let partitions: BTreeSet<PartitionKey> = partitions.into_keys().collect();
+                let mut discarded = BTreeSet::new();
+                for key in &partitions {
+                    let lane = self.lane(key.lane);
+                    lane.assignments.remove(key);
+                    if lane.fill.holds(*key) {
+                        discarded.insert(key.lane);
+                        self.stop_lane(key.lane);
+                    } else {
+                        lane.fill.forget(*key);
+                    }
+                }
+                self.tell(SourceEvent::Revoked { partitions, discarded })
+            }
+            GroupEvent::Fenced { .. }
+            | GroupEvent::Fatal { .. }
+            | GroupEvent::ServedTooLate { .. }
+            | GroupEvent::UnknownTopic { .. }
+            | GroupEvent::Denied { .. }
+            | GroupEvent::Trouble { .. } => self.tell(SourceEvent::Group(event)),
+        }
+    }
+
+    /// Starts partitions whose takeover has ended; what the client refuses for now waits for the next round.
+    fn start_pending(&mut self) -> Result<(), Ended> {
+        for _ in 0..self.starts.len() {
+            let Some((key, assignment)) = self.starts.pop_front() else { break };
+            let Some(offset) = self.lane(key.lane).fill.fetch_from(key) else { continue };
+            match self.consumer.start(key, assignment, offset) {
+                Ok(()) | Err(StartError::NotOwned) => {}
+                Err(StartError::NotYet(_)) => self.starts.push_back((key, assignment)),
+                Err(StartError::Kafka(fault)) => self.on_fault(key, &fault)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A partition cannot be fetched where it stands. One that the client has given up (its offset is outside the log)
+    /// can only be had again by joining the group anew; then everything is assigned and taken over again.
+    fn on_fault(&mut self, key: PartitionKey, fault: &KafkaFault) -> Result<(), Ended> {
+        if fault.needs_rejoin()
+            && let Err(error) = self.consumer.rejoin()
+        {
+            tracing::warn!(%error, "the group cannot be joined anew yet");
+        }
+        self.tell(SourceEvent::FetchFailed(key, fault.to_string()))
+    }
+
+    fn may_read(&self, id: LaneId) -> bool {
+        !self.draining && self.lanes.get(&id).is_some_and(|lane| lane.fill.room() > 0)
+    }
+
+    /// Reads what the lane's block has room for. Gives how many items came.
+    fn read(&mut self, id: LaneId, timeout: Duration) -> Result<usize, Ended> {
+        if !self.may_read(id) {
+            return Ok(0);
+        }
+        let lane = self.lanes.get_mut(&id).expect("lanes are fixed by the configuration");
+        let batch = self.consumer.read(id, timeout, lane.fill.room().min(READ_MAX));
+        let count = batch.len();
+        let mut failed = Vec::new();
+        let mut replaced = Vec::new();
+        let mut last: Option<Message<'_>> = None;
+        for message in batch.iter() {
+            if let Some(previous) = last.replace(message)
+                && previous.partition() != message.partition()
+            {
+                lane.fill.anchor(&previous);
+            }
+            if let Some(fault) = message.error() {
+                failed.push((PartitionKey { lane: id, partition: message.partition() }, fault));
+            } else if let Taken::AnchorDiffers(anchor) = lane.fill.take(&message) {
+                replaced.push((PartitionKey { lane: id, partition: message.partition() }, anchor.offset));
+            }
+        }
+        if let Some(previous) = last {
+            lane.fill.anchor(&previous);
+        }
+        for (key, offset) in replaced {
+            if let Some(assignment) = self.lane(id).assignments.get(&key).copied() {
+                self.stop_lane(id);
+                self.tell(SourceEvent::AnchorDiffers(key, assignment, HaltReason::AnchorDiffers { offset }))?;
+            }
+        }
+        for (key, fault) in failed {
+            // The client's own position is wrong after an error item (librdkafka issue 4844): it must be started again
+            // before the group is served.
+            self.pause(&[key]);
+            self.on_fault(key, &fault)?;
+        }
+        Ok(count)
+    }
+
+    fn close_if_due(&mut self, id: LaneId) -> Result<(), Ended> {
+        let now = crate::clock::now();
+        let lane = self.lane(id);
+        if lane.outstanding < LANE_BLOCKS_MAX && lane.fill.is_due(now) {
+            self.close(id, now)?;
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, id: LaneId, now: Instant) -> Result<(), Ended> {
+        let number = BlockNumber(self.next_block + 1);
+        let Some(block) = self.lane(id).fill.close(number, now) else { return Ok(()) };
+        self.next_block += 1;
+        self.lane(id).outstanding += 1;
+        let held: usize = self.lanes.values().map(|lane| lane.fill.heap_bytes()).sum();
+        let bytes = held + block.columns.heap_bytes();
+        self.memory.store(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.tell(SourceEvent::Block(Box::new(block)))
+    }
+
+    /// The channel holds far more than can be under way, so this does not wait but for a pipeline that is stuck.
+    fn tell(&self, event: SourceEvent) -> Result<(), Ended> {
+        self.events.blocking_send(event).map_err(|_| Ended)
+    }
+}

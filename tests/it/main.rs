@@ -1,0 +1,19 @@
+//! Tests on real parts, a file per promise: a real broker, a real engine, the connector as a process.
+//!
+//! With `KAFKA_BROKERS` and `CLICKHOUSE_URL` set they run against servers of the user's own, under fresh names, and
+//! delete what they made; tests that kill a server are left out then, and say so.
+#![expect(clippy::unwrap_used, reason = "the lint is lifted in test functions, but not in what they share")]
+
+mod clickhouse_drain;
+mod clickhouse_fence;
+mod clickhouse_fixture;
+mod clickhouse_ledger;
+mod clickhouse_look;
+mod clickhouse_pins;
+mod clickhouse_state;
+mod clickhouse_target;
+mod kafka_consumer;
+mod kafka_errors;
+mod kafka_queries;
+mod kafka_support;
+mod kafka_transactions;

@@ -1,0 +1,163 @@
+//! A plain Kafka client for the tests: makes topics, produces records, reads alerts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message as _;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::wait_for;
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A client of one cluster.
+pub struct Kafka {
+    config: ClientConfig,
+}
+
+/// A record as a reader of committed data sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    pub partition: i32,
+    pub offset: u64,
+    pub key: Option<Vec<u8>>,
+    pub payload: Vec<u8>,
+}
+
+impl Kafka {
+    /// A client with these properties besides the brokers.
+    pub fn new(brokers: &str, properties: &[(&str, &str)]) -> Self {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", brokers).set("message.max.bytes", "33554432");
+        for (name, value) in properties {
+            config.set(*name, *value);
+        }
+        Self { config }
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.config.create().unwrap()
+    }
+
+    /// Makes a topic and waits until it can be used.
+    pub fn create_topic(&self, topic: &str, partitions: i32) {
+        let admin = self.admin();
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        wait_for(&format!("topic {topic} to be made"), || {
+            let made = block_on(admin.create_topics([&new], &options)).map_err(|error| error.to_string())?;
+            made.into_iter().next().unwrap().map(|_| ()).map_err(|(_, code)| code.to_string())
+        });
+        wait_for(&format!("topic {topic} to have leaders"), || {
+            let found = admin.inner().fetch_metadata(Some(topic), TIMEOUT).map_err(|error| error.to_string())?;
+            let topic = found.topics().first().ok_or("no metadata")?;
+            let ready = topic.partitions().len() == usize::try_from(partitions).unwrap()
+                && topic.partitions().iter().all(|partition| partition.leader() >= 0);
+            if ready { Ok(()) } else { Err("not all partitions have leaders".to_owned()) }
+        });
+    }
+
+    /// Deletes a topic and waits until it is gone.
+    pub fn delete_topic(&self, topic: &str) {
+        let admin = self.admin();
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+        for result in block_on(admin.delete_topics(&[topic], &options)).unwrap() {
+            result.unwrap();
+        }
+        wait_for(&format!("topic {topic} to be gone"), || {
+            let found = admin.inner().fetch_metadata(None, TIMEOUT).map_err(|error| error.to_string())?;
+            let there = found.topics().iter().any(|known| known.name() == topic);
+            if there { Err("it is still listed".to_owned()) } else { Ok(()) }
+        });
+    }
+
+    /// Deletes a consumer group: as if its offsets had expired.
+    pub fn delete_group(&self, group: &str) {
+        let admin = self.admin();
+        wait_for(&format!("group {group} to be deleted"), || {
+            let results = block_on(admin.delete_groups(&[group], &AdminOptions::new()));
+            for result in results.map_err(|error| error.to_string())? {
+                result.map_err(|(_, code)| code.to_string())?;
+            }
+            Ok(())
+        });
+    }
+
+    /// Moves the group's offsets as a foreign tool does: with empty metadata. The group must have no members.
+    pub fn move_offsets(&self, group: &str, topic: &str, offsets: &BTreeMap<i32, u64>) {
+        let mut config = self.config.clone();
+        let consumer: BaseConsumer = config.set("group.id", group).create().unwrap();
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            let offset = Offset::Offset(i64::try_from(*offset).unwrap());
+            list.add_partition_offset(topic, *partition, offset).unwrap();
+        }
+        wait_for(&format!("offsets of {group} to be moved"), || {
+            consumer.commit(&list, rdkafka::consumer::CommitMode::Sync).map_err(|error| error.to_string())
+        });
+    }
+
+    /// Produces records to given partitions and waits until all are acknowledged.
+    pub fn produce<'a>(&self, topic: &str, records: impl IntoIterator<Item = (i32, &'a [u8])>) {
+        let producer: BaseProducer = self.config.clone().set("linger.ms", "5").create().unwrap();
+        for (partition, payload) in records {
+            let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(payload);
+            while let Err((error, back)) = producer.send(record) {
+                let full = rdkafka::types::RDKafkaErrorCode::QueueFull;
+                assert_eq!(error.rdkafka_error_code(), Some(full), "{error}");
+                producer.poll(Duration::from_millis(20));
+                record = back;
+            }
+        }
+        producer.flush(TIMEOUT).unwrap();
+    }
+
+    /// A tombstone: a key without a value.
+    pub fn produce_tombstone(&self, topic: &str, partition: i32) {
+        let producer: BaseProducer = self.config.create().unwrap();
+        producer.send(BaseRecord::<str, [u8]>::to(topic).partition(partition).key("gone")).unwrap();
+        producer.flush(TIMEOUT).unwrap();
+    }
+
+    /// All records of a topic that a reader of committed data sees, from the first to the last.
+    pub fn read_all(&self, topic: &str) -> Vec<Record> {
+        let mut config = self.config.clone();
+        config
+            .set("group.id", "oracle")
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "true");
+        let consumer: BaseConsumer = config.create().unwrap();
+        let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).unwrap();
+        let mut list = TopicPartitionList::new();
+        for partition in metadata.topics()[0].partitions() {
+            list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+        }
+        consumer.assign(&list).unwrap();
+        let mut open = list.count();
+        let mut records = Vec::new();
+        while open > 0 {
+            match consumer.poll(TIMEOUT).expect("the end of every partition comes in time") {
+                Ok(message) => records.push(Record {
+                    partition: message.partition(),
+                    offset: u64::try_from(message.offset()).unwrap(),
+                    key: message.key().map(<[u8]>::to_vec),
+                    payload: message.payload().unwrap_or_default().to_vec(),
+                }),
+                Err(rdkafka::error::KafkaError::PartitionEOF(_)) => open -= 1,
+                Err(error) => panic!("reading {topic}: {error}"),
+            }
+        }
+        records
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}

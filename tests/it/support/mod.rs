@@ -1,0 +1,26 @@
+//! What the tests on real parts share: a scenario with its own names, the connector as a process, the oracle.
+
+pub mod connector;
+pub mod kafka;
+pub mod oracle;
+pub mod scenario;
+
+use std::time::{Duration, Instant};
+
+/// A bound on every wait of the tests: reached only when something is broken.
+pub const WAIT_MAX: Duration = Duration::from_secs(90);
+
+const PROBE_EVERY: Duration = Duration::from_millis(50);
+
+/// Waits until `condition` gives something; fails with `what` and the last word of `condition` when it never does.
+#[expect(clippy::disallowed_methods, reason = "the tests have no clock of their own")]
+pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Result<T, String>) -> T {
+    let began = Instant::now();
+    loop {
+        match condition() {
+            Ok(value) => return value,
+            Err(why) if began.elapsed() > WAIT_MAX => panic!("waited {WAIT_MAX:?} for {what}: {why}"),
+            Err(_) => std::thread::sleep(PROBE_EVERY),
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! A scenario: a topic, a table and a connector's configuration under fresh names, and what was produced.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::connector::{Connector, oncesink};
+use super::kafka::Kafka;
+use super::oracle::{Stored, Unit};
+use super::wait_for;
+
+/// Where the servers are.
+#[derive(Debug, Clone)]
+pub struct Servers {
+    pub brokers: String,
+    pub clickhouse_url: String,
+    /// Lines of `kafka.properties`, as the configuration has them.
+    pub kafka_properties: Vec<(String, String)>,
+    /// More lines of `clickhouse`.
+    pub clickhouse_lines: Vec<String>,
+}
+
+impl Servers {
+    /// The broker and the engine that all tests share, or those that the environment names.
+    pub fn shared() -> Self {
+        let stack = devstack::Stack::shared();
+        Self::plain(stack.bootstrap(), stack.url())
+    }
+
+    /// Servers without passwords.
+    pub fn plain(brokers: &str, clickhouse_url: &str) -> Self {
+        Self {
+            brokers: brokers.to_owned(),
+            clickhouse_url: clickhouse_url.to_owned(),
+            kafka_properties: Vec::new(),
+            clickhouse_lines: Vec::new(),
+        }
+    }
+
+    pub fn kafka(&self) -> Kafka {
+        let properties: Vec<(&str, &str)> =
+            self.kafka_properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Kafka::new(&self.brokers, &properties)
+    }
+
+    pub fn query(&self, sql: &str) -> String {
+        devstack::http::query(&self.clickhouse_url, sql).unwrap_or_else(|error| panic!("{sql}: {error:#}"))
+    }
+}
+
+/// A scenario of one topic and one table.
+pub struct Scenario {
+    pub servers: Servers,
+    pub kafka: Kafka,
+    pub name: String,
+    pub topic: String,
+    pub alert_topic: String,
+    pub database: String,
+    pub table: String,
+    pub partitions: i32,
+    pub folder: tempfile::TempDir,
+    produced: BTreeSet<Unit>,
+    next_offset: BTreeMap<i32, u64>,
+    next_id: u64,
+    /// More lines below the topic's entry of the configuration.
+    pub topic_lines: Vec<String>,
+    /// More lines at the top level of the configuration.
+    pub top_lines: Vec<String>,
+    /// Where the connector connects to, if not straight to the server: a proxy.
+    pub clickhouse_through: Option<String>,
+    pub linger: String,
+}
+
+/// Every tenth of a thousand records is hot enough to fire an alert.
+pub const HOT_EVERY: u64 = 100;
+
+impl Scenario {
+    /// Makes topic, database and table.
+    pub fn new(servers: Servers, name: &str, partitions: i32) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let unique = format!("{name}_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let kafka = servers.kafka();
+        kafka.create_topic(&unique, partitions);
+        let alert_topic = format!("{unique}_alerts");
+        kafka.create_topic(&alert_topic, 1);
+        servers.query(&format!("CREATE DATABASE {unique}"));
+        let table = format!("{unique}.readings");
+        servers.query(&format!(
+            "CREATE TABLE {table} (id UInt64, sensor LowCardinality(String), temp Float64, note Nullable(String), \
+             _topic LowCardinality(String), _partition Int32, _offset UInt64, _replay UInt32, \
+             INDEX offsets _offset TYPE minmax) ENGINE = MergeTree ORDER BY (sensor, id)"
+        ));
+        Self {
+            kafka,
+            servers,
+            name: unique.clone(),
+            topic: unique.clone(),
+            alert_topic,
+            database: unique,
+            table,
+            partitions,
+            folder: tempfile::tempdir().unwrap(),
+            produced: BTreeSet::new(),
+            next_offset: BTreeMap::new(),
+            next_id: 0,
+            topic_lines: Vec::new(),
+            top_lines: Vec::new(),
+            clickhouse_through: None,
+            linger: "100ms".to_owned(),
+        }
+    }
+
+    /// Over the servers that all tests share.
+    pub fn shared(name: &str, partitions: i32) -> Self {
+        Self::new(Servers::shared(), name, partitions)
+    }
+
+    /// The configuration file of an instance.
+    pub fn config(&self, instance: &str) -> String {
+        let url = self.clickhouse_through.as_ref().unwrap_or(&self.servers.clickhouse_url);
+        let mut text = format!(
+            "name: {name}\ninstance: {instance}\nkafka:\n  brokers: {brokers}\n  properties:\n    \
+             session.timeout.ms: 6000\n    heartbeat.interval.ms: 500\n",
+            name = self.name,
+            brokers = self.servers.brokers,
+        );
+        for (property, value) in &self.servers.kafka_properties {
+            writeln!(text, "    {property}: {value}").unwrap();
+        }
+        writeln!(text, "clickhouse:\n  url: {url}").unwrap();
+        for line in &self.servers.clickhouse_lines {
+            writeln!(text, "  {line}").unwrap();
+        }
+        writeln!(
+            text,
+            "state_database: {database}\nadmin: {{ listen: 127.0.0.1:0 }}\nalerts: {{ topic: {alerts} }}",
+            database = self.database,
+            alerts = self.alert_topic,
+        )
+        .unwrap();
+        for line in &self.top_lines {
+            writeln!(text, "{line}").unwrap();
+        }
+        writeln!(
+            text,
+            "topics:\n  - topic: {topic}\n    table: {table}\n    batch: {{ linger: {linger}, rows_max: 5000, \
+             inserts_per_second_max: 20 }}\n    \
+             coordinates: {{ topic: _topic, partition: _partition, offset: _offset, replay: _replay }}\n    \
+             detectors:\n      - {{ name: too_hot, when: temp > 90, key: sensor, alerts_per_block_max: 100000 }}",
+            topic = self.topic,
+            table = self.table,
+            linger = self.linger,
+        )
+        .unwrap();
+        for line in &self.topic_lines {
+            writeln!(text, "    {line}").unwrap();
+        }
+        text
+    }
+
+    /// Starts a connector.
+    pub fn start(&self, instance: &str) -> Connector {
+        Connector::start(self.folder.path(), instance, &self.config(instance), None)
+    }
+
+    /// Starts a connector that ends or freezes at a failpoint.
+    pub fn start_with_failpoint(&self, instance: &str, failpoint: &str) -> Connector {
+        Connector::start(self.folder.path(), instance, &self.config(instance), Some(failpoint))
+    }
+
+    /// Produces good records, round robin over the partitions.
+    pub fn produce(&mut self, count: u64) {
+        let payloads: Vec<(i32, String)> = (0..count)
+            .map(|_| {
+                let id = self.next_id;
+                self.next_id += 1;
+                let temp = if id % HOT_EVERY == 0 { 95.5 } else { 20.25 };
+                let payload = format!(r#"{{"id":{id},"sensor":"s{}","temp":{temp},"note":null}}"#, id % 50);
+                (self.partition_of(id), payload)
+            })
+            .collect();
+        self.produce_payloads(&payloads);
+    }
+
+    /// Produces these records.
+    pub fn produce_payloads<P: AsRef<[u8]>>(&mut self, payloads: &[(i32, P)]) {
+        for (partition, _) in payloads {
+            let next = self.next_offset.entry(*partition).or_default();
+            self.produced.insert((*partition, *next));
+            *next += 1;
+        }
+        self.kafka.produce(&self.topic, payloads.iter().map(|(partition, payload)| (*partition, payload.as_ref())));
+    }
+
+    fn partition_of(&self, id: u64) -> i32 {
+        i32::try_from(id % u64::try_from(self.partitions).unwrap()).unwrap()
+    }
+
+    /// Forgets what was produced, and which offsets: the topic was made anew.
+    pub fn forget_produced(&mut self) {
+        self.produced.clear();
+        self.next_offset.clear();
+    }
+
+    /// Everything produced and not forgotten.
+    pub fn produced(&self) -> &BTreeSet<Unit> {
+        &self.produced
+    }
+
+    /// Leaves a unit out of what must be stored: a tombstone, a gap.
+    pub fn expect_skipped(&mut self, unit: Unit) {
+        self.produced.remove(&unit);
+    }
+
+    /// The offset that the next record of a partition gets, after one that the scenario did not produce itself.
+    pub fn skip_offset(&mut self, partition: i32) -> u64 {
+        let next = self.next_offset.entry(partition).or_default();
+        *next += 1;
+        *next - 1
+    }
+
+    /// What ClickHouse has.
+    pub fn stored(&self) -> Result<Stored, String> {
+        Stored::read(&self.servers.clickhouse_url, &self.table, &self.database, &self.topic)
+    }
+
+    /// How many units ClickHouse has.
+    pub fn stored_count(&self) -> usize {
+        self.stored().map_or(0, |stored| stored.rows.len() + stored.dead.len())
+    }
+
+    /// Waits until every unit is stored, and once.
+    pub fn wait_until_stored(&self) {
+        wait_for(&format!("{} to be stored", self.name), || self.stored()?.compare(&self.produced));
+    }
+
+    /// Waits until the group has committed the end of every partition.
+    pub fn wait_until_committed(&self) {
+        wait_for(&format!("offsets of {} to be committed", self.name), || {
+            let (code, text) = self.verify();
+            if code == 0 { Ok(()) } else { Err(text) }
+        });
+    }
+
+    /// `oncesink verify` with this configuration.
+    pub fn verify(&self) -> (i32, String) {
+        self.run(&["verify"])
+    }
+
+    /// Another command with this configuration.
+    pub fn run(&self, arguments: &[&str]) -> (i32, String) {
+        let config = self.folder.path().join("command.yaml");
+        std::fs::write(&config, self.config("command")).unwrap();
+        let mut all = arguments.to_vec();
+        all.extend(["--config", config.to_str().unwrap()]);
+        oncesink(&all)
+    }
+
+    /// The promise: every unit once, every alert once. To be called when the connector has come to rest.
+    pub fn assert_exactly_once(&self) {
+        self.stored().unwrap().compare(&self.produced).unwrap();
+        let mut alerts: BTreeMap<String, u32> = BTreeMap::new();
+        for record in self.kafka.read_all(&self.alert_topic) {
+            let alert: serde_json::Value = serde_json::from_slice(&record.payload).unwrap();
+            let unit = format!("{}/{}", alert["partition"], alert["offset"]);
+            *alerts.entry(unit).or_default() += 1;
+        }
+        let hot = self.servers.query(&format!(
+            "SELECT concat(toString(_partition), '/', toString(_offset)) FROM {} WHERE temp > 90 AND _topic = '{}'",
+            self.table, self.topic
+        ));
+        let expected: BTreeMap<String, u32> = hot.lines().map(|unit| (unit.to_owned(), 1)).collect();
+        let wrong: Vec<_> = expected
+            .keys()
+            .chain(alerts.keys())
+            .filter(|unit| expected.get(*unit) != alerts.get(*unit))
+            .map(|unit| format!("{unit}: {:?} alerts, expected {:?}", alerts.get(unit), expected.get(unit)))
+            .collect();
+        assert!(wrong.is_empty(), "{} alerts are wrong: {}", wrong.len(), wrong[..wrong.len().min(10)].join("; "));
+    }
+}
+
+impl Drop for Scenario {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        // On servers of the user's own nothing is left behind; our own are thrown away whole.
+        if !devstack::Stack::is_ours(&self.servers.clickhouse_url) {
+            self.kafka.delete_topic(&self.topic);
+            self.kafka.delete_topic(&self.alert_topic);
+            self.kafka.delete_group(&self.name);
+            self.servers.query(&format!("DROP DATABASE {} SYNC", self.database));
+        }
+    }
+}

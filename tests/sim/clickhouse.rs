@@ -1,0 +1,170 @@
+//! A ClickHouse as far as the protocol can tell: statements that are listed, then evaluate their conditions, then
+//! commit part by part, whoever still waits for the reply; tables that can lose their newest rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use oncesink::protocol::action::Insert;
+use oncesink::protocol::event::Table;
+use oncesink::protocol::facts::{LedgerRow, Presence, StoredFacts, StoredIdentity};
+use oncesink::types::{Claim, LaneId, Offset, OffsetRange, OffsetSet, PartitionKey, RecordCount, Replay, TopicId};
+
+use crate::oracle::{Place, Unit};
+
+/// A row or a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) unit: Unit,
+    pub(crate) replay: Replay,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Certain,
+    /// Seen now; Keeper may say that it never was.
+    MayVanish,
+    /// Not seen yet; Keeper may say that it was.
+    MayAppear,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) place: Place,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) fate: Fate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ownership {
+    pub(crate) key: PartitionKey,
+    pub(crate) claim: Claim,
+    pub(crate) topic_id: Option<TopicId>,
+    pub(crate) replay: Replay,
+    pub(crate) acknowledged: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Run {
+    /// On its way to the server: it may start at any time, or never.
+    Sent,
+    /// In the process list; its conditions are not evaluated yet.
+    Listed,
+    Writing,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Statement {
+    pub(crate) id: u64,
+    pub(crate) worker: usize,
+    pub(crate) incarnation: u64,
+    /// Whether the client still waits for the reply.
+    pub(crate) awaited: bool,
+    pub(crate) insert: Insert,
+    pub(crate) parts: Vec<Vec<Row>>,
+    pub(crate) run: Run,
+}
+
+/// What the server answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Pass,
+    Fenced,
+    Short,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct ClickHouse {
+    pub(crate) ownership: Vec<Ownership>,
+    pub(crate) ledger: Vec<LedgerRow>,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) statements: Vec<Statement>,
+    pub(crate) sent: u64,
+}
+
+impl ClickHouse {
+    pub(crate) fn greatest(&self, key: PartitionKey) -> Option<Claim> {
+        self.ownership.iter().filter(|row| row.key == key).map(|row| row.claim).max()
+    }
+
+    pub(crate) fn running(&self) -> BTreeSet<u64> {
+        self.statements.iter().filter(|statement| statement.run != Run::Sent).map(|statement| statement.id).collect()
+    }
+
+    fn visible(&self, place: Place, key: PartitionKey, replay: Replay) -> impl Iterator<Item = u64> + '_ {
+        let rows = self.parts.iter().filter(move |part| part.place == place && part.fate != Fate::MayAppear);
+        rows.flat_map(|part| &part.rows)
+            .filter(move |row| row.unit.key == key && row.replay == replay)
+            .map(|row| row.unit.offset)
+    }
+
+    fn count(&self, place: Place, row: &LedgerRow) -> RecordCount {
+        let inside = |offset: &u64| row.range.contains(Offset::new(*offset));
+        let count = self.visible(place, row.key, row.replay).filter(inside).count();
+        RecordCount(u64::try_from(count).expect("few rows"))
+    }
+
+    pub(crate) fn evaluate(&self, insert: &Insert, unproved: bool) -> Verdict {
+        if insert.claims.iter().any(|(key, claim)| self.greatest(*key) != Some(*claim)) {
+            return Verdict::Fenced;
+        }
+        if insert.table != Table::Ledger {
+            return Verdict::Pass;
+        }
+        let proven: RecordCount = insert.ledger.iter().map(|row| self.count(Place::Target, row)).sum();
+        let expected: RecordCount = insert.ledger.iter().map(|row| row.rows).sum();
+        // A row that vouches for everything below it asks whether the ledger has everything below it.
+        let vouched = |row: &LedgerRow| {
+            let below = OffsetRange::new(row.origin, row.range.start());
+            unproved || !row.checkpoint || self.covered(row.key, row.replay).first_hole(below).is_none()
+        };
+        if proven == expected && insert.ledger.iter().all(vouched) { Verdict::Pass } else { Verdict::Short }
+    }
+
+    pub(crate) fn present(&self, key: PartitionKey, from: u64, replay: Replay) -> Presence {
+        let set = |place| {
+            let offsets = self.visible(place, key, replay).filter(|offset| *offset >= from);
+            offsets.map(|offset| OffsetRange::new(Offset::new(offset), Offset::new(offset + 1))).collect()
+        };
+        Presence { rows: set(Place::Target), dead: set(Place::Dead) }
+    }
+
+    fn covered(&self, key: PartitionKey, replay: Replay) -> OffsetSet {
+        let rows = self.ledger.iter().filter(|row| row.key == key && row.replay == replay);
+        rows.map(|row| OffsetRange::new(if row.checkpoint { row.origin } else { row.range.start() }, row.range.end()))
+            .collect()
+    }
+
+    pub(crate) fn facts(&self, key: PartitionKey) -> StoredFacts {
+        let owned = self.ownership.iter().filter(|row| row.key == key).map(|row| (row.replay, row.claim, row.topic_id));
+        let written = self.ledger.iter().filter(|row| row.key == key).map(|row| (row.replay, row.claim, row.topic_id));
+        let Some((replay, _, topic_id)) = owned.chain(written).max() else { return StoredFacts::default() };
+        let rows: Vec<&LedgerRow> = self.ledger.iter().filter(|row| row.key == key && row.replay == replay).collect();
+        let gone =
+            |row: &&&LedgerRow| self.count(Place::Target, row) < row.rows || self.count(Place::Dead, row) < row.dead;
+        StoredFacts {
+            identity: Some(StoredIdentity { topic_id, replay }),
+            covered: self.covered(key, replay),
+            origin: rows.last().map(|row| row.origin),
+            floor: rows.iter().map(|row| row.floor).max(),
+            missing: rows.iter().filter(gone).map(|row| row.range).min(),
+            damaged: rows.iter().filter(|row| row.damaged).map(|row| row.range).collect(),
+        }
+    }
+
+    pub(crate) fn uncertain(&self, lane: LaneId) -> bool {
+        self.parts
+            .iter()
+            .any(|part| part.fate != Fate::Certain && part.rows.iter().any(|row| row.unit.key.lane == lane))
+    }
+
+    /// What a rewound table would have to hold, for messages.
+    pub(crate) fn describe(&self) -> BTreeMap<&'static str, usize> {
+        let parts = |place| self.parts.iter().filter(|part| part.place == place).count();
+        BTreeMap::from([
+            ("target parts", parts(Place::Target)),
+            ("dead letter parts", parts(Place::Dead)),
+            ("ledger rows", self.ledger.len()),
+            ("claims", self.ownership.len()),
+            ("statements", self.statements.len()),
+        ])
+    }
+}

@@ -1,0 +1,269 @@
+//! A worker process as the simulation sees it: the production `step` and `fill`, and the harness's driver around them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use oncesink::block::fill::{Decision, Fate, PartitionFill, close_block};
+use oncesink::protocol::action::{Commit, Resume};
+use oncesink::protocol::block::BlockSummary;
+use oncesink::protocol::event::{Event, TakeoverNumber, Ticket, TransactionNumber};
+use oncesink::protocol::facts::{CommittedOffset, Presence, StoredFacts};
+use oncesink::protocol::state::State;
+use oncesink::types::{
+    AssignmentNumber, BlockNumber, Claim, LaneId, Offset, OffsetRange, PartitionKey, RecordCount, Replay, TopicId,
+};
+
+use crate::clickhouse::Row;
+use crate::kafka::{Kafka, Kind, fires, hash, kind};
+use crate::oracle::Unit;
+use crate::world::topic_id;
+
+/// The rows of a block, which the core never sees.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct BlockData {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) dead: Vec<Row>,
+    pub(crate) alerts: Vec<Unit>,
+    pub(crate) ranges: Vec<(PartitionKey, OffsetRange)>,
+}
+
+/// What the core told the source and the source has not done yet.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Stop(LaneId),
+    Resume(Box<Resume>),
+    Limit(LaneId, Option<u64>),
+}
+
+/// The steps of a transaction on the client's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TxnStep {
+    Begin,
+    SendOffsets,
+    End,
+}
+
+/// An action under way; one scheduler step moves it on by one of its steps.
+#[derive(Debug)]
+pub(crate) enum Task {
+    Facts {
+        number: TakeoverNumber,
+        keys: BTreeMap<PartitionKey, AssignmentNumber>,
+        lane: LaneId,
+        /// The topic's creation when the reading began.
+        generation: u64,
+        committed: Option<BTreeMap<PartitionKey, Option<CommittedOffset>>>,
+        stored: Option<BTreeMap<PartitionKey, StoredFacts>>,
+    },
+    Txn {
+        number: TransactionNumber,
+        offsets: BTreeMap<PartitionKey, Commit>,
+        ranges: Vec<(PartitionKey, OffsetRange)>,
+        alerts: Vec<Unit>,
+        step: TxnStep,
+    },
+    Claim {
+        number: TakeoverNumber,
+        keys: BTreeMap<PartitionKey, (Option<TopicId>, Replay)>,
+        greatest: Option<BTreeMap<PartitionKey, Option<Claim>>>,
+    },
+    Drain {
+        number: TakeoverNumber,
+        listed: Option<BTreeSet<u64>>,
+    },
+    Settle {
+        number: TakeoverNumber,
+        lane: LaneId,
+    },
+    Look {
+        number: TakeoverNumber,
+        from: BTreeMap<PartitionKey, (Offset, Replay)>,
+        rows: Option<BTreeMap<PartitionKey, Presence>>,
+    },
+    Topic {
+        block: BlockNumber,
+        lane: LaneId,
+    },
+    Build,
+    Pause(Ticket),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    pub(crate) fills: BTreeMap<LaneId, BTreeMap<PartitionKey, PartitionFill>>,
+    pub(crate) open: BTreeMap<LaneId, BlockData>,
+    pub(crate) limits: BTreeMap<LaneId, u64>,
+    pub(crate) orders: VecDeque<Order>,
+    /// To the core, in order.
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) blocks: u64,
+    pub(crate) stopping: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) alive: bool,
+    pub(crate) frozen: bool,
+    pub(crate) incarnation: u64,
+    pub(crate) state: Option<State>,
+    pub(crate) source: Source,
+    pub(crate) member: Option<u64>,
+    pub(crate) generation: u64,
+    pub(crate) assigned: BTreeMap<PartitionKey, AssignmentNumber>,
+    pub(crate) assignments: u64,
+    pub(crate) blocks: BTreeMap<BlockNumber, BlockData>,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) ready: Vec<Event>,
+    pub(crate) epoch: Option<u64>,
+    pub(crate) finished: bool,
+    /// The server was started anew, and the driver has not noticed yet.
+    pub(crate) unnoticed: bool,
+    /// What a look that comes too early has seen (a mutant).
+    pub(crate) early: BTreeMap<PartitionKey, Presence>,
+}
+
+impl Worker {
+    pub(crate) fn new(incarnation: u64) -> Self {
+        Self {
+            alive: true,
+            frozen: false,
+            incarnation,
+            state: None,
+            source: Source::default(),
+            member: None,
+            generation: 0,
+            assigned: BTreeMap::new(),
+            assignments: 0,
+            blocks: BTreeMap::new(),
+            tasks: Vec::new(),
+            ready: Vec::new(),
+            epoch: None,
+            finished: false,
+            unnoticed: false,
+            early: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn runs(&self) -> bool {
+        self.alive && !self.frozen && !self.finished
+    }
+}
+
+/// What fetching the next record of a partition came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Fetched {
+    Nothing,
+    Record,
+    OutOfRange,
+}
+
+impl Source {
+    /// The group took partitions away: forget them, and drop open blocks with records of them.
+    pub(crate) fn revoke(&mut self, keys: &BTreeSet<PartitionKey>) -> BTreeSet<LaneId> {
+        let mut discarded = BTreeSet::new();
+        for key in keys {
+            let fills = self.fills.entry(key.lane).or_default();
+            if fills.remove(key).is_some_and(|fill| fill.is_open()) {
+                discarded.insert(key.lane);
+            }
+        }
+        for lane in &discarded {
+            self.stop(*lane);
+        }
+        discarded
+    }
+
+    pub(crate) fn stop(&mut self, lane: LaneId) {
+        self.fills.remove(&lane);
+        self.open.remove(&lane);
+    }
+
+    /// Does the oldest order of the core.
+    pub(crate) fn obey(&mut self, assigned: &BTreeMap<PartitionKey, AssignmentNumber>) {
+        match self.orders.pop_front() {
+            Some(Order::Stop(lane)) => self.stop(lane),
+            Some(Order::Resume(resume)) => {
+                if assigned.get(&resume.key) == Some(&resume.assignment) {
+                    let fills = self.fills.entry(resume.key.lane).or_default();
+                    fills.insert(resume.key, PartitionFill::new(*resume));
+                }
+            }
+            Some(Order::Limit(lane, limit)) => {
+                self.limits.remove(&lane);
+                self.limits.extend(limit.map(|limit| (lane, limit)));
+            }
+            None => {}
+        }
+    }
+
+    pub(crate) fn has_next(&self, kafka: &Kafka, key: PartitionKey) -> bool {
+        let Some(fill) = self.fills.get(&key.lane).and_then(|fills| fills.get(&key)) else { return false };
+        let next = fill.next().get();
+        let log = &kafka.logs[&key];
+        let replaced = Self::replaced(kafka, key, fill);
+        replaced || next < log.start || next > log.end || log.records.range(next..).next().is_some()
+    }
+
+    fn replaced(kafka: &Kafka, key: PartitionKey, fill: &PartitionFill) -> bool {
+        fill.resume().start.topic_id != Some(topic_id(key.lane, kafka.generations[&key.lane]))
+    }
+
+    pub(crate) fn fetch(&mut self, kafka: &Kafka, key: PartitionKey, unfed: bool) -> Fetched {
+        let Some(fill) = self.fills.get_mut(&key.lane).and_then(|fills| fills.get_mut(&key)) else {
+            return Fetched::Nothing;
+        };
+        let log = &kafka.logs[&key];
+        let next = fill.next().get();
+        if next < log.start || next > log.end {
+            return Fetched::OutOfRange;
+        }
+        let Some(at) = log.records.range(next..).next().copied() else {
+            // The client refreshes its metadata now and then; until then it takes records for the old topic's.
+            return if Self::replaced(kafka, key, fill) { Fetched::OutOfRange } else { Fetched::Nothing };
+        };
+        let unit = kafka.unit(key, at);
+        let replay = fill.resume().start.replay;
+        let data = self.open.entry(key.lane).or_default();
+        let offset = Offset::new(at);
+        let fate = match (fill.decide(offset), kind(unit)) {
+            (Decision::Repeated, _) => return Fetched::Nothing,
+            (Decision::Insert, Kind::Bad) | (Decision::Condemned(_), _) => {
+                data.dead.push(Row { unit, replay });
+                Fate::DeadInserted
+            }
+            (Decision::Insert | Decision::Removed, Kind::Tombstone) => Fate::Skipped,
+            (Decision::Insert, Kind::Good | Kind::Poison) => {
+                data.rows.push(Row { unit, replay });
+                Fate::Inserted
+            }
+            (Decision::Present, _) => Fate::Present,
+            (Decision::Dead, _) => Fate::DeadPresent,
+            (Decision::Removed, _) => Fate::Skipped,
+        };
+        if fires(unit) && !fill.below_floor(offset) && !(unfed && fate == Fate::Present) {
+            data.alerts.push(unit);
+        }
+        fill.record(offset, fate, hash(unit));
+        Fetched::Record
+    }
+
+    pub(crate) fn full(&self, lane: LaneId, rows_max: u64) -> bool {
+        let rows = self.open.get(&lane).map_or(0, |data| data.rows.len());
+        let limit = self.limits.get(&lane).copied().unwrap_or(rows_max);
+        u64::try_from(rows).expect("few rows") >= limit
+    }
+
+    pub(crate) fn is_open(&self, lane: LaneId) -> bool {
+        self.fills.get(&lane).is_some_and(|fills| fills.values().any(PartitionFill::is_open))
+    }
+
+    /// Closes the lane's open block.
+    pub(crate) fn close(&mut self, lane: LaneId, checkpoint: bool) -> Option<(BlockSummary, BlockData)> {
+        let mut data = self.open.remove(&lane).unwrap_or_default();
+        let alerts = RecordCount(u64::try_from(data.alerts.len()).expect("few alerts"));
+        let fills = self.fills.get_mut(&lane)?;
+        self.blocks += 1;
+        let block = close_block(lane, BlockNumber(self.blocks), fills, alerts, |_| checkpoint)?;
+        data.ranges = block.batches.iter().map(|(key, batch)| (*key, batch.range)).collect();
+        Some((block, data))
+    }
+}
