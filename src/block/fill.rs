@@ -181,3 +181,7 @@ pub fn close_block(
     summary.only_row = last_row.filter(|_| summary.rows() == RecordCount(1));
     Some(summary)
 }
+
+#[cfg(test)]
+#[path = "tests_fill.rs"]
+mod tests;

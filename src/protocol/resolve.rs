@@ -191,3 +191,7 @@ fn damage(facts: &StoredFacts, origin: Offset, commit: Offset, stored: &OffsetSe
     let start = hole.into_iter().chain(gone).min()?;
     Some(OffsetRange::new(start, promised.end()?))
 }
+
+#[cfg(test)]
+#[path = "tests_resolve.rs"]
+mod tests;
