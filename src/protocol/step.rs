@@ -224,3 +224,7 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tests_step.rs"]
+mod tests;

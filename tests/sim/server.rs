@@ -289,14 +289,20 @@ impl World {
         }
         let key = self.keys[self.rng.below(self.keys.len())];
         let generation = self.kafka.generations[&key.lane];
-        let from = self.kafka.committed.get(&key).map(|committed| committed.offset.get());
+        // An offset that belongs to an older topic says nothing of how far this one was consumed.
+        let current = |committed: &&CommittedOffset| {
+            let replay = committed.metadata.map(|metadata| metadata.replay);
+            replay.is_none_or(|replay| self.oracle.replays.get(&(key, replay)) == Some(&generation))
+        };
+        let from = self.kafka.committed.get(&key).filter(current).map(|committed| committed.offset.get());
         let (start, end) = (self.kafka.logs[&key].start, self.kafka.logs[&key].end);
         if self.rng.percent(30) {
             self.kafka.committed.remove(&key);
             let silent = !self.clickhouse.ledger.iter().any(|row| row.key == key);
-            // With nothing in the ledger either, the start policy counts again.
-            let to = if silent && self.scenario.start_latest { Some(end) } else { None };
-            self.oracle.moved(key, generation, from, to);
+            if silent {
+                self.oracle.restarted(key);
+            }
+            self.oracle.moved(key, generation, from, None);
         } else {
             let to = self.rng.between(start, end);
             self.kafka.committed.insert(key, CommittedOffset { offset: Offset::new(to), metadata: None });

@@ -182,7 +182,7 @@ impl Source {
         match self.orders.pop_front() {
             Some(Order::Stop(lane)) => self.stop(lane),
             Some(Order::Resume(resume)) => {
-                if assigned.get(&resume.key) == Some(&resume.assignment) {
+                if !self.stopping && assigned.get(&resume.key) == Some(&resume.assignment) {
                     let fills = self.fills.entry(resume.key.lane).or_default();
                     fills.insert(resume.key, PartitionFill::new(*resume));
                 }
