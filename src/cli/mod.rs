@@ -1,6 +1,11 @@
 //! The command line: arguments in, an exit code out.
 
+mod connect;
+mod output;
 pub mod run;
+pub mod verify;
+
+pub use output::Output;
 
 use std::path::PathBuf;
 
@@ -50,6 +55,8 @@ Exit codes: 0 fine, 1 findings, 2 configuration, 3 the same instance runs twice,
 pub enum Command {
     /// Run the connector until SIGTERM or Ctrl-C
     Run(RunArguments),
+    /// Compare topics and tables: is every consumed record stored exactly once?
+    Verify(verify::VerifyArguments),
 }
 
 /// Where the configuration is.
@@ -92,5 +99,6 @@ pub fn main(cli: Cli) -> u8 {
     }
     match cli.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Verify(arguments) => verify::verify(&arguments),
     }
 }
