@@ -103,7 +103,7 @@ mod tests {
         check(&[], "");
         check(
             &[&["name", "count"], &["a", "5"], &["longer", "-"], &["b", "12345678"]],
-            "  name       count\n  a               5\n  longer          -\n  b        12345678\n",
+            "  name       count\n  a              5\n  longer         -\n  b       12345678\n",
         );
     }
 }

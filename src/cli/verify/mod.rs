@@ -23,7 +23,7 @@ use crate::clock;
 use crate::commit::metadata;
 use crate::config::Settings;
 use crate::ledger;
-use crate::protocol::facts::{CommittedOffset, StoredFacts};
+use crate::protocol::facts::CommittedOffset;
 use crate::source::observer::Observer;
 use crate::source::{StoredOffset, TopicIdentity};
 use crate::types::{Offset, OffsetRange, Partition, Replay};
