@@ -62,6 +62,15 @@ pub fn statements(state: &StateTables, ledger_retention: Duration) -> Vec<String
         .collect()
 }
 
+/// The statements that are still to run so that our tables are there and of this version.
+pub async fn missing_state_tables(
+    session: &Session,
+    state: &StateTables,
+    ledger_retention: Duration,
+) -> Result<Vec<String>, ControlError> {
+    todo(state, ledger_retention, &existing(session, state).await?)
+}
+
 /// Makes sure that our tables are there and of this version. With `create` missing ones are made and older ones
 /// migrated; without it both are an error that prints what to run.
 pub async fn ensure_state_tables(

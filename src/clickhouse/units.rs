@@ -69,7 +69,8 @@ impl Units {
         )
     }
 
-    fn of_partition(&self, partition: Partition, replay: Replay) -> String {
+    /// The condition of all units of a partition.
+    pub(crate) fn of_partition(&self, partition: Partition, replay: Replay) -> String {
         match &self.replay {
             Some(column) => format!("{} = {partition} AND {column} = {replay}", self.partition),
             None => format!("{} = {partition}", self.partition),

@@ -22,7 +22,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 pub use admin::{StoredOffset, TopicIdentity};
 pub(crate) use admin::{
-    WantedOffset, cluster_id, committed_offsets, offsets_of_log, topic_identities,
+    ByPartition, WantedOffset, cluster_id, committed_offsets, offsets_of_log, topic_identities,
 };
 pub(crate) use membership::{GroupIdentity, TransactionError, send_offsets};
 pub use queue::{Batch, Headers, Message};

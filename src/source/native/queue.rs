@@ -234,6 +234,11 @@ impl<'b> Message<'b> {
         }
     }
 
+    /// Whether it is a record without a value.
+    pub fn is_tombstone(&self) -> bool {
+        self.code() == RDKafkaErrorCode::NoError && self.payload().is_none()
+    }
+
     /// The headers. They are parsed when this is called.
     pub fn headers(&self) -> Headers<'b> {
         let mut native = ptr::null_mut();
