@@ -366,6 +366,7 @@ impl Attempt<'_> {
             }
         }
         let sent_once = self.send_offsets()?;
+        crate::failpoint::hit("after_send_offsets");
         let quick = self.commit()?;
         Ok(TransactionEnd::Committed {
             recycle: !(sent_once && quick),

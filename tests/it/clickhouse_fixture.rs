@@ -33,7 +33,7 @@ pub(crate) fn settings(url: &str) -> ServerSettings {
         url: url.to_owned(),
         user: "default".to_owned(),
         password: secrecy::SecretString::from(""),
-        ca_file: None,
+        certificate_authorities: None,
         connect_timeout: Duration::from_secs(5),
         response_timeout: Duration::from_secs(60),
         behind_proxy: false,

@@ -25,7 +25,7 @@ impl Fixture {
                 from: Offset::new(*from),
             })
             .collect();
-        look(&self.session, &self.lane, &partitions, false)
+        look(&self.session, &self.lane, &partitions)
             .await
             .unwrap()
     }

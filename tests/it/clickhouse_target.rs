@@ -44,14 +44,14 @@ async fn a_table_is_read_whole() {
         table.verdict(&fixture.lane.coordinates),
         Verdict::Conditional { .. }
     ));
-    let text = |text: &str| ConstantDefault::Text(text.to_owned());
+    let json = |text: &str| ConstantDefault::Json(text.to_owned());
     for (column, expected) in [
-        ("a", text("5")),
+        ("a", json("5")),
         ("b", ConstantDefault::NotConstant),
-        ("c", ConstantDefault::Null),
+        ("c", json("null")),
         ("d", ConstantDefault::NotConstant),
         ("e", ConstantDefault::NotConstant),
-        ("g", text("[1,2]")),
+        ("g", json("[1,2]")),
     ] {
         let default = table
             .column(column)

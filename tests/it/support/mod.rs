@@ -24,3 +24,12 @@ pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Result<T, String>)
         }
     }
 }
+
+/// Whether the servers may be killed; says what is left out where they may not.
+pub fn servers_are_ours(what: &str) -> bool {
+    let ours = devstack::Stack::shared().unwrap().can_kill();
+    if !ours {
+        println!("left out on servers of the user's own: a test that {what}");
+    }
+    ours
+}

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use devstack::http::Client;
+
 /// (partition, offset).
 pub type Unit = (i32, u64);
 
@@ -13,14 +15,14 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Reads both tables. `replay` is the SQL condition on the target's replay column, if the table has one.
-    pub fn read(clickhouse_url: &str, table: &str, state_database: &str, topic: &str) -> Result<Self, String> {
+    /// Reads both tables.
+    pub fn read(client: &Client, table: &str, state_database: &str, topic: &str) -> Result<Self, String> {
         let rows = units(
-            clickhouse_url,
+            client,
             &format!("SELECT _partition, _offset, count() FROM {table} WHERE _topic = '{topic}' GROUP BY ALL"),
         )?;
         let dead = units(
-            clickhouse_url,
+            client,
             &format!(
                 "SELECT kafka_partition, kafka_offset, count() FROM {state_database}.dead_letters \
                  WHERE kafka_topic_name = '{topic}' AND target = '{table}' GROUP BY ALL"
@@ -52,8 +54,8 @@ impl Stored {
     }
 }
 
-fn units(clickhouse_url: &str, query: &str) -> Result<BTreeMap<Unit, u64>, String> {
-    let text = devstack::http::query(clickhouse_url, query).map_err(|error| format!("{error:#}"))?;
+fn units(client: &Client, query: &str) -> Result<BTreeMap<Unit, u64>, String> {
+    let text = client.query(query).map_err(|error| format!("{error:#}"))?;
     let parse = |line: &str| {
         let mut fields = line.split('\t');
         let mut number = || fields.next().ok_or_else(|| format!("bad line {line:?}"));

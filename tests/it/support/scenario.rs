@@ -14,8 +14,10 @@ use super::wait_for;
 pub struct Servers {
     pub brokers: String,
     pub clickhouse_url: String,
-    /// Lines of `kafka.properties`, as the configuration has them.
+    /// What a client needs to know to connect to the brokers, as librdkafka and the configuration name it.
     pub kafka_properties: Vec<(String, String)>,
+    /// Asks ClickHouse.
+    pub client: devstack::http::Client,
     /// More lines of `clickhouse`.
     pub clickhouse_lines: Vec<String>,
 }
@@ -23,8 +25,8 @@ pub struct Servers {
 impl Servers {
     /// The broker and the engine that all tests share, or those that the environment names.
     pub fn shared() -> Self {
-        let stack = devstack::Stack::shared();
-        Self::plain(stack.bootstrap(), stack.url())
+        let stack = devstack::Stack::shared().unwrap();
+        Self::plain(stack.bootstrap(), stack.clickhouse_url())
     }
 
     /// Servers without passwords.
@@ -33,6 +35,7 @@ impl Servers {
             brokers: brokers.to_owned(),
             clickhouse_url: clickhouse_url.to_owned(),
             kafka_properties: Vec::new(),
+            client: devstack::http::Client::new(clickhouse_url),
             clickhouse_lines: Vec::new(),
         }
     }
@@ -44,7 +47,7 @@ impl Servers {
     }
 
     pub fn query(&self, sql: &str) -> String {
-        devstack::http::query(&self.clickhouse_url, sql).unwrap_or_else(|error| panic!("{sql}: {error:#}"))
+        self.client.query(sql).unwrap_or_else(|error| panic!("{sql}: {error:#}"))
     }
 }
 
@@ -71,7 +74,7 @@ pub struct Scenario {
     pub linger: String,
 }
 
-/// Every tenth of a thousand records is hot enough to fire an alert.
+/// One record in so many is hot enough to fire an alert.
 pub const HOT_EVERY: u64 = 100;
 
 impl Scenario {
@@ -221,7 +224,7 @@ impl Scenario {
 
     /// What ClickHouse has.
     pub fn stored(&self) -> Result<Stored, String> {
-        Stored::read(&self.servers.clickhouse_url, &self.table, &self.database, &self.topic)
+        Stored::read(&self.servers.client, &self.table, &self.database, &self.topic)
     }
 
     /// How many units ClickHouse has.
@@ -234,17 +237,13 @@ impl Scenario {
         wait_for(&format!("{} to be stored", self.name), || self.stored()?.compare(&self.produced));
     }
 
-    /// Waits until the group has committed the end of every partition.
-    pub fn wait_until_committed(&self) {
+    /// Waits until every unit is stored, and the group has committed the end of every partition.
+    pub fn wait_until_done(&self) {
+        self.wait_until_stored();
         wait_for(&format!("offsets of {} to be committed", self.name), || {
-            let (code, text) = self.verify();
+            let (code, text) = self.run(&["verify", "--complete"]);
             if code == 0 { Ok(()) } else { Err(text) }
         });
-    }
-
-    /// `oncesink verify` with this configuration.
-    pub fn verify(&self) -> (i32, String) {
-        self.run(&["verify"])
     }
 
     /// Another command with this configuration.
@@ -286,7 +285,7 @@ impl Drop for Scenario {
             return;
         }
         // On servers of the user's own nothing is left behind; our own are thrown away whole.
-        if !devstack::Stack::is_ours(&self.servers.clickhouse_url) {
+        if std::env::var_os("KAFKA_BROKERS").is_some() {
             self.kafka.delete_topic(&self.topic);
             self.kafka.delete_topic(&self.alert_topic);
             self.kafka.delete_group(&self.name);
