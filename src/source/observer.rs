@@ -193,6 +193,8 @@ impl Observer {
                 .map_err(|error| KafkaFault::from_client(&doing, &error))?;
             target.forward(&self.consumer, topic, *partition);
         }
+        // A partition that was stopped stays stopped through assignments.
+        self.consumer.resume(&list).map_err(|error| KafkaFault::from_client(&doing, &error))?;
         self.consumer.assign(&list).map_err(|error| KafkaFault::from_client(doing, &error))
     }
 
