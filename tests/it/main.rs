@@ -12,6 +12,8 @@ mod clickhouse_look;
 mod clickhouse_pins;
 mod clickhouse_state;
 mod clickhouse_target;
+mod columns;
+mod commands;
 mod crashes;
 mod faults;
 mod kafka_consumer;

@@ -26,7 +26,7 @@ use crate::ledger;
 use crate::protocol::facts::CommittedOffset;
 use crate::source::observer::Observer;
 use crate::source::{StoredOffset, TopicIdentity};
-use crate::types::{Offset, OffsetRange, Partition, Replay};
+use crate::types::{OffsetRange, Partition, Replay};
 use compare::{Window, compare};
 use report::{PartitionReport, Report, TopicReport};
 use stored::{Kind, StoredSide};

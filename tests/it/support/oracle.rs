@@ -5,18 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use devstack::http::Client;
 
 /// (partition, offset).
-pub type Unit = (i32, u64);
+pub(crate) type Unit = (i32, u64);
 
 /// How often each unit is in the target table and in the dead letters.
 #[derive(Debug, Default)]
-pub struct Stored {
-    pub rows: BTreeMap<Unit, u64>,
-    pub dead: BTreeMap<Unit, u64>,
+pub(crate) struct Stored {
+    pub(crate) rows: BTreeMap<Unit, u64>,
+    pub(crate) dead: BTreeMap<Unit, u64>,
 }
 
 impl Stored {
     /// Reads both tables.
-    pub fn read(client: &Client, table: &str, state_database: &str, topic: &str) -> Result<Self, String> {
+    pub(crate) fn read(client: &Client, table: &str, state_database: &str, topic: &str) -> Result<Self, String> {
         let rows = units(
             client,
             &format!("SELECT _partition, _offset, count() FROM {table} WHERE _topic = '{topic}' GROUP BY ALL"),
@@ -32,7 +32,7 @@ impl Stored {
     }
 
     /// Says what breaks the promise: units that are missing, doubled, in both tables, or were never produced.
-    pub fn compare(&self, produced: &BTreeSet<Unit>) -> Result<(), String> {
+    pub(crate) fn compare(&self, produced: &BTreeSet<Unit>) -> Result<(), String> {
         let mut faults = Vec::new();
         for unit in produced {
             let rows = self.rows.get(unit).copied().unwrap_or(0);
