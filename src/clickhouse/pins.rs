@@ -27,6 +27,9 @@ const INSERT: &[(&str, &str)] = &[
     ("max_rows_to_read_leaf", "0"),
     ("max_bytes_to_read_leaf", "0"),
     ("additional_table_filters", "{}"),
+    ("additional_result_filter", ""),
+    ("limit", "0"),
+    ("offset", "0"),
     ("max_parallel_replicas", "1"),
     ("allow_experimental_parallel_reading_from_replicas", "0"),
     ("insert_null_as_default", "0"),
@@ -42,12 +45,26 @@ const INSERT: &[(&str, &str)] = &[
 
 /// What would make a control SELECT answer with less than there is, besides [`INSERT`].
 const CONTROL: &[(&str, &str)] = &[
+    ("final", "0"),
+    ("result_overflow_mode", "throw"),
+    ("max_result_rows", "0"),
+    ("max_result_bytes", "0"),
+    ("apply_deleted_mask", "1"),
+];
+
+/// Sent with the question for settings itself: a profile with `limit = 1` would otherwise show us one setting. So the
+/// answer tells nothing of these, and they are sent always; a constraint lets a value pass that it has anyway. All are
+/// older than any server that we support.
+pub(super) const OF_THE_QUESTION: &[(&str, &str)] = &[
     ("limit", "0"),
     ("offset", "0"),
-    ("final", "0"),
     ("additional_result_filter", ""),
-    ("result_overflow_mode", "throw"),
-    ("apply_deleted_mask", "1"),
+    ("additional_table_filters", "{}"),
+    ("max_execution_time", "0"),
+    ("max_rows_to_read", "0"),
+    ("max_bytes_to_read", "0"),
+    ("max_result_rows", "0"),
+    ("max_result_bytes", "0"),
 ];
 
 /// Settings that must lie above the rows of a block; 0 turns the limit off where the flag says so.
@@ -105,10 +122,11 @@ impl Pins {
                 let Some(setting) = known.get(name) else {
                     continue;
                 };
-                if setting.value == *value {
+                let hidden = OF_THE_QUESTION.iter().any(|(asked, _)| asked == name);
+                if setting.value == *value && !hidden {
                     continue;
                 }
-                if setting.readonly != 0 {
+                if setting.readonly != 0 && setting.value != *value {
                     return Err(Self::forbidden(server, name, &setting.value, value));
                 }
                 pins.push(((*name).to_owned(), (*value).to_owned()));
@@ -217,9 +235,15 @@ mod tests {
             &[("async_insert", "0")],
         );
         check(&[("final", "1")], &[], &[("final", "0")]);
+        check(&[("limit", "0")], &[("limit", "0")], &[("limit", "0")]);
+        check(
+            &[("max_rows_to_read", "0")],
+            &[("max_rows_to_read", "0")],
+            &[("max_rows_to_read", "0")],
+        );
         check(
             &[("timeout_overflow_mode", "break"), ("limit", "5")],
-            &[("timeout_overflow_mode", "throw")],
+            &[("timeout_overflow_mode", "throw"), ("limit", "0")],
             &[("timeout_overflow_mode", "throw"), ("limit", "0")],
         );
         check(&[("enable_analyzer", "1")], &[], &[]);

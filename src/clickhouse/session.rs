@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::client::Server;
 use super::codes;
 use super::error::ControlError;
-use super::pins::{Pins, Setting};
+use super::pins::{self, Pins, Setting};
 
 /// A server whose pins are known.
 #[derive(Debug, Clone)]
@@ -30,16 +30,21 @@ struct Identity {
 impl Session {
     /// Asks a server for its version and settings, and tries the pins on it.
     pub async fn open(server: Server) -> Result<Self, ControlError> {
+        let first = pins::OF_THE_QUESTION
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect::<Vec<_>>();
         let identity: Vec<Identity> = server
             .fetch(
                 "asking for the version",
-                "SELECT version() AS version, hostName() AS host, timezone() AS time_zone",
-                &[],
+"SELECT version() AS version, hostName() AS host, timezone() AS time_zone",
+                &first,
             )
-            .await?;
+            .await
+            .map_err(forbidden)?;
         let identity = one(&server, "asking for the version", identity)?;
         let settings: Vec<Setting> = server
-            .fetch("reading settings", &Pins::question(), &[])
+            .fetch("reading settings", &Pins::question(), &first)
             .await?;
         let pins = Pins::from_settings(server.name(), &settings)?;
         let session = Self {
@@ -126,20 +131,24 @@ impl Session {
             .fetch::<u8>(doing, "SELECT toUInt8(1)", &settings)
             .await
             .map(|_| ())
-            .map_err(|error| match &error {
-                ControlError::Refused { code, text, .. }
-                    if *code == codes::SETTING_CONSTRAINT || *code == codes::READONLY =>
-                {
-                    ControlError::Unusable {
-                        what: format!(
-                            "the profile of our user at {} forbids a setting that exactly-once needs: {text}",
-                            self.server.name()
-                        ),
-                        fix: "remove that constraint from the profile".to_owned(),
-                    }
-                }
-                _ => error,
-            })
+            .map_err(forbidden)
+    }
+}
+
+/// A constraint names its setting in the server's message.
+fn forbidden(error: ControlError) -> ControlError {
+    match error {
+        ControlError::Refused {
+            server, code, text, ..
+        } if code == codes::SETTING_CONSTRAINT || code == codes::READONLY => {
+            ControlError::Unusable {
+                what: format!(
+                    "the profile of our user at {server} forbids a setting that exactly-once needs: {text}"
+                ),
+                fix: "remove that constraint from the profile".to_owned(),
+            }
+        }
+        other => other,
     }
 }
 

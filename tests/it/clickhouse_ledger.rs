@@ -66,7 +66,11 @@ async fn ranges_are_united_and_the_newest_row_gives_the_origin() {
     write(10, 20, &|row| row.floor = Offset::new(10)).await;
     write(20, 30, &|row| row.floor = Offset::new(25)).await;
     write(15, 35, &|row| row.floor = Offset::new(20)).await;
-    write(50, 60, &|row| row.origin = Offset::new(50)).await;
+    write(50, 60, &|row| {
+        row.origin = Offset::new(50);
+        row.floor = Offset::new(0);
+    })
+    .await;
     // Of another replay and another topic: neither counts for this one.
     write(70, 80, &|row| row.topic_id = Some(TopicId(9))).await;
     let facts = fixture.facts(0).await;

@@ -32,7 +32,7 @@ async fn a_hostile_profile_changes_nothing() {
     let engine = engine(
         folder.path(),
         "<empty_result_for_aggregation_by_empty_set>1</empty_result_for_aggregation_by_empty_set>\
-         <limit>1</limit><offset>1</offset><timeout_overflow_mode>break</timeout_overflow_mode>\
+         <limit>1</limit><timeout_overflow_mode>break</timeout_overflow_mode>\
          <result_overflow_mode>break</result_overflow_mode><min_insert_block_size_rows>0</min_insert_block_size_rows>\
          <min_insert_block_size_bytes>0</min_insert_block_size_bytes><join_use_nulls>1</join_use_nulls>\
          <final>1</final>",
@@ -49,7 +49,6 @@ async fn a_hostile_profile_changes_nothing() {
     for name in [
         "empty_result_for_aggregation_by_empty_set",
         "limit",
-        "offset",
         "final",
     ] {
         assert!(sent(name), "{name}");

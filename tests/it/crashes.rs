@@ -1,11 +1,15 @@
 //! `kill -9` of the connector at every named step, and a frozen process that wakes up too late.
 
+use devstack::{FaultAction, FaultWhen};
+
 use crate::support::scenario::Scenario;
+use crate::support::servers_are_ours;
 
 /// Kills a connector at a failpoint, starts it again, and compares.
 fn check(failpoint: &str) {
     let mut scenario = Scenario::shared(failpoint.split(['=', ':']).next().unwrap(), 3);
-    scenario.produce(4_000);
+    // Two blocks and a little.
+    scenario.produce(9_000);
     scenario.produce_payloads(&[(0, "bad"), (2, "{")]);
     let mut connector = scenario.start_with_failpoint("a", failpoint);
     assert_eq!(connector.wait_for_exit(), None, "{failpoint} was not reached:\n{}", connector.log());
@@ -40,6 +44,31 @@ killed! {
     after_the_proof_sent_offsets: "after_send_offsets=kill",
     after_offsets_were_sent: "after_send_offsets=kill:2",
     after_the_transaction_was_committed: "after_commit=kill",
+}
+
+/// The request is out, the server has executed it, and nobody is left to hear the answer.
+#[test]
+fn after_the_block_was_sent() {
+    if !servers_are_ours("holds a reply of ClickHouse") {
+        return;
+    }
+    let engine = devstack::Stack::shared().unwrap().engine().unwrap();
+    for when in [FaultWhen::Before, FaultWhen::After] {
+        let mut scenario = Scenario::shared("sent", 3);
+        let target = format!("INSERT INTO `{}`.`readings`", scenario.database);
+        let fault = engine.fault(&target, when, &FaultAction::Hold).unwrap();
+        scenario.produce(4_000);
+        let mut connector = scenario.start("a");
+        fault.wait_hit().unwrap();
+        connector.kill9();
+        // The next owner's takeover waits for the statement that is still running.
+        let mut connector = scenario.start("a");
+        connector.wait_for_log("takeover begins");
+        fault.release().unwrap();
+        scenario.wait_until_done();
+        assert_eq!(connector.terminate(), Some(0));
+        scenario.assert_exactly_once();
+    }
 }
 
 #[test]

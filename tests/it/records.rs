@@ -16,7 +16,7 @@ fn every_kind_of_bad_record_has_its_fate() {
         (br#"{"id":18446744073709551616,"sensor":"s"}"#, Some(("convert", "id"))),
         (br#"{"id":-1}"#, Some(("convert", "id"))),
         (br#"{"id":1.5}"#, Some(("convert", "id"))),
-        (br#"{"id":1,"sensor":"#, Some(("decode", ""))),
+        (br#"{"id":1,"sensor":"#, Some(("decode", "sensor"))),
         (br#"{"id":1} trailing"#, Some(("decode", ""))),
         (br#"[1,2]"#, Some(("decode", ""))),
         (b"", Some(("decode", ""))),
