@@ -89,6 +89,7 @@ pub fn resolve(facts: &Facts, on_gap: OnGap) -> Resolution {
         Err(reason) => return Resolution::Halt(reason),
     };
     let mut start = position(facts, &identity);
+    start.origin = start.origin.min(start.commit);
     if start.commit > facts.log.end() {
         return Resolution::Halt(HaltReason::LogTruncated { committed: start.commit, end: facts.log.end() });
     }
@@ -177,7 +178,11 @@ fn position(facts: &Facts, identity: &Identity) -> Start {
         }
         // No offset, or one of an older replay: the ledger's floor, else the start policy [S6].
         (Some(_), None) | (None, _) => match stored.floor {
-            Some(floor) => at(floor, floor, stored.origin.unwrap_or(floor), None, StartCause::Ledger),
+            // Not below the origin: what was jumped over lies there.
+            Some(floor) => {
+                let origin = stored.origin.unwrap_or(floor);
+                at(floor.max(origin), floor, origin, None, StartCause::Ledger)
+            }
             None => at(facts.start, facts.start, facts.start, None, StartCause::First),
         },
     }

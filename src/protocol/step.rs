@@ -226,5 +226,6 @@ impl State {
 }
 
 #[cfg(test)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "a test picks one action out of many")]
 #[path = "tests_step.rs"]
 mod tests;

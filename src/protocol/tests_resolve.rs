@@ -94,6 +94,13 @@ fn positions() {
     check("reset keeps the floor [H1]", &reset, (12, 30, 10, Committed));
     let expired = with(running(), |facts| facts.committed = None);
     check("no offset, but a ledger [S6]", &expired, (25, 25, 10, Ledger));
+    let jumped = with(expired, |facts| {
+        facts.stored.origin = Some(offset(28));
+        facts.stored.covered = set(&[(10, 26), (28, 30)]);
+    });
+    check("no offset, after a jump over the floor", &jumped, (28, 25, 28, Ledger));
+    let below = with(running(), |facts| facts.committed.as_mut().expect("set").offset = offset(5));
+    check("reset below the origin moves it", &below, (5, 30, 5, Committed));
     check("moved forward, beyond what is stored", &moved(50), (50, 25, 50, Moved));
     check("moved back, within [N5]", &moved(20), (20, 25, 10, Moved));
     check("moved below the origin", &moved(5), (5, 25, 5, Moved));

@@ -113,9 +113,18 @@ impl World {
             if !current || !self.kafka.logs[&key].records.contains(&row.unit.offset) {
                 self.oracle.irreparable(row.unit);
             }
-            let committed = self.kafka.committed.get(&key).filter(|_| current).map(|committed| committed.offset.get());
+            let committed = if current { self.consumed(key) } else { None };
             self.oracle.vanish(row.unit, by_power_loss, committed);
         }
+    }
+
+    /// The committed offset, if it is not one of an older topic.
+    fn consumed(&self, key: PartitionKey) -> Option<u64> {
+        let generation = self.kafka.generations[&key.lane];
+        let committed = self.kafka.committed.get(&key)?;
+        let replay = committed.metadata.map(|metadata| metadata.replay);
+        let current = replay.is_none_or(|replay| self.oracle.replays.get(&(key, replay)) == Some(&generation));
+        current.then_some(committed.offset.get())
     }
 
     /// One fault of those that strike from outside.
@@ -289,12 +298,7 @@ impl World {
         }
         let key = self.keys[self.rng.below(self.keys.len())];
         let generation = self.kafka.generations[&key.lane];
-        // An offset that belongs to an older topic says nothing of how far this one was consumed.
-        let current = |committed: &&CommittedOffset| {
-            let replay = committed.metadata.map(|metadata| metadata.replay);
-            replay.is_none_or(|replay| self.oracle.replays.get(&(key, replay)) == Some(&generation))
-        };
-        let from = self.kafka.committed.get(&key).filter(current).map(|committed| committed.offset.get());
+        let from = self.consumed(key);
         let (start, end) = (self.kafka.logs[&key].start, self.kafka.logs[&key].end);
         if self.rng.percent(30) {
             self.kafka.committed.remove(&key);
