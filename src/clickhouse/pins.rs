@@ -112,10 +112,7 @@ impl Pins {
 
     /// What has to be sent, given what the server says. A setting that differs and may not be changed is an error.
     pub(super) fn from_settings(server: &str, settings: &[Setting]) -> Result<Self, ControlError> {
-        let known: BTreeMap<&str, &Setting> = settings
-            .iter()
-            .map(|setting| (setting.name.as_str(), setting))
-            .collect();
+        let known: BTreeMap<&str, &Setting> = settings.iter().map(|setting| (setting.name.as_str(), setting)).collect();
         let differing = |wanted: &[(&str, &str)]| -> Result<Vec<(String, String)>, ControlError> {
             let mut pins = Vec::new();
             for (name, value) in wanted {
@@ -137,11 +134,7 @@ impl Pins {
         let mut control = insert.clone();
         control.extend(differing(CONTROL)?);
         let mut limits = BTreeMap::new();
-        for name in ABOVE_ROWS
-            .iter()
-            .map(|(name, _)| *name)
-            .chain([MIN_INSERT_BLOCK_SIZE_BYTES.0])
-        {
+        for name in ABOVE_ROWS.iter().map(|(name, _)| *name).chain([MIN_INSERT_BLOCK_SIZE_BYTES.0]) {
             if let Some(setting) = known.get(name) {
                 let value = setting.value.parse().map_err(|_| ControlError::Malformed {
                     doing: "reading settings".to_owned(),
@@ -151,11 +144,7 @@ impl Pins {
                 limits.insert(name, value);
             }
         }
-        Ok(Self {
-            insert,
-            control,
-            limits,
-        })
+        Ok(Self { insert, control, limits })
     }
 
     /// The settings of every insert.
@@ -193,9 +182,7 @@ impl Pins {
                 "the profile of our user at {server} holds setting {name} at {value:?} and lets nobody change it, \
                  but exactly-once needs {wanted:?}"
             ),
-            fix: format!(
-                "remove the constraint on {name} from the profile, or set it to {wanted:?} there"
-            ),
+            fix: format!("remove the constraint on {name} from the profile, or set it to {wanted:?} there"),
         }
     }
 }
@@ -205,42 +192,26 @@ mod tests {
     use super::*;
 
     fn setting(name: &str, value: &str) -> Setting {
-        Setting {
-            name: name.to_owned(),
-            value: value.to_owned(),
-            readonly: 0,
-        }
+        Setting { name: name.to_owned(), value: value.to_owned(), readonly: 0 }
     }
 
     #[test]
     fn only_known_settings_that_differ_are_sent() {
-        let check =
-            |settings: &[(&str, &str)], insert: &[(&str, &str)], control: &[(&str, &str)]| {
-                let settings: Vec<_> = settings.iter().map(|(n, v)| setting(n, v)).collect();
-                let pins = Pins::from_settings("s", &settings).unwrap();
-                let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
-                    pairs
-                        .iter()
-                        .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-                        .collect()
-                };
-                assert_eq!(pins.insert(), owned(insert), "{settings:?}");
-                assert_eq!(pins.control(), owned(control), "{settings:?}");
+        let check = |settings: &[(&str, &str)], insert: &[(&str, &str)], control: &[(&str, &str)]| {
+            let settings: Vec<_> = settings.iter().map(|(n, v)| setting(n, v)).collect();
+            let pins = Pins::from_settings("s", &settings).unwrap();
+            let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+                pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
             };
+            assert_eq!(pins.insert(), owned(insert), "{settings:?}");
+            assert_eq!(pins.control(), owned(control), "{settings:?}");
+        };
         check(&[], &[], &[]);
         check(&[("async_insert", "0")], &[], &[]);
-        check(
-            &[("async_insert", "1")],
-            &[("async_insert", "0")],
-            &[("async_insert", "0")],
-        );
+        check(&[("async_insert", "1")], &[("async_insert", "0")], &[("async_insert", "0")]);
         check(&[("final", "1")], &[], &[("final", "0")]);
         check(&[("limit", "0")], &[("limit", "0")], &[("limit", "0")]);
-        check(
-            &[("max_rows_to_read", "0")],
-            &[("max_rows_to_read", "0")],
-            &[("max_rows_to_read", "0")],
-        );
+        check(&[("max_rows_to_read", "0")], &[("max_rows_to_read", "0")], &[("max_rows_to_read", "0")]);
         check(
             &[("timeout_overflow_mode", "break"), ("limit", "5")],
             &[("timeout_overflow_mode", "throw"), ("limit", "0")],
@@ -269,32 +240,16 @@ mod tests {
         let check = |name: &str, value: &str, rows: u64, expected: Option<&str>| {
             let pins = Pins::from_settings("s", &[setting(name, value)]).unwrap();
             let sent = pins.block(rows);
-            let sent = sent
-                .first()
-                .map(|(name, value)| (name.as_str(), value.as_str()));
-            assert_eq!(
-                sent,
-                expected.map(|value| (name, value)),
-                "{name} {value} {rows}"
-            );
+            let sent = sent.first().map(|(name, value)| (name.as_str(), value.as_str()));
+            assert_eq!(sent, expected.map(|value| (name, value)), "{name} {value} {rows}");
         };
         check("min_insert_block_size_rows", "1048449", 1_048_448, None);
-        check(
-            "min_insert_block_size_rows",
-            "1048449",
-            1_048_449,
-            Some("1048450"),
-        );
+        check("min_insert_block_size_rows", "1048449", 1_048_449, Some("1048450"));
         check("min_insert_block_size_rows", "0", 10, Some("11"));
         check("max_partitions_per_insert_block", "100", 99, None);
         check("max_partitions_per_insert_block", "100", 100, Some("101"));
         check("max_partitions_per_insert_block", "0", 100, None);
         check("max_block_size", "65409", 500_000, Some("500001"));
-        check(
-            "min_insert_block_size_bytes",
-            "268402944",
-            1,
-            Some("1099511627776"),
-        );
+        check("min_insert_block_size_bytes", "268402944", 1, Some("1099511627776"));
     }
 }

@@ -1,7 +1,7 @@
 //! Replies that are cut, requests that are repeated, servers that die in the middle.
 
-use devstack::{Broker, BrokerOptions, Engine, EngineOptions, FaultAction, FaultWhen};
 use devstack::proxy::{Action, Proxy, Rule};
+use devstack::{Broker, BrokerOptions, Engine, EngineOptions, FaultAction, FaultWhen};
 
 use crate::support::scenario::{Scenario, Servers};
 use crate::support::servers_are_ours;
@@ -126,9 +126,9 @@ fn dead_ports_at_the_start_are_waited_for() {
 fn an_error_reply_from_a_view_does_not_double_its_source() {
     let mut scenario = Scenario::shared("view_error", 1);
     let database = &scenario.database;
-    scenario.servers.query(&format!(
-        "CREATE TABLE {database}.totals (sensor String, n UInt64) ENGINE = MergeTree ORDER BY sensor"
-    ));
+    scenario
+        .servers
+        .query(&format!("CREATE TABLE {database}.totals (sensor String, n UInt64) ENGINE = MergeTree ORDER BY sensor"));
     scenario.servers.query(&format!("CREATE TABLE {database}.switch (broken UInt8) ENGINE = Memory"));
     scenario.servers.query(&format!("INSERT INTO {database}.switch VALUES (1)"));
     // [H4, F4]: raised after all rows of the source are committed, with the code of our own fence.
@@ -145,9 +145,7 @@ fn an_error_reply_from_a_view_does_not_double_its_source() {
     scenario.wait_until_done();
     assert_eq!(connector.terminate(), Some(0));
     scenario.assert_exactly_once();
-    let flagged = scenario.servers.query(&format!(
-        "SELECT countIf(views_unverified) > 0 FROM {}.ledger",
-        scenario.database
-    ));
+    let flagged =
+        scenario.servers.query(&format!("SELECT countIf(views_unverified) > 0 FROM {}.ledger", scenario.database));
     assert_eq!(flagged.trim(), "1", "the ledger says which ranges the views may lack");
 }

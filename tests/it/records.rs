@@ -47,7 +47,9 @@ fn every_kind_of_bad_record_has_its_fate() {
             }
         }
     }
-    let row = scenario.servers.query(&format!("SELECT id, sensor, temp, note FROM {} WHERE _offset IN (1, 2) ORDER BY id", scenario.table));
+    let row = scenario
+        .servers
+        .query(&format!("SELECT id, sensor, temp, note FROM {} WHERE _offset IN (1, 2) ORDER BY id", scenario.table));
     assert_eq!(row, "2\t\t0\t\\N\n3\t\t0\t\\N\n");
 }
 
@@ -87,16 +89,14 @@ fn a_partition_whose_records_are_mostly_bad_stops_and_the_others_go_on() {
 #[test]
 fn n4_a_row_that_the_server_refuses_becomes_a_dead_letter_alone() {
     let mut scenario = Scenario::shared("constraint", 1);
-    scenario.servers.query(&format!(
-        "ALTER TABLE {} ADD CONSTRAINT not_thirteen CHECK id != 13", scenario.table
-    ));
+    scenario.servers.query(&format!("ALTER TABLE {} ADD CONSTRAINT not_thirteen CHECK id != 13", scenario.table));
     scenario.produce(300);
     let mut connector = scenario.start("a");
     scenario.wait_until_done();
     assert_eq!(connector.terminate(), Some(0));
     scenario.assert_exactly_once();
-    let letters = scenario.servers.query(&format!(
-        "SELECT kafka_offset, stage, error_code FROM {}.dead_letters", scenario.database
-    ));
+    let letters = scenario
+        .servers
+        .query(&format!("SELECT kafka_offset, stage, error_code FROM {}.dead_letters", scenario.database));
     assert_eq!(letters, "13\tinsert\t469\n");
 }

@@ -44,7 +44,8 @@ impl Stored {
             }
         }
         let stored = self.rows.keys().chain(self.dead.keys());
-        faults.extend(stored.filter(|unit| !produced.contains(unit)).map(|unit| format!("{unit:?} was never produced")));
+        faults
+            .extend(stored.filter(|unit| !produced.contains(unit)).map(|unit| format!("{unit:?} was never produced")));
         if faults.is_empty() {
             return Ok(());
         }
