@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use oncesink::block::NativeEncoder;
+use oncesink::block::native::NativeEncoder;
 use oncesink::columns::{ColumnSpec, Columns, CoordinateKind, CoordinateSpec, DefaultValue, RowCoordinates, RowPlan};
 use oncesink::decode::JsonDecoder;
 

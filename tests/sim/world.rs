@@ -172,7 +172,7 @@ impl World {
     fn policies(&self) -> BTreeMap<LaneId, LanePolicy> {
         let policy = LanePolicy {
             on_gap: if self.scenario.skip_gaps { OnGap::Skip } else { OnGap::Halt },
-            bad_share_max_percent: 10,
+            bad_share_max_millionths: 100_000,
             rows_max: self.scenario.rows_max,
             replicated: self.scenario.replicated,
             views: true,
