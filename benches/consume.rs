@@ -45,11 +45,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn consume(
-    bootstrap: &str,
-    topic: &str,
-    count: RecordCount,
-) -> anyhow::Result<(Duration, f64, u64)> {
+fn consume(bootstrap: &str, topic: &str, count: RecordCount) -> anyhow::Result<(Duration, f64, u64)> {
     let settings = ConsumerSettings {
         brokers: bootstrap.to_owned(),
         name: format!("bench-{:016x}", rand::random::<u64>()),
@@ -93,9 +89,7 @@ fn consume(
 }
 
 fn fill(bootstrap: &str, topic: &str, count: RecordCount) -> anyhow::Result<()> {
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .create()?;
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", bootstrap).create()?;
     let new_topic = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1));
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(admin.create_topics([&new_topic], &AdminOptions::new()))?;
@@ -112,9 +106,7 @@ fn fill(bootstrap: &str, topic: &str, count: RecordCount) -> anyhow::Result<()> 
             r#"{{"id":{index},"when":"2026-01-01T00:00:00Z","value":{},"text":"{padding}"}}"#,
             index.wrapping_mul(2_654_435_761)
         );
-        let mut record = BaseRecord::<(), _>::to(topic)
-            .partition(partition)
-            .payload(&payload);
+        let mut record = BaseRecord::<(), _>::to(topic).partition(partition).payload(&payload);
         while let Err((error, again)) = producer.send(record) {
             if error != KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) {
                 return Err(error.into());
@@ -137,12 +129,7 @@ fn cpu_seconds() -> anyhow::Result<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     // The name of the program, in brackets, may hold spaces; behind it the 12th and 13th fields are the two times.
     let behind_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: u32 = behind_name
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .map(str::parse::<u32>)
-        .sum::<Result<u32, _>>()?;
+    let ticks: u32 = behind_name.split_whitespace().skip(11).take(2).map(str::parse::<u32>).sum::<Result<u32, _>>()?;
     Ok(f64::from(ticks) / 100.0)
 }
 

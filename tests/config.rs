@@ -10,9 +10,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use oncesink::config::{
-    ByteSize, ConfigErrors, Format, OnGap, Settings, Severity, Share, Start, load, parse,
-};
+use oncesink::config::{ByteSize, ConfigErrors, Format, OnGap, Settings, Severity, Share, Start, load, parse};
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
@@ -74,24 +72,11 @@ fn check(file: &str, name: &str, yaml: &str, expected: &str) -> String {
             "{file}, {name}: a secret is shown: {shown}"
         );
         for error in errors {
-            let place = format!(
-                "x.yaml:{}:{}: ",
-                error.location().line(),
-                error.location().column()
-            );
-            assert!(
-                error.to_string().starts_with(&place),
-                "{file}, {name}: {error}"
-            );
-            assert!(
-                error.location().line() <= yaml.lines().count() + 1,
-                "{file}, {name}: {error}"
-            );
+            let place = format!("x.yaml:{}:{}: ", error.location().line(), error.location().column());
+            assert!(error.to_string().starts_with(&place), "{file}, {name}: {error}");
+            assert!(error.location().line() <= yaml.lines().count() + 1, "{file}, {name}: {error}");
             for words in [error.reason(), error.fix()] {
-                assert!(
-                    !words.is_empty() && !words.ends_with('.'),
-                    "{file}, {name}: {error}"
-                );
+                assert!(!words.is_empty() && !words.ends_with('.'), "{file}, {name}: {error}");
                 let sentence = words.chars().take(2).map(char::is_uppercase);
                 assert!(!sentence.eq([true, false]), "{file}, {name}: {error}");
             }
@@ -171,9 +156,7 @@ fn defaults_are_as_documented() {
     assert_eq!(settings.drain_timeout, Duration::from_secs(25));
     assert_eq!(settings.admin_listen.to_string(), "127.0.0.1:9464");
     assert_eq!(settings.alert_topic, None);
-    let [topic] = settings.topics.as_slice() else {
-        panic!("one topic")
-    };
+    let [topic] = settings.topics.as_slice() else { panic!("one topic") };
     assert_eq!(topic.topic.value, "readings");
     assert_eq!(topic.table.value.to_string(), "default.readings");
     assert_eq!(topic.format, Format::Json);
@@ -197,15 +180,8 @@ fn detectors_keep_their_place() {
     assert_eq!(detector.when.value, "temp > 90");
     assert_eq!(detector.when.location.to_string(), "x.yaml:10:15");
     assert_eq!(detector.alerts_per_block_max, 1000);
-    let severities: Vec<_> = detector
-        .severity
-        .iter()
-        .map(|rule| (rule.when.is_some(), rule.is))
-        .collect();
-    assert_eq!(
-        severities,
-        [(true, Severity::Critical), (false, Severity::Medium)]
-    );
+    let severities: Vec<_> = detector.severity.iter().map(|rule| (rule.when.is_some(), rule.is)).collect();
+    assert_eq!(severities, [(true, Severity::Critical), (false, Severity::Medium)]);
 }
 
 #[test]
@@ -247,20 +223,14 @@ fn secrets_are_read_and_never_printed() {
     assert!(consumer.contains(&("sasl.password", "hunter2-from-file")));
     assert!(consumer.contains(&("ssl.key.password", "hunter2 in the file")));
     let shown = format!("{settings:?} {settings:#?}");
-    assert!(
-        shown.contains("sasl.username") && !shown.contains("hunter2"),
-        "{shown}"
-    );
+    assert!(shown.contains("sasl.username") && !shown.contains("hunter2"), "{shown}");
 }
 
 #[test]
 fn properties_reach_the_client_they_are_for() {
     let settings = accept(SECRETS);
     let names = |properties: Vec<(&str, &str)>| -> Vec<String> {
-        properties
-            .into_iter()
-            .map(|(name, _)| name.to_owned())
-            .collect()
+        properties.into_iter().map(|(name, _)| name.to_owned()).collect()
     };
     let consumer = names(settings.kafka.consumer_properties().collect());
     let producer = names(settings.kafka.producer_properties().collect());

@@ -1,6 +1,10 @@
 //! What `deploy/` promises, as far as it can be checked without a container engine.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests may panic, and say what they leave out")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests may panic, and say what they leave out"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

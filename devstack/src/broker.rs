@@ -107,21 +107,10 @@ impl Broker {
             sasl.ca.issue_into(folder.path())?;
         }
         let sasl_address = sasl.map(|(_, address)| address);
-        let properties = properties(
-            folder.path(),
-            bootstrap,
-            sasl_address,
-            loopback(folder.port("controller")?),
-        );
-        std::fs::write(&properties_path, properties)
-            .with_context(|| format!("write {}", properties_path.display()))?;
+        let properties = properties(folder.path(), bootstrap, sasl_address, loopback(folder.port("controller")?));
+        std::fs::write(&properties_path, properties).with_context(|| format!("write {}", properties_path.display()))?;
         if !folder.path().join("data/meta.properties").exists() {
-            format_folder(
-                folder.path(),
-                &class_path,
-                &properties_path,
-                options.sasl_ssl.as_ref(),
-            )?;
+            format_folder(folder.path(), &class_path, &properties_path, options.sasl_ssl.as_ref())?;
         }
         let mut argv: Vec<OsString> = [
             "java",
@@ -133,11 +122,7 @@ impl Broker {
         ]
         .map(OsString::from)
         .to_vec();
-        argv.extend([
-            class_path.into(),
-            "kafka.Kafka".into(),
-            properties_path.into(),
-        ]);
+        argv.extend([class_path.into(), "kafka.Kafka".into(), properties_path.into()]);
         let archive = format!("{archive}={}", installed.join(CLASS_ARCHIVE).display());
         argv.insert(1, archive.into());
         let command = ServiceCommand {
@@ -150,12 +135,7 @@ impl Broker {
             brokers_in_metadata(bootstrap).is_ok_and(|brokers| brokers > 0)
         })?;
         let sasl_bootstrap = sasl_address.map(|address| address.to_string());
-        Ok(Self {
-            bootstrap: bootstrap.to_string(),
-            sasl_bootstrap,
-            slot,
-            folder,
-        })
+        Ok(Self { bootstrap: bootstrap.to_string(), sasl_bootstrap, slot, folder })
     }
 
     /// `host:port` of the plain listener.
@@ -182,25 +162,14 @@ fn install() -> Result<PathBuf> {
     cache::require("mvn", "maven")?;
     cache::installed("kafka", POM, |dir| {
         std::fs::write(dir.join("pom.xml"), POM).context("write pom.xml")?;
-        let args = [
-            "-q",
-            "-B",
-            "--strict-checksums",
-            "dependency:copy-dependencies",
-            "-DoutputDirectory=jars",
-        ];
+        let args = ["-q", "-B", "--strict-checksums", "dependency:copy-dependencies", "-DoutputDirectory=jars"];
         cache::run(dir, "mvn", &args)?;
         // The classes that a broker loads, written when this one ends: starting with them takes half the CPU time.
         Broker::launch(dir, "-XX:ArchiveClassesAtExit", &BrokerOptions::default())?.stop()
     })
 }
 
-fn properties(
-    folder: &Path,
-    plain: SocketAddr,
-    sasl: Option<SocketAddr>,
-    controller: SocketAddr,
-) -> String {
+fn properties(folder: &Path, plain: SocketAddr, sasl: Option<SocketAddr>, controller: SocketAddr) -> String {
     let mut text = FIXED_PROPERTIES.to_owned();
     let mut listeners = format!("PLAINTEXT://{plain},CONTROLLER://{controller}");
     let mut advertised = format!("PLAINTEXT://{plain}");
@@ -230,37 +199,13 @@ fn properties(
     text
 }
 
-fn format_folder(
-    folder: &Path,
-    class_path: &Path,
-    properties: &Path,
-    sasl: Option<&SaslSsl>,
-) -> Result<()> {
-    let mut args: Vec<OsString> = vec![
-        "-XX:TieredStopAtLevel=1".into(),
-        "-cp".into(),
-        class_path.into(),
-    ];
-    args.extend(
-        [
-            "kafka.tools.StorageTool",
-            "format",
-            "-t",
-            &cluster_id()?,
-            "-c",
-        ]
-        .map(OsString::from),
-    );
+fn format_folder(folder: &Path, class_path: &Path, properties: &Path, sasl: Option<&SaslSsl>) -> Result<()> {
+    let mut args: Vec<OsString> = vec!["-XX:TieredStopAtLevel=1".into(), "-cp".into(), class_path.into()];
+    args.extend(["kafka.tools.StorageTool", "format", "-t", &cluster_id()?, "-c"].map(OsString::from));
     args.push(properties.into());
     if let Some(sasl) = sasl {
         args.push("--add-scram".into());
-        args.push(
-            format!(
-                "SCRAM-SHA-512=[name={},password={}]",
-                sasl.user, sasl.password
-            )
-            .into(),
-        );
+        args.push(format!("SCRAM-SHA-512=[name={},password={}]", sasl.user, sasl.password).into());
     }
     cache::run(folder, "java", &args).context("format the broker's folder")
 }
@@ -270,16 +215,11 @@ fn cluster_id() -> Result<String> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut random = [0_u8; 22];
     let mut source = std::fs::File::open("/dev/urandom").context("open /dev/urandom")?;
-    source
-        .read_exact(&mut random)
-        .context("read /dev/urandom")?;
+    source.read_exact(&mut random).context("read /dev/urandom")?;
     // The last character carries the 4 leftover bits only; a leading dash would look like an option.
     random[0] &= 0b01_1111;
     random[21] &= 0b11_0000;
-    Ok(random
-        .iter()
-        .map(|byte| char::from(ALPHABET[usize::from(byte & 0b11_1111)]))
-        .collect())
+    Ok(random.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 0b11_1111)])).collect())
 }
 
 /// Asks for the cluster's metadata (Metadata request, version 1, no topics) and gives the number of brokers in it.
@@ -290,9 +230,7 @@ fn brokers_in_metadata(address: SocketAddr) -> Result<i32> {
         \x00\x00\x00\x00";
     const PATIENCE: Duration = Duration::from_secs(5);
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).context("connect")?;
-    stream
-        .set_read_timeout(Some(PATIENCE))
-        .context("set a read timeout")?;
+    stream.set_read_timeout(Some(PATIENCE)).context("set a read timeout")?;
     stream.write_all(REQUEST).context("send")?;
     // Size and correlation id, then the array of brokers, of which only the count is of interest.
     let mut reply = [0_u8; 12];

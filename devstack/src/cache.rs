@@ -18,29 +18,19 @@ const MARKER: &str = "complete";
 
 /// The cache folder: `DEVSTACK_CACHE`, else `oncesink-devstack` in the user's cache folder.
 pub(crate) fn cache_dir() -> Result<PathBuf> {
-    let var = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let var = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(dir) = var("DEVSTACK_CACHE") {
         return Ok(dir);
     }
     let base = var("XDG_CACHE_HOME").or_else(|| var("HOME").map(|home| home.join(".cache")));
-    let base =
-        base.context("no place for downloads: set DEVSTACK_CACHE, XDG_CACHE_HOME or HOME")?;
+    let base = base.context("no place for downloads: set DEVSTACK_CACHE, XDG_CACHE_HOME or HOME")?;
     Ok(base.join("oncesink-devstack"))
 }
 
 /// Gives the folder `name-<digest of recipe>`, filled by `fill` unless it is complete already.
-pub(crate) fn installed(
-    name: &str,
-    recipe: &str,
-    fill: impl FnOnce(&Path) -> Result<()>,
-) -> Result<PathBuf> {
+pub(crate) fn installed(name: &str, recipe: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let cache = cache_dir()?;
-    std::fs::create_dir_all(&cache)
-        .with_context(|| format!("make cache folder {}", cache.display()))?;
+    std::fs::create_dir_all(&cache).with_context(|| format!("make cache folder {}", cache.display()))?;
     let mut hasher = DefaultHasher::new();
     recipe.hash(&mut hasher);
     let dir = cache.join(format!("{name}-{:016x}", hasher.finish()));
@@ -48,21 +38,17 @@ pub(crate) fn installed(
         return Ok(dir);
     }
     let lock_path = cache.join(format!("{name}.lock"));
-    let lock =
-        File::create(&lock_path).with_context(|| format!("create {}", lock_path.display()))?;
-    lock.lock()
-        .with_context(|| format!("lock {}", lock_path.display()))?;
+    let lock = File::create(&lock_path).with_context(|| format!("create {}", lock_path.display()))?;
+    lock.lock().with_context(|| format!("lock {}", lock_path.display()))?;
     if dir.join(MARKER).exists() {
         return Ok(dir);
     }
     if dir.exists() {
-        std::fs::remove_dir_all(&dir)
-            .with_context(|| format!("remove half-made {}", dir.display()))?;
+        std::fs::remove_dir_all(&dir).with_context(|| format!("remove half-made {}", dir.display()))?;
     }
     std::fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
     fill(&dir).with_context(|| format!("install {name} into {}", dir.display()))?;
-    std::fs::write(dir.join(MARKER), recipe)
-        .with_context(|| format!("mark {} complete", dir.display()))?;
+    std::fs::write(dir.join(MARKER), recipe).with_context(|| format!("mark {} complete", dir.display()))?;
     Ok(dir)
 }
 
@@ -92,9 +78,7 @@ pub(crate) fn require(program: &str, package: &str) -> Result<()> {
         .status()
         .context("run sh")?;
     if !found.success() {
-        bail!(
-            "{program} is not installed: install the system package {package} (Debian: apt-get install {package})"
-        );
+        bail!("{program} is not installed: install the system package {package} (Debian: apt-get install {package})");
     }
     Ok(())
 }

@@ -107,17 +107,11 @@ impl Engine {
         let port = folder.port("http")?;
         let address = loopback(port);
         let (url, mut client) = match &options.tls {
-            None => (
-                format!("http://{address}"),
-                Client::new(&format!("http://{address}")),
-            ),
+            None => (format!("http://{address}"), Client::new(&format!("http://{address}"))),
             Some(ca) => {
                 ca.issue_into(folder.path())?;
                 let url = format!("https://localhost:{port}");
-                (
-                    url.clone(),
-                    Client::new(&url).trusting(&ca.certificate_pem())?,
-                )
+                (url.clone(), Client::new(&url).trusting(&ca.certificate_pem())?)
             }
         };
         if let Some((name, password)) = options.users.first() {
@@ -133,12 +127,7 @@ impl Engine {
         let slot = Slot::start(command, START_LIMIT, STOP_LIMIT, move || {
             probe.query("SELECT 1").is_ok_and(|reply| reply == "1\n")
         })?;
-        Ok(Self {
-            url,
-            client,
-            slot,
-            folder,
-        })
+        Ok(Self { url, client, slot, folder })
     }
 
     /// The base URL, for example `http://127.0.0.1:15123`.
@@ -178,11 +167,7 @@ impl Engine {
             order["text"] = json!(text);
         }
         let reply = control(&self.client, "fault", &order)?;
-        Ok(Fault {
-            client: self.client.clone(),
-            id: reply["id"].clone(),
-            released: false,
-        })
+        Ok(Fault { client: self.client.clone(), id: reply["id"].clone(), released: false })
     }
 }
 
@@ -246,14 +231,8 @@ impl Fault {
     pub fn wait_hit(&self) -> Result<()> {
         wait_until("statement at the fault switch", FAULT_LIMIT, || {
             let armed = control(&self.client, "faults", &json!({}))?;
-            let mine = armed
-                .as_array()
-                .into_iter()
-                .flatten()
-                .find(|fault| fault["id"] == self.id);
-            Ok(mine
-                .is_some_and(|fault| fault["hits"] != json!(0))
-                .then_some(()))
+            let mine = armed.as_array().into_iter().flatten().find(|fault| fault["id"] == self.id);
+            Ok(mine.is_some_and(|fault| fault["hits"] != json!(0)).then_some(()))
         })
     }
 
@@ -264,9 +243,7 @@ impl Fault {
     pub fn release(mut self) -> Result<u64> {
         self.released = true;
         let reply = control(&self.client, "release", &json!({ "id": self.id }))?;
-        reply["hits"]
-            .as_u64()
-            .context("the front did not say how often the fault was met")
+        reply["hits"].as_u64().context("the front did not say how often the fault was met")
     }
 }
 
@@ -280,46 +257,30 @@ impl Drop for Fault {
 }
 
 fn control(client: &Client, action: &str, order: &Value) -> Result<Value> {
-    let reply = client.post_to(
-        &format!("/devstack/{action}"),
-        &[],
-        order.to_string().as_bytes(),
-    )?;
+    let reply = client.post_to(&format!("/devstack/{action}"), &[], order.to_string().as_bytes())?;
     if reply.status != 200 {
         bail!("control {action} of the front: {reply}");
     }
-    serde_json::from_slice(&reply.body)
-        .with_context(|| format!("read the front's answer to {action}"))
+    serde_json::from_slice(&reply.body).with_context(|| format!("read the front's answer to {action}"))
 }
 
 /// Gives the interpreter of the virtual environment that the engine is installed in.
 fn install(version: EngineVersion) -> Result<PathBuf> {
     cache::require("python3", "python3")?;
     let requirements = version.requirements();
-    let dir = cache::installed(
-        &format!("clickhouse-{}", version.name()),
-        requirements,
-        |dir| {
-            std::fs::write(dir.join("requirements.txt"), requirements)
-                .context("write requirements.txt")?;
-            cache::run(dir, "python3", &["-m", "venv", "venv"]).context(
-                "make a virtual environment (Debian: it needs the system package python3-venv)",
-            )?;
-            let args = "-m pip install -q --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r";
-            let args: Vec<&str> = args.split(' ').chain(["requirements.txt"]).collect();
-            let python = dir.join("venv/bin/python");
-            cache::run(dir, &python.to_string_lossy(), &args)
-        },
-    )?;
+    let dir = cache::installed(&format!("clickhouse-{}", version.name()), requirements, |dir| {
+        std::fs::write(dir.join("requirements.txt"), requirements).context("write requirements.txt")?;
+        cache::run(dir, "python3", &["-m", "venv", "venv"])
+            .context("make a virtual environment (Debian: it needs the system package python3-venv)")?;
+        let args = "-m pip install -q --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r";
+        let args: Vec<&str> = args.split(' ').chain(["requirements.txt"]).collect();
+        let python = dir.join("venv/bin/python");
+        cache::run(dir, &python.to_string_lossy(), &args)
+    })?;
     Ok(dir.join("venv/bin/python"))
 }
 
-fn arguments(
-    options: &EngineOptions,
-    python: &Path,
-    folder: &Path,
-    port: u16,
-) -> Result<Vec<OsString>> {
+fn arguments(options: &EngineOptions, python: &Path, folder: &Path, port: u16) -> Result<Vec<OsString>> {
     let front = folder.join("front.py");
     std::fs::write(&front, FRONT).with_context(|| format!("write {}", front.display()))?;
     let data = folder.join("data");

@@ -17,22 +17,15 @@ impl Folder {
     /// Uses `given`, or makes a throw-away folder; `DEVSTACK_KEEP` in the environment keeps those as well.
     pub(crate) fn new(given: Option<&Path>, name: &str) -> Result<Self> {
         if let Some(path) = given {
-            std::fs::create_dir_all(path)
-                .with_context(|| format!("make folder {}", path.display()))?;
-            let path = path
-                .canonicalize()
-                .with_context(|| format!("resolve folder {}", path.display()))?;
+            std::fs::create_dir_all(path).with_context(|| format!("make folder {}", path.display()))?;
+            let path = path.canonicalize().with_context(|| format!("resolve folder {}", path.display()))?;
             return Ok(Self::Given(path));
         }
         let made = tempfile::Builder::new()
             .prefix(&format!("devstack-{name}-"))
             .tempdir()
             .context("make a temporary folder")?;
-        Ok(if std::env::var_os("DEVSTACK_KEEP").is_some() {
-            Self::Given(made.keep())
-        } else {
-            Self::ThrowAway(made)
-        })
+        Ok(if std::env::var_os("DEVSTACK_KEEP").is_some() { Self::Given(made.keep()) } else { Self::ThrowAway(made) })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -46,14 +39,10 @@ impl Folder {
     pub(crate) fn port(&self, name: &str) -> Result<u16> {
         let file = self.path().join(format!("{name}.port"));
         if let Ok(text) = std::fs::read_to_string(&file) {
-            return text
-                .trim()
-                .parse()
-                .with_context(|| format!("read a port number from {}", file.display()));
+            return text.trim().parse().with_context(|| format!("read a port number from {}", file.display()));
         }
         let port = free_port()?;
-        std::fs::write(&file, port.to_string())
-            .with_context(|| format!("write {}", file.display()))?;
+        std::fs::write(&file, port.to_string()).with_context(|| format!("write {}", file.display()))?;
         Ok(port)
     }
 

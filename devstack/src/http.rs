@@ -44,13 +44,7 @@ impl Reply {
 
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "status {}, code {:?}: {}",
-            self.status,
-            self.code,
-            self.text().trim_end()
-        )
+        write!(f, "status {}, code {:?}: {}", self.status, self.code, self.text().trim_end())
     }
 }
 
@@ -58,11 +52,7 @@ impl Client {
     /// A client of the server at `url`, for example `http://127.0.0.1:8123`; credentials may stand in the URL.
     #[must_use]
     pub fn new(url: &str) -> Self {
-        Self {
-            agent: agent(TlsConfig::default()),
-            url: url.trim_end_matches('/').to_owned(),
-            user: None,
-        }
+        Self { agent: agent(TlsConfig::default()), url: url.trim_end_matches('/').to_owned(), user: None }
     }
 
     /// Trusts the certificates in `pem`, and no others.
@@ -70,8 +60,7 @@ impl Client {
     /// # Errors
     /// When there is no certificate in `pem`.
     pub fn trusting(mut self, pem: &str) -> Result<Self> {
-        let certificate =
-            Certificate::from_pem(pem.as_bytes()).context("read the CA's certificate")?;
+        let certificate = Certificate::from_pem(pem.as_bytes()).context("read the CA's certificate")?;
         let roots = RootCerts::new_with_certs(&[certificate]);
         self.agent = agent(TlsConfig::builder().root_certs(roots).build());
         Ok(self)
@@ -92,48 +81,23 @@ impl Client {
         self.post_to("/", params, body)
     }
 
-    pub(crate) fn post_to(
-        &self,
-        path: &str,
-        params: &[(&str, &str)],
-        body: &[u8],
-    ) -> Result<Reply> {
-        let mut request = self
-            .agent
-            .post(format!("{}{path}", self.url))
-            .query_pairs(params.iter().copied());
+    pub(crate) fn post_to(&self, path: &str, params: &[(&str, &str)], body: &[u8]) -> Result<Reply> {
+        let mut request = self.agent.post(format!("{}{path}", self.url)).query_pairs(params.iter().copied());
         if let Some((name, password)) = &self.user {
-            request = request
-                .header("X-ClickHouse-User", name)
-                .header("X-ClickHouse-Key", password);
+            request = request.header("X-ClickHouse-User", name).header("X-ClickHouse-Key", password);
         }
-        Self::reply(
-            request
-                .send(body)
-                .with_context(|| format!("send to {}", self.url))?,
-        )
+        Self::reply(request.send(body).with_context(|| format!("send to {}", self.url))?)
     }
 
     pub(crate) fn get(&self, path: &str) -> Result<Reply> {
         let request = self.agent.get(format!("{}{path}", self.url));
-        Self::reply(
-            request
-                .call()
-                .with_context(|| format!("get {path} from {}", self.url))?,
-        )
+        Self::reply(request.call().with_context(|| format!("get {path} from {}", self.url))?)
     }
 
     fn reply(mut response: Response<Body>) -> Result<Reply> {
         let code = header(response.headers(), "X-ClickHouse-Exception-Code");
-        let code = code.map(|code| {
-            code.parse()
-                .with_context(|| format!("read the exception code {code:?}"))
-        });
-        let body = response
-            .body_mut()
-            .with_config()
-            .limit(REPLY_BYTES_MAX)
-            .read_to_vec();
+        let code = code.map(|code| code.parse().with_context(|| format!("read the exception code {code:?}")));
+        let body = response.body_mut().with_config().limit(REPLY_BYTES_MAX).read_to_vec();
         Ok(Reply {
             status: response.status().as_u16(),
             code: code.transpose()?,
@@ -174,7 +138,5 @@ fn agent(tls: TlsConfig) -> ureq::Agent {
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers
-        .get(name)
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }

@@ -80,12 +80,7 @@ struct StartArgs {
 
 impl StartArgs {
     fn options(&self, folder: Option<PathBuf>) -> StackOptions {
-        StackOptions {
-            folder,
-            engine: self.engine,
-            registry: self.registry,
-            tls: self.tls,
-        }
+        StackOptions { folder, engine: self.engine, registry: self.registry, tls: self.tls }
     }
 
     fn arguments(&self) -> Vec<String> {
@@ -109,10 +104,7 @@ impl PlaceArgs {
             return Ok(folder.clone());
         }
         let here = std::env::current_dir().context("find the current folder")?;
-        let root = here
-            .ancestors()
-            .find(|folder| folder.join(".git").exists())
-            .unwrap_or(&here);
+        let root = here.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(&here);
         Ok(root.join(".devstack"))
     }
 }
@@ -126,11 +118,7 @@ fn main() -> ExitCode {
         Action::Up { start, place } => up(&start, &place),
         Action::Down { place } => down(&place),
         Action::Status { place } => status(&place),
-        Action::Run {
-            start,
-            folder,
-            command,
-        } => run(&start.options(folder), &command),
+        Action::Run { start, folder, command } => run(&start.options(folder), &command),
         Action::Serve { start, place } => serve(&start, &place),
     };
     done.unwrap_or_else(|error| {
@@ -168,9 +156,7 @@ impl Background {
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-            Err(std::fs::TryLockError::Error(error)) => {
-                Err(error).with_context(|| format!("lock {}", path.display()))
-            }
+            Err(std::fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
         }
     }
 
@@ -183,13 +169,7 @@ impl Background {
             return Ok(None);
         };
         let (pid, variables) = text.split_once('\n').context("read the state file")?;
-        Ok(Some((
-            Pid::from_raw(
-                pid.parse()
-                    .context("read the process id in the state file")?,
-            ),
-            variables.to_owned(),
-        )))
+        Ok(Some((Pid::from_raw(pid.parse().context("read the process id in the state file")?), variables.to_owned())))
     }
 }
 
@@ -198,8 +178,7 @@ fn up(start: &StartArgs, place: &PlaceArgs) -> Result<ExitCode> {
     if let Some((_, variables)) = background.running()? {
         return say(&variables);
     }
-    let log = File::create(background.log())
-        .with_context(|| format!("create {}", background.log().display()))?;
+    let log = File::create(background.log()).with_context(|| format!("create {}", background.log().display()))?;
     let program = std::env::current_exe().context("find this program")?;
     let mut child = Command::new(program)
         .arg("serve")
@@ -216,11 +195,7 @@ fn up(start: &StartArgs, place: &PlaceArgs) -> Result<ExitCode> {
         if let Some((_, variables)) = background.running()? {
             return say(&variables);
         }
-        if child
-            .try_wait()
-            .context("look at the background process")?
-            .is_some()
-        {
+        if child.try_wait().context("look at the background process")?.is_some() {
             let log = std::fs::read_to_string(background.log()).unwrap_or_default();
             bail!("could not start:\n{}", log.trim_end());
         }
@@ -231,9 +206,7 @@ fn up(start: &StartArgs, place: &PlaceArgs) -> Result<ExitCode> {
 fn serve(start: &StartArgs, place: &PlaceArgs) -> Result<ExitCode> {
     let mut signals = ending_signals()?;
     let background = Background::new(place)?;
-    let _lock = background
-        .lock()?
-        .context("another devstack runs in this folder")?;
+    let _lock = background.lock()?.context("another devstack runs in this folder")?;
     remove_if_there(&background.state())?;
     let stack = Stack::start(&start.options(Some(background.folder.clone())))?;
     let mut state = format!("{}\n", std::process::id());
@@ -282,9 +255,7 @@ fn run(options: &StackOptions, command: &[String]) -> Result<ExitCode> {
     *child_pid.lock().unwrap_or_else(PoisonError::into_inner) = Some(Pid::from_raw(pid));
     let ended = child.wait().context("wait for the command")?;
     stack.stop()?;
-    let code = ended
-        .code()
-        .unwrap_or_else(|| 128 + ended.signal().unwrap_or_default());
+    let code = ended.code().unwrap_or_else(|| 128 + ended.signal().unwrap_or_default());
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
 }
 
@@ -294,11 +265,7 @@ fn pass_on(signals: &mut Signals, child: &Mutex<Option<Pid>>) {
     for signal in signals.forever() {
         match *child.lock().unwrap_or_else(PoisonError::into_inner) {
             // The command may have ended just now; then there is nobody to tell.
-            Some(pid) => drop(
-                Signal::try_from(signal)
-                    .and_then(|signal| kill(pid, signal))
-                    .ok(),
-            ),
+            Some(pid) => drop(Signal::try_from(signal).and_then(|signal| kill(pid, signal)).ok()),
             None => std::process::exit(128 + signal),
         }
     }
@@ -310,17 +277,11 @@ fn ending_signals() -> Result<Signals> {
 }
 
 fn lines(stack: &Stack) -> String {
-    stack
-        .environment()
-        .iter()
-        .map(|(name, value)| format!("{name}={value}\n"))
-        .collect()
+    stack.environment().iter().map(|(name, value)| format!("{name}={value}\n")).collect()
 }
 
 fn say(text: &str) -> Result<ExitCode> {
-    io::stdout()
-        .write_all(text.as_bytes())
-        .context("write to standard output")?;
+    io::stdout().write_all(text.as_bytes()).context("write to standard output")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -29,11 +29,7 @@ const GATE: &str = r#"read -r go || exit 1; exec "$@" </dev/null"#;
 const WATCHDOG: &str = r#"read -r nothing; kill -s KILL -- "-$1"; test -z "$2" || rm -rf -- "$2""#;
 
 /// Calls `look` until it gives a value; after about `limit` it fails with the last reason.
-pub(crate) fn wait_until<T>(
-    what: &str,
-    limit: Duration,
-    mut look: impl FnMut() -> Result<Option<T>>,
-) -> Result<T> {
+pub(crate) fn wait_until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     // Counted, not timed: a machine that stands still for a while gets its full number of looks.
     let looks = limit.as_millis() / POLL_INTERVAL.as_millis();
     for _ in 0..looks {
@@ -94,24 +90,14 @@ impl Service {
             .spawn()
             .context("start the watchdog shell")?;
         // From here on dropping the service cleans up.
-        let service = Self {
-            name: command.name.clone(),
-            log: command.log.clone(),
-            group: Pid::from_raw(pid),
-            child,
-            watchdog,
-        };
-        gate.write_all(b"go\n")
-            .with_context(|| format!("start {}", service.name))?;
+        let service =
+            Self { name: command.name.clone(), log: command.log.clone(), group: Pid::from_raw(pid), child, watchdog };
+        gate.write_all(b"go\n").with_context(|| format!("start {}", service.name))?;
         Ok(service)
     }
 
     /// Waits until `ready` says so; fails with the tail of the log when the process ends first or time runs out.
-    pub(crate) fn wait_ready(
-        &mut self,
-        limit: Duration,
-        mut ready: impl FnMut() -> bool,
-    ) -> Result<()> {
+    pub(crate) fn wait_ready(&mut self, limit: Duration, mut ready: impl FnMut() -> bool) -> Result<()> {
         let what = format!("{} ready", self.name);
         let child = &mut self.child;
         let waited = wait_until(&what, limit, || {
@@ -120,14 +106,8 @@ impl Service {
             }
             Ok(ready().then_some(()))
         });
-        waited.with_context(|| {
-            format!(
-                "start {}; last lines of {}:\n{}",
-                self.name,
-                self.log.display(),
-                tail(&self.log)
-            )
-        })
+        waited
+            .with_context(|| format!("start {}; last lines of {}:\n{}", self.name, self.log.display(), tail(&self.log)))
     }
 
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
@@ -140,9 +120,8 @@ impl Service {
         self.signal(Signal::SIGTERM)?;
         self.signal(Signal::SIGCONT)?;
         let child = &mut self.child;
-        let ended: Result<ExitStatus> = wait_until("end", patience, || {
-            child.try_wait().context("look at the child process")
-        });
+        let ended: Result<ExitStatus> =
+            wait_until("end", patience, || child.try_wait().context("look at the child process"));
         drop(self);
         match ended {
             Ok(_status) => Ok(()),
@@ -173,11 +152,7 @@ pub(crate) fn tail(log: &Path) -> String {
 
 /// Opens a log for appending, so that a restart keeps what was said before.
 pub(crate) fn open_log(path: &Path) -> Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .with_context(|| format!("open log {}", path.display()))
+    OpenOptions::new().create(true).append(true).open(path).with_context(|| format!("open log {}", path.display()))
 }
 
 #[cfg(test)]
@@ -202,14 +177,8 @@ mod tests {
         std::fs::create_dir(folder.path().join("data")).unwrap();
         let mut service = sleeping(folder.path());
         drop(service.watchdog.stdin.take());
-        let killed = wait_until("kill", Duration::from_secs(10), || {
-            Ok(service.child.try_wait()?)
-        })
-        .unwrap();
-        assert_eq!(
-            std::os::unix::process::ExitStatusExt::signal(&killed),
-            Some(9)
-        );
+        let killed = wait_until("kill", Duration::from_secs(10), || Ok(service.child.try_wait()?)).unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed), Some(9));
         service.watchdog.wait().unwrap();
         assert!(!folder.path().join("data").exists());
     }
@@ -227,25 +196,14 @@ mod tests {
     #[test]
     fn service_that_ends_while_starting_is_reported_with_its_log() {
         let folder = tempfile::tempdir().unwrap();
-        let argv = ["sh", "-c", "echo out of luck; exit 3"]
-            .map(OsString::from)
-            .to_vec();
+        let argv = ["sh", "-c", "echo out of luck; exit 3"].map(OsString::from).to_vec();
         let log = folder.path().join("log");
-        let command = ServiceCommand {
-            name: "unlucky".into(),
-            argv,
-            log,
-            throw_away: None,
-        };
+        let command = ServiceCommand { name: "unlucky".into(), argv, log, throw_away: None };
         let mut service = Service::start(&command).unwrap();
-        let error = service
-            .wait_ready(Duration::from_secs(10), || false)
-            .unwrap_err();
+        let error = service.wait_ready(Duration::from_secs(10), || false).unwrap_err();
         let text = format!("{error:#}");
         assert!(
-            text.contains("start unlucky")
-                && text.contains("out of luck")
-                && text.contains("exit status: 3"),
+            text.contains("start unlucky") && text.contains("out of luck") && text.contains("exit status: 3"),
             "{text}"
         );
     }

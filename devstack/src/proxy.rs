@@ -70,11 +70,7 @@ impl Rule {
     /// A rule for the next request that contains `matching`.
     #[must_use]
     pub fn once(matching: &str, action: Action) -> Self {
-        Self {
-            matching: matching.to_owned(),
-            times: 1,
-            action,
-        }
+        Self { matching: matching.to_owned(), times: 1, action }
     }
 }
 
@@ -110,9 +106,7 @@ impl Armed {
     /// # Errors
     /// When it has not within a minute.
     pub fn wait_hits(&self, count: u64) -> Result<()> {
-        self.0
-            .wait_for("requests that match", |state| state.hits >= count)
-            .map(drop)
+        self.0.wait_for("requests that match", |state| state.hits >= count).map(drop)
     }
 
     /// Waits until `count` requests have been stalled at their byte: what comes before it has been passed on. A stalled
@@ -121,9 +115,7 @@ impl Armed {
     /// # Errors
     /// When they have not within a minute.
     pub fn wait_stalled(&self, count: u64) -> Result<()> {
-        self.0
-            .wait_for("stalled requests", |state| state.stalled >= count)
-            .map(drop)
+        self.0.wait_for("stalled requests", |state| state.stalled >= count).map(drop)
     }
 
     /// Lets what is stalled go on, and sends what is to be repeated later.
@@ -137,9 +129,7 @@ impl Armed {
     /// # Errors
     /// When they have not come within a minute.
     pub fn wait_repeats(&self, count: usize) -> Result<Vec<Vec<u8>>> {
-        let state = self.0.wait_for("replies to repeated requests", |state| {
-            state.repeats.len() >= count
-        })?;
+        let state = self.0.wait_for("replies to repeated requests", |state| state.repeats.len() >= count)?;
         Ok(state.repeats.clone())
     }
 }
@@ -149,39 +139,24 @@ impl ArmedRule {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait_for(
-        &self,
-        what: &str,
-        reached: impl Fn(&RuleState) -> bool,
-    ) -> Result<MutexGuard<'_, RuleState>> {
-        let waited = self
-            .changed
-            .wait_timeout_while(self.state(), WAIT_LIMIT, |state| !reached(state));
+    fn wait_for(&self, what: &str, reached: impl Fn(&RuleState) -> bool) -> Result<MutexGuard<'_, RuleState>> {
+        let waited = self.changed.wait_timeout_while(self.state(), WAIT_LIMIT, |state| !reached(state));
         let (state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         if timeout.timed_out() {
-            bail!(
-                "{what} {:?}: not enough within {} s",
-                self.rule.matching,
-                WAIT_LIMIT.as_secs()
-            );
+            bail!("{what} {:?}: not enough within {} s", self.rule.matching, WAIT_LIMIT.as_secs());
         }
         Ok(state)
     }
 
     fn wait_released(&self) {
-        let released = self
-            .changed
-            .wait_while(self.state(), |state| !state.released);
+        let released = self.changed.wait_while(self.state(), |state| !state.released);
         drop(released.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Counts the request where the rule has strikes left and the text is in it.
     fn strikes(&self, seen: &[Vec<u8>]) -> bool {
         let text = self.rule.matching.as_bytes();
-        if !seen
-            .iter()
-            .any(|bytes| text.is_empty() || bytes.windows(text.len()).any(|window| window == text))
-        {
+        if !seen.iter().any(|bytes| text.is_empty() || bytes.windows(text.len()).any(|window| window == text)) {
             return false;
         }
         let mut state = self.state();
@@ -216,8 +191,7 @@ impl Proxy {
     /// # Errors
     /// When no port can be had.
     pub fn start(upstream: SocketAddr) -> Result<Self> {
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listen on a free port")?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listen on a free port")?;
         let address = listener.local_addr().context("read the proxy's address")?;
         let shared = Arc::new(Shared {
             upstream,
@@ -236,9 +210,7 @@ impl Proxy {
     /// # Errors
     /// When the URL has no `http://`, host and port, or no port can be had.
     pub fn to_url(url: &str) -> Result<Self> {
-        let address = url
-            .strip_prefix("http://")
-            .with_context(|| format!("{url:?} does not start with http://"))?;
+        let address = url.strip_prefix("http://").with_context(|| format!("{url:?} does not start with http://"))?;
         let address = address.trim_end_matches('/').parse();
         Self::start(address.with_context(|| format!("read an address and port from {url:?}"))?)
     }
@@ -257,11 +229,7 @@ impl Proxy {
 
     /// Puts a rule in force. Of several that match, the one added first strikes.
     pub fn add(&self, rule: Rule) -> Armed {
-        let armed = Arc::new(ArmedRule {
-            rule,
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        });
+        let armed = Arc::new(ArmedRule { rule, state: Mutex::default(), changed: Condvar::new() });
         self.shared.rules().push(Arc::clone(&armed));
         Armed(armed)
     }
@@ -374,10 +342,7 @@ fn pass_requests(client: &TcpStream, upstream: &TcpStream, shared: &Arc<Shared>)
             },
         );
         let mut pieces = pieces.into_iter();
-        while let Some(piece) = pieces
-            .next()
-            .map_or_else(|| requests.piece(), |piece| Ok(Some(piece)))?
-        {
+        while let Some(piece) = pieces.next().map_or_else(|| requests.piece(), |piece| Ok(Some(piece)))? {
             if repeated {
                 recorded.extend_from_slice(&piece);
             }
@@ -445,12 +410,7 @@ struct Gate<'a> {
 
 impl<'a> Gate<'a> {
     fn new(stream: &'a TcpStream, rule: Option<&'a ArmedRule>, limit: Limit) -> Self {
-        Self {
-            stream,
-            rule,
-            limit,
-            written: 0,
-        }
+        Self { stream, rule, limit, written: 0 }
     }
 
     fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {

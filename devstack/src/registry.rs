@@ -40,13 +40,10 @@ impl Registry {
         let folder = Folder::new(folder, "registry")?;
         let port = folder.port("http")?;
         let address = loopback(port);
-        let mut argv: Vec<OsString> = ["java", "-Xmx512m", "-Dquarkus.http.host=127.0.0.1"]
-            .map(OsString::from)
-            .to_vec();
+        let mut argv: Vec<OsString> =
+            ["java", "-Xmx512m", "-Dquarkus.http.host=127.0.0.1"].map(OsString::from).to_vec();
         argv.push(format!("-Dquarkus.http.port={port}").into());
-        argv.extend(
-            ["-Dquarkus.datasource.jdbc.url=jdbc:h2:mem:registry", "-jar"].map(OsString::from),
-        );
+        argv.extend(["-Dquarkus.datasource.jdbc.url=jdbc:h2:mem:registry", "-jar"].map(OsString::from));
         argv.push(installed.join("app").join(JAR).into());
         let command = ServiceCommand {
             name: "schema registry".to_owned(),
@@ -57,10 +54,7 @@ impl Registry {
         let url = format!("http://{address}/apis/ccompat/v7");
         let probe = Client::new(&url);
         let slot = Slot::start(command, START_LIMIT, STOP_LIMIT, move || {
-            TcpStream::connect(address).is_ok()
-                && probe
-                    .get("/subjects")
-                    .is_ok_and(|reply| reply.status == 200)
+            TcpStream::connect(address).is_ok() && probe.get("/subjects").is_ok_and(|reply| reply.status == 200)
         })?;
         Ok(Self { url, slot, folder })
     }
@@ -78,14 +72,7 @@ fn install() -> Result<PathBuf> {
     cache::require("tar", "tar")?;
     cache::installed("registry", ARTIFACT, |dir| {
         let artifact = format!("-Dartifact={ARTIFACT}");
-        let args = [
-            "-q",
-            "-B",
-            "--strict-checksums",
-            "dependency:copy",
-            &artifact,
-            "-DoutputDirectory=.",
-        ];
+        let args = ["-q", "-B", "--strict-checksums", "dependency:copy", &artifact, "-DoutputDirectory=."];
         cache::run(dir, "mvn", &args)?;
         let app = dir.join("app");
         std::fs::create_dir(&app).with_context(|| format!("make {}", app.display()))?;

@@ -26,13 +26,7 @@ impl Slot {
         stop_limit: Duration,
         ready: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Result<Self> {
-        let slot = Self {
-            command,
-            ready: Box::new(ready),
-            start_limit,
-            stop_limit,
-            running: Mutex::new(None),
-        };
+        let slot = Self { command, ready: Box::new(ready), start_limit, stop_limit, running: Mutex::new(None) };
         slot.restart()?;
         Ok(slot)
     }
@@ -57,10 +51,7 @@ impl Slot {
 
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         let running = self.running();
-        running
-            .as_ref()
-            .with_context(|| format!("{} is not running", self.command.name))?
-            .signal(signal)
+        running.as_ref().with_context(|| format!("{} is not running", self.command.name))?.signal(signal)
     }
 
     /// Kills the process if there is one, and starts it again on the same folder and port.
@@ -74,10 +65,7 @@ impl Slot {
 
 impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slot")
-            .field("command", &self.command)
-            .field("running", &self.running)
-            .finish_non_exhaustive()
+        f.debug_struct("Slot").field("command", &self.command).field("running", &self.running).finish_non_exhaustive()
     }
 }
 

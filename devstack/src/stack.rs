@@ -56,19 +56,11 @@ impl Stack {
     /// When one of them cannot be installed or does not start.
     pub fn start(options: &StackOptions) -> Result<Self> {
         let folder = |name: &str| options.folder.as_ref().map(|folder| folder.join(name));
-        let ca = if options.tls {
-            Some(PrivateCa::new()?)
-        } else {
-            None
-        };
+        let ca = if options.tls { Some(PrivateCa::new()?) } else { None };
         let user = (TLS_USER.to_owned(), TLS_PASSWORD.to_owned());
         let broker_options = BrokerOptions {
             folder: folder("kafka"),
-            sasl_ssl: ca.clone().map(|ca| SaslSsl {
-                ca,
-                user: user.0.clone(),
-                password: user.1.clone(),
-            }),
+            sasl_ssl: ca.clone().map(|ca| SaslSsl { ca, user: user.0.clone(), password: user.1.clone() }),
         };
         let engine_options = EngineOptions {
             folder: folder("clickhouse"),
@@ -79,9 +71,7 @@ impl Stack {
         };
         let (broker, engine, registry) = thread::scope(|scope| {
             let broker = scope.spawn(|| Broker::start(&broker_options));
-            let registry = options
-                .registry
-                .then(|| scope.spawn(|| Registry::start(folder("registry").as_deref())));
+            let registry = options.registry.then(|| scope.spawn(|| Registry::start(folder("registry").as_deref())));
             let engine = Engine::start(&engine_options);
             (joined(broker), engine, registry.map(joined))
         });
@@ -89,12 +79,7 @@ impl Stack {
         Ok(Self {
             bootstrap: broker.bootstrap().to_owned(),
             clickhouse_url: engine.url().to_owned(),
-            local: Some(Local {
-                broker,
-                engine,
-                registry,
-                tls: options.tls,
-            }),
+            local: Some(Local { broker, engine, registry, tls: options.tls }),
         })
     }
 
@@ -105,11 +90,7 @@ impl Stack {
     pub fn from_env_or_start(options: &StackOptions) -> Result<Self> {
         let var = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         match (var(KAFKA_BROKERS), var(CLICKHOUSE_URL)) {
-            (Some(bootstrap), Some(clickhouse_url)) => Ok(Self {
-                bootstrap,
-                clickhouse_url,
-                local: None,
-            }),
+            (Some(bootstrap), Some(clickhouse_url)) => Ok(Self { bootstrap, clickhouse_url, local: None }),
             (None, None) => Self::start(options),
             _ => bail!(
                 "only one of {KAFKA_BROKERS} and {CLICKHOUSE_URL} is set: set both, or neither for local services"
@@ -123,13 +104,9 @@ impl Stack {
     /// As [`Stack::from_env_or_start`], with the same error for every caller.
     pub fn shared() -> Result<&'static Self> {
         static SHARED: OnceLock<Result<Stack, String>> = OnceLock::new();
-        let shared = SHARED.get_or_init(|| {
-            Self::from_env_or_start(&StackOptions::default()).map_err(|error| format!("{error:#}"))
-        });
-        shared
-            .as_ref()
-            .map_err(|error| anyhow!("{error}"))
-            .context("start the shared stack")
+        let shared = SHARED
+            .get_or_init(|| Self::from_env_or_start(&StackOptions::default()).map_err(|error| format!("{error:#}")));
+        shared.as_ref().map_err(|error| anyhow!("{error}")).context("start the shared stack")
     }
 
     /// The brokers' addresses.
@@ -165,18 +142,14 @@ impl Stack {
     /// The local registry, where one was asked for.
     #[must_use]
     pub fn registry(&self) -> Option<&Registry> {
-        self.local
-            .as_ref()
-            .and_then(|local| local.registry.as_ref())
+        self.local.as_ref().and_then(|local| local.registry.as_ref())
     }
 
     /// The environment variables that tell a program where everything is.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
-        let mut variables = vec![
-            (KAFKA_BROKERS, self.bootstrap.clone()),
-            (CLICKHOUSE_URL, self.clickhouse_url.clone()),
-        ];
+        let mut variables =
+            vec![(KAFKA_BROKERS, self.bootstrap.clone()), (CLICKHOUSE_URL, self.clickhouse_url.clone())];
         let Some(local) = &self.local else {
             return variables;
         };
@@ -185,14 +158,8 @@ impl Stack {
         }
         if local.tls {
             variables.extend([
-                (
-                    "KAFKA_SASL_SSL_BROKERS",
-                    local.broker.sasl_bootstrap().unwrap_or_default().to_owned(),
-                ),
-                (
-                    "DEVSTACK_CA_FILE",
-                    local.engine.ca_file().display().to_string(),
-                ),
+                ("KAFKA_SASL_SSL_BROKERS", local.broker.sasl_bootstrap().unwrap_or_default().to_owned()),
+                ("DEVSTACK_CA_FILE", local.engine.ca_file().display().to_string()),
                 ("DEVSTACK_USER", TLS_USER.to_owned()),
                 ("DEVSTACK_PASSWORD", TLS_PASSWORD.to_owned()),
             ]);
@@ -214,7 +181,5 @@ impl Stack {
 }
 
 fn joined<T>(thread: thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
-    thread
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

@@ -5,9 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
-};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 
 /// A certificate authority that nobody trusts unless told to. Clones are the same authority.
 #[derive(Clone)]
@@ -32,15 +30,10 @@ impl PrivateCa {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "devstack private CA");
+        params.distinguished_name.push(DnType::CommonName, "devstack private CA");
         let key = KeyPair::generate().context("make the CA's key")?;
-        let issuer =
-            CertifiedIssuer::self_signed(params, key).context("sign the CA's certificate")?;
-        Ok(Self {
-            issuer: Arc::new(issuer),
-        })
+        let issuer = CertifiedIssuer::self_signed(params, key).context("sign the CA's certificate")?;
+        Ok(Self { issuer: Arc::new(issuer) })
     }
 
     /// The authority's certificate, for clients to trust.
@@ -53,13 +46,9 @@ impl PrivateCa {
     pub(crate) fn issue_into(&self, folder: &Path) -> Result<()> {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).context("name the certificate")?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "localhost");
+        params.distinguished_name.push(DnType::CommonName, "localhost");
         let key = KeyPair::generate().context("make a key")?;
-        let certificate = params
-            .signed_by(&key, &self.issuer)
-            .context("sign the certificate")?;
+        let certificate = params.signed_by(&key, &self.issuer).context("sign the certificate")?;
         let (certificate, key) = (certificate.pem(), key.serialize_pem());
         for (name, text) in [
             (CERTIFICATE_FILE, &certificate),

@@ -187,3 +187,7 @@ pub fn close_block<'a>(
     summary.only_row = last_row.filter(|_| summary.rows() == RecordCount(1));
     Some(summary)
 }
+
+#[cfg(test)]
+#[path = "tests_fill.rs"]
+mod tests;

@@ -1,6 +1,14 @@
 //! The command line: arguments in, an exit code out.
 
+pub mod check;
+mod connect;
+mod output;
+pub mod reset;
 pub mod run;
+pub mod status;
+pub mod verify;
+
+pub use output::Output;
 
 use std::path::PathBuf;
 
@@ -50,6 +58,14 @@ Exit codes: 0 fine, 1 findings, 2 configuration, 3 the same instance runs twice,
 pub enum Command {
     /// Run the connector until SIGTERM or Ctrl-C
     Run(RunArguments),
+    /// Find what is wrong with the configuration, or with the servers it names
+    Check(check::CheckArguments),
+    /// Show what the running connector is doing
+    Status(status::StatusArguments),
+    /// Compare topics and tables: is every consumed record stored exactly once?
+    Verify(verify::VerifyArguments),
+    /// Consume a topic from its beginning under a new replay number
+    Reset(reset::ResetArguments),
 }
 
 /// Where the configuration is.
@@ -78,7 +94,7 @@ impl ConfigArgument {
     /// The exit code.
     pub fn load(&self) -> Result<Settings, u8> {
         crate::config::load(&self.config, &|name| std::env::var(name).ok()).map_err(|errors| {
-            eprint!("{errors}");
+            eprintln!("{errors}");
             EXIT_CONFIG
         })
     }
@@ -92,5 +108,9 @@ pub fn main(cli: Cli) -> u8 {
     }
     match cli.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::check(&arguments),
+        Command::Status(arguments) => status::status(&arguments),
+        Command::Verify(arguments) => verify::verify(&arguments),
+        Command::Reset(arguments) => reset::reset(&arguments),
     }
 }

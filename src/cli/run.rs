@@ -56,16 +56,13 @@ async fn serve(settings: &Settings, adopt: bool) -> u8 {
         admin = address,
         "oncesink starts"
     );
-    let status =
-        Status::starting(&settings.name, &settings.instance, clock::unix_ms(), settings.memory_max.bytes());
+    let status = Status::starting(&settings.name, &settings.instance, clock::unix_ms(), settings.memory_max.bytes());
     let (status, shown) = watch::channel(Arc::new(status));
-    let views =
-        Views { metrics: Metrics::new(&settings.name), status, heartbeat: Heartbeat::new(SILENCE_MAX) };
+    let views = Views { metrics: Metrics::new(&settings.name), status, heartbeat: Heartbeat::new(SILENCE_MAX) };
     let (stop_sender, stop) = watch::channel(false);
     let (admin_stop_sender, mut admin_stop) = watch::channel(false);
     let mut side = JoinSet::new();
-    let sources =
-        admin::Sources { metrics: views.metrics.clone(), heartbeat: views.heartbeat.clone(), status: shown };
+    let sources = admin::Sources { metrics: views.metrics.clone(), heartbeat: views.heartbeat.clone(), status: shown };
     side.spawn(async move {
         let stopped = async move {
             // An error means that the sender is gone, and with it the process.

@@ -132,17 +132,10 @@ impl Server {
         self.inserts.send(request).await
     }
 
-    fn query(
-        &self,
-        doing: &str,
-        statement: &str,
-        settings: &[(String, String)],
-    ) -> clickhouse::query::Query {
+    fn query(&self, doing: &str, statement: &str, settings: &[(String, String)]) -> clickhouse::query::Query {
         settings
             .iter()
-            .fold(self.control.query_raw(statement), |query, (name, value)| {
-                query.with_setting(name, value)
-            })
+            .fold(self.control.query_raw(statement), |query, (name, value)| query.with_setting(name, value))
             .with_setting("log_comment", format!("oncesink control: {doing}"))
             .with_setting("wait_end_of_query", "1")
     }
@@ -153,9 +146,7 @@ impl Server {
         reply: impl Future<Output = clickhouse::error::Result<T>>,
     ) -> Result<T, ControlError> {
         match tokio::time::timeout(self.response_timeout, reply).await {
-            Ok(reply) => {
-                reply.map_err(|error| ControlError::from_client(doing, &self.name, &error))
-            }
+            Ok(reply) => reply.map_err(|error| ControlError::from_client(doing, &self.name, &error)),
             Err(_) => Err(ControlError::Unreachable {
                 doing: doing.to_owned(),
                 server: self.name.clone(),
@@ -167,10 +158,7 @@ impl Server {
 
 fn client_builder() -> hyper_util::client::legacy::Builder {
     let mut builder = Client::builder(TokioExecutor::new());
-    builder
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-        .retry_canceled_requests(false);
+    builder.pool_timer(TokioTimer::new()).pool_idle_timeout(POOL_IDLE_TIMEOUT).retry_canceled_requests(false);
     builder
 }
 
@@ -179,29 +167,18 @@ fn base_uri(url: &str) -> Result<Uri, ControlError> {
         what,
         fix: "write it as http://host:8123 or https://host:8443".to_owned(),
     };
-    let uri: Uri = url
-        .parse()
-        .map_err(|error| unusable(format!("clickhouse url {url:?} cannot be read: {error}")))?;
+    let uri: Uri = url.parse().map_err(|error| unusable(format!("clickhouse url {url:?} cannot be read: {error}")))?;
     match uri.scheme_str() {
         Some("http" | "https") => {}
         _ => {
-            return Err(unusable(format!(
-                "clickhouse url {url:?} is neither http nor https"
-            )));
+            return Err(unusable(format!("clickhouse url {url:?} is neither http nor https")));
         }
     }
     if uri.query().is_some() {
-        return Err(unusable(format!(
-            "clickhouse url {url:?} has a query string, which would be dropped"
-        )));
+        return Err(unusable(format!("clickhouse url {url:?} has a query string, which would be dropped")));
     }
-    if uri
-        .authority()
-        .is_some_and(|host| host.as_str().contains('@'))
-    {
-        return Err(unusable(
-            "the clickhouse url carries a user or password; they have keys of their own".to_owned(),
-        ));
+    if uri.authority().is_some_and(|host| host.as_str().contains('@')) {
+        return Err(unusable("the clickhouse url carries a user or password; they have keys of their own".to_owned()));
     }
     Ok(uri)
 }
@@ -271,10 +248,7 @@ mod tests {
             let refused = Server::new(&settings(url)).err().map(|e| e.to_string());
             match expected {
                 None => assert_eq!(refused, None, "{url}"),
-                Some(part) => assert!(
-                    refused.as_ref().is_some_and(|text| text.contains(part)),
-                    "{url}: {refused:?}"
-                ),
+                Some(part) => assert!(refused.as_ref().is_some_and(|text| text.contains(part)), "{url}: {refused:?}"),
             }
         };
         check("http://127.0.0.1:8123", None);

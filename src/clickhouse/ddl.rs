@@ -33,14 +33,8 @@ const MIGRATIONS: &[Migration] = &[];
 const SCHEMAS: [(&str, &str); 5] = [
     ("ownership", include_str!("../../schemas/ownership.sql")),
     ("ledger", include_str!("../../schemas/ledger.sql")),
-    (
-        "dead_letters",
-        include_str!("../../schemas/dead_letters.sql"),
-    ),
-    (
-        "dead_letter_events",
-        include_str!("../../schemas/dead_letter_events.sql"),
-    ),
+    ("dead_letters", include_str!("../../schemas/dead_letters.sql")),
+    ("dead_letter_events", include_str!("../../schemas/dead_letter_events.sql")),
     ("alerts", include_str!("../../schemas/alerts.sql")),
 ];
 
@@ -54,12 +48,17 @@ struct Existing {
 /// The statements that create all of our tables, the database first.
 pub fn statements(state: &StateTables, ledger_retention: Duration) -> Vec<String> {
     std::iter::once(create_database(state))
-        .chain(
-            SCHEMAS
-                .iter()
-                .map(|(_, schema)| create_table(schema, state, ledger_retention)),
-        )
+        .chain(SCHEMAS.iter().map(|(_, schema)| create_table(schema, state, ledger_retention)))
         .collect()
+}
+
+/// The statements that are still to run so that our tables are there and of this version.
+pub async fn missing_state_tables(
+    session: &Session,
+    state: &StateTables,
+    ledger_retention: Duration,
+) -> Result<Vec<String>, ControlError> {
+    todo(state, ledger_retention, &existing(session, state).await?)
 }
 
 /// Makes sure that our tables are there and of this version. With `create` missing ones are made and older ones
@@ -77,37 +76,21 @@ pub async fn ensure_state_tables(
     }
     if !create {
         return Err(ControlError::Unusable {
-            what: format!(
-                "state tables in database {} are missing or old",
-                state.database
-            ),
-            fix: format!(
-                "set create_state_tables: true, or run: {}",
-                todo.join(";\n")
-            ),
+            what: format!("state tables in database {} are missing or old", state.database),
+            fix: format!("set create_state_tables: true, or run: {}", todo.join(";\n")),
         });
     }
     for statement in &todo {
         session.execute("creating state tables", statement).await?;
     }
     // Another worker may have made them at the same moment, in another version.
-    let left = self::todo(
-        state,
-        ledger_retention,
-        &self::existing(session, state).await?,
-    )?;
+    let left = self::todo(state, ledger_retention, &self::existing(session, state).await?)?;
     if left.is_empty() {
         Ok(())
     } else {
         Err(ControlError::Unusable {
-            what: format!(
-                "state tables in database {} were created but are not there",
-                state.database
-            ),
-            fix: format!(
-                "look whether the user may see them (SHOW TABLES FROM {})",
-                sql::identifier(&state.database)
-            ),
+            what: format!("state tables in database {} were created but are not there", state.database),
+            fix: format!("look whether the user may see them (SHOW TABLES FROM {})", sql::identifier(&state.database)),
         })
     }
 }
@@ -127,15 +110,8 @@ async fn existing(session: &Session, state: &StateTables) -> Result<Vec<Existing
 }
 
 /// The statements that are still to run.
-fn todo(
-    state: &StateTables,
-    ledger_retention: Duration,
-    existing: &[Existing],
-) -> Result<Vec<String>, ControlError> {
-    let existing: BTreeMap<&str, &Existing> = existing
-        .iter()
-        .map(|table| (table.name.as_str(), table))
-        .collect();
+fn todo(state: &StateTables, ledger_retention: Duration, existing: &[Existing]) -> Result<Vec<String>, ControlError> {
+    let existing: BTreeMap<&str, &Existing> = existing.iter().map(|table| (table.name.as_str(), table)).collect();
     let mut todo = Vec::new();
     if existing.is_empty() {
         todo.push(create_database(state));
@@ -151,61 +127,40 @@ fn todo(
 
 fn migrations(state: &StateTables, table: &Existing) -> Result<Vec<String>, ControlError> {
     let name = TableName::new(&state.database, &table.name);
-    let Some(version) = table
-        .comment
-        .strip_prefix(COMMENT)
-        .and_then(|version| version.trim().parse::<u32>().ok())
+    let Some(version) = table.comment.strip_prefix(COMMENT).and_then(|version| version.trim().parse::<u32>().ok())
     else {
         return Err(ControlError::Unusable {
-            what: format!(
-                "table {name} is not one of ours: its comment is {:?}, not \"{COMMENT}..\"",
-                table.comment
-            ),
+            what: format!("table {name} is not one of ours: its comment is {:?}, not \"{COMMENT}..\"", table.comment),
             fix: "give state_database the name of a database of its own".to_owned(),
         });
     };
     if version > SCHEMA_VERSION {
         return Err(ControlError::Unusable {
-            what: format!(
-                "table {name} has schema {version}, this version of oncesink knows {SCHEMA_VERSION}"
-            ),
+            what: format!("table {name} has schema {version}, this version of oncesink knows {SCHEMA_VERSION}"),
             fix: "run the newer oncesink, which made it".to_owned(),
         });
     }
     if table.name == "ownership" && table.engine != "MergeTree" {
         return Err(ControlError::Unusable {
-            what: format!(
-                "table {name} has engine {}: claims must be local and kept one by one",
-                table.engine
-            ),
+            what: format!("table {name} has engine {}: claims must be local and kept one by one", table.engine),
             fix: "create it as MergeTree, as in schemas/ownership.sql".to_owned(),
         });
     }
     Ok(MIGRATIONS
         .iter()
         .filter(|migration| migration.table == table.name && migration.from >= version)
-        .map(|migration| {
-            migration
-                .statement
-                .replace("{database}", &sql::identifier(&state.database))
-        })
+        .map(|migration| migration.statement.replace("{database}", &sql::identifier(&state.database)))
         .collect())
 }
 
 fn create_database(state: &StateTables) -> String {
-    format!(
-        "CREATE DATABASE IF NOT EXISTS {}",
-        sql::identifier(&state.database)
-    )
+    format!("CREATE DATABASE IF NOT EXISTS {}", sql::identifier(&state.database))
 }
 
 fn create_table(schema: &str, state: &StateTables, ledger_retention: Duration) -> String {
     schema
         .replace("{database}", &sql::identifier(&state.database))
-        .replace(
-            "{ledger_retention_s}",
-            &ledger_retention.as_secs().to_string(),
-        )
+        .replace("{ledger_retention_s}", &ledger_retention.as_secs().to_string())
         .trim()
         .to_owned()
 }
@@ -215,17 +170,11 @@ mod tests {
     use super::*;
 
     fn state() -> StateTables {
-        StateTables {
-            database: "once".to_owned(),
-        }
+        StateTables { database: "once".to_owned() }
     }
 
     fn table(name: &str, comment: &str) -> Existing {
-        Existing {
-            name: name.to_owned(),
-            engine: "MergeTree".to_owned(),
-            comment: comment.to_owned(),
-        }
+        Existing { name: name.to_owned(), engine: "MergeTree".to_owned(), comment: comment.to_owned() }
     }
 
     #[test]
@@ -233,31 +182,16 @@ mod tests {
         let statements = statements(&state(), Duration::from_secs(604_800));
         assert_eq!(statements.len(), 6);
         for statement in statements.iter().skip(1) {
-            assert!(
-                statement.contains("CREATE TABLE IF NOT EXISTS `once`."),
-                "{statement}"
-            );
-            assert!(
-                statement.ends_with("COMMENT 'oncesink schema 1'"),
-                "{statement}"
-            );
+            assert!(statement.contains("CREATE TABLE IF NOT EXISTS `once`."), "{statement}");
+            assert!(statement.ends_with("COMMENT 'oncesink schema 1'"), "{statement}");
             assert!(!statement.contains('{'), "{statement}");
         }
-        assert!(
-            statements[2].contains("toIntervalSecond(604800)"),
-            "{}",
-            statements[2]
-        );
+        assert!(statements[2].contains("toIntervalSecond(604800)"), "{}", statements[2]);
     }
 
     #[test]
     fn what_exists_decides_what_is_left() {
-        let all = |comment: &str| -> Vec<Existing> {
-            SCHEMAS
-                .iter()
-                .map(|(name, _)| table(name, comment))
-                .collect()
-        };
+        let all = |comment: &str| -> Vec<Existing> { SCHEMAS.iter().map(|(name, _)| table(name, comment)).collect() };
         let check = |existing: &[Existing], expected: Result<usize, &str>| match (
             todo(&state(), Duration::from_secs(1), existing),
             expected,

@@ -19,15 +19,11 @@ pub enum Verdict {
     },
 }
 
-const IN_FRONT: &str =
-    "write into a MergeTree table and feed this one from it with a materialized view";
+const IN_FRONT: &str = "write into a MergeTree table and feed this one from it with a materialized view";
 
 /// The verdict on an engine; `parameters` are what stands in its parentheses, `offset` is the offset's column.
 pub(super) fn verdict(engine: &str, parameters: &[String], offset: &str) -> Verdict {
-    let refused = |why: &str, fix: &str| Verdict::Refused {
-        why: why.to_owned(),
-        fix: fix.to_owned(),
-    };
+    let refused = |why: &str, fix: &str| Verdict::Refused { why: why.to_owned(), fix: fix.to_owned() };
     if let Some(family) = engine.strip_prefix("Shared") {
         return if family.ends_with("MergeTree") {
             refused(
@@ -143,11 +139,9 @@ pub(super) fn has_row_ttl(engine_full: &str) -> bool {
         return false;
     };
     let ttl = rest.split_once(" SETTINGS ").map_or(rest, |(ttl, _)| ttl);
-    split_list(ttl).iter().any(|element| {
-        ![" TO DISK ", " TO VOLUME ", " RECOMPRESS "]
-            .iter()
-            .any(|action| element.contains(action))
-    })
+    split_list(ttl)
+        .iter()
+        .any(|element| ![" TO DISK ", " TO VOLUME ", " RECOMPRESS "].iter().any(|action| element.contains(action)))
 }
 
 #[cfg(test)]
@@ -166,62 +160,23 @@ mod tests {
             };
             assert!(text.starts_with(expected), "{engine_full}: {text}");
         };
-        check(
-            "MergeTree ORDER BY (a, b) SETTINGS index_granularity = 8192",
-            "supported",
-        );
-        check(
-            "ReplicatedMergeTree('/t/{shard}', '{replica}') ORDER BY a",
-            "if all inserts",
-        );
-        check(
-            "ReplacingMergeTree ORDER BY a",
-            "refused ReplacingMergeTree without",
-        );
-        check(
-            "ReplacingMergeTree(_offset) ORDER BY a",
-            "if exactly once after FINAL: before",
-        );
-        check(
-            "ReplacingMergeTree(ver, is_deleted) ORDER BY a",
-            "if exactly once after FINAL, if ver",
-        );
+        check("MergeTree ORDER BY (a, b) SETTINGS index_granularity = 8192", "supported");
+        check("ReplicatedMergeTree('/t/{shard}', '{replica}') ORDER BY a", "if all inserts");
+        check("ReplacingMergeTree ORDER BY a", "refused ReplacingMergeTree without");
+        check("ReplacingMergeTree(_offset) ORDER BY a", "if exactly once after FINAL: before");
+        check("ReplacingMergeTree(ver, is_deleted) ORDER BY a", "if exactly once after FINAL, if ver");
         check(
             "ReplicatedReplacingMergeTree('/t', '{replica}', _offset) ORDER BY a",
             "if exactly once after FINAL: before",
         );
-        check(
-            "ReplicatedReplacingMergeTree('/t', '{replica}') ORDER BY a",
-            "refused ReplacingMergeTree without",
-        );
-        check(
-            "SummingMergeTree ORDER BY a",
-            "refused SummingMergeTree merges",
-        );
-        check(
-            "AggregatingMergeTree ORDER BY a",
-            "refused AggregatingMergeTree merges",
-        );
-        check(
-            "CollapsingMergeTree(sign) ORDER BY a",
-            "refused CollapsingMergeTree merges",
-        );
-        check(
-            "ReplicatedSummingMergeTree('/t', 'r') ORDER BY a",
-            "refused SummingMergeTree merges",
-        );
-        check(
-            "SharedMergeTree('/t', 'r') ORDER BY a",
-            "refused SharedMergeTree",
-        );
-        check(
-            "SharedReplacingMergeTree('/t', 'r', v) ORDER BY a",
-            "refused SharedMergeTree",
-        );
-        check(
-            "Distributed('c', 'd', 't')",
-            "refused an insert into Distributed",
-        );
+        check("ReplicatedReplacingMergeTree('/t', '{replica}') ORDER BY a", "refused ReplacingMergeTree without");
+        check("SummingMergeTree ORDER BY a", "refused SummingMergeTree merges");
+        check("AggregatingMergeTree ORDER BY a", "refused AggregatingMergeTree merges");
+        check("CollapsingMergeTree(sign) ORDER BY a", "refused CollapsingMergeTree merges");
+        check("ReplicatedSummingMergeTree('/t', 'r') ORDER BY a", "refused SummingMergeTree merges");
+        check("SharedMergeTree('/t', 'r') ORDER BY a", "refused SharedMergeTree");
+        check("SharedReplacingMergeTree('/t', 'r', v) ORDER BY a", "refused SharedMergeTree");
+        check("Distributed('c', 'd', 't')", "refused an insert into Distributed");
         check("Buffer('d', 't', 1, 1, 1, 1, 1, 1, 1)", "refused Buffer");
         check("Null", "refused Null");
         check("Memory", "refused Memory");
@@ -232,28 +187,14 @@ mod tests {
 
     #[test]
     fn only_a_ttl_that_removes_rows_counts() {
-        let check = |engine_full: &str, expected| {
-            assert_eq!(has_row_ttl(engine_full), expected, "{engine_full}")
-        };
-        check(
-            "MergeTree ORDER BY a SETTINGS index_granularity = 8192",
-            false,
-        );
-        check(
-            "MergeTree ORDER BY a TTL at + toIntervalDay(1) SETTINGS x = 1",
-            true,
-        );
-        check(
-            "MergeTree ORDER BY a TTL at + toIntervalDay(1) TO DISK 'cold' SETTINGS x = 1",
-            false,
-        );
+        let check = |engine_full: &str, expected| assert_eq!(has_row_ttl(engine_full), expected, "{engine_full}");
+        check("MergeTree ORDER BY a SETTINGS index_granularity = 8192", false);
+        check("MergeTree ORDER BY a TTL at + toIntervalDay(1) SETTINGS x = 1", true);
+        check("MergeTree ORDER BY a TTL at + toIntervalDay(1) TO DISK 'cold' SETTINGS x = 1", false);
         check(
             "MergeTree ORDER BY a TTL at + toIntervalDay(1) TO VOLUME 'v', at + toIntervalYear(1) SETTINGS x = 1",
             true,
         );
-        check(
-            "MergeTree ORDER BY a TTL at + toIntervalDay(1) RECOMPRESS CODEC(ZSTD(17))",
-            false,
-        );
+        check("MergeTree ORDER BY a TTL at + toIntervalDay(1) RECOMPRESS CODEC(ZSTD(17))", false);
     }
 }

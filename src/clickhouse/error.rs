@@ -66,10 +66,7 @@ impl ControlError {
     pub const fn code(&self) -> Option<u32> {
         match self {
             Self::Refused { code, .. } => Some(*code),
-            Self::Unreachable { .. }
-            | Self::Malformed { .. }
-            | Self::Unusable { .. }
-            | Self::Deadline { .. } => None,
+            Self::Unreachable { .. } | Self::Malformed { .. } | Self::Unusable { .. } | Self::Deadline { .. } => None,
         }
     }
 
@@ -93,33 +90,12 @@ impl ControlError {
         let (doing, server) = (doing.to_owned(), server.to_owned());
         match error {
             Error::BadResponse(text) => match codes::parse(text) {
-                Some(code) => Self::Refused {
-                    doing,
-                    server,
-                    code,
-                    text: codes::message(text).to_owned(),
-                },
-                None => Self::Unreachable {
-                    doing,
-                    server,
-                    why: text.clone(),
-                },
+                Some(code) => Self::Refused { doing, server, code, text: codes::message(text).to_owned() },
+                None => Self::Unreachable { doing, server, why: text.clone() },
             },
-            Error::Network(source) => Self::Unreachable {
-                doing,
-                server,
-                why: chain(source.as_ref()),
-            },
-            Error::TimedOut => Self::Unreachable {
-                doing,
-                server,
-                why: "timed out".to_owned(),
-            },
-            other => Self::Malformed {
-                doing,
-                server,
-                why: chain(other),
-            },
+            Error::Network(source) => Self::Unreachable { doing, server, why: chain(source.as_ref()) },
+            Error::TimedOut => Self::Unreachable { doing, server, why: "timed out".to_owned() },
+            other => Self::Malformed { doing, server, why: chain(other) },
         }
     }
 }
@@ -148,29 +124,13 @@ mod tests {
     fn errors_of_the_client_become_ours() {
         let check = |error: Error, code: Option<u32>, disposition: Disposition| {
             let ours = ControlError::from_client("claiming", "http://h:1", &error);
-            assert_eq!(
-                (ours.code(), ours.disposition()),
-                (code, disposition),
-                "{ours}"
-            );
+            assert_eq!((ours.code(), ours.disposition()), (code, disposition), "{ours}");
             assert!(ours.to_string().starts_with("claiming: "), "{ours}");
         };
         let bad = |text: &str| Error::BadResponse(text.to_owned());
-        check(
-            bad("Code: 60. DB::Exception: Table x does not exist"),
-            Some(60),
-            Disposition::Configuration,
-        );
-        check(
-            bad("Code: 202. DB::Exception: Too many"),
-            Some(202),
-            Disposition::Backoff,
-        );
-        check(
-            bad("Code: 53. DB::Exception: x"),
-            Some(53),
-            Disposition::Configuration,
-        );
+        check(bad("Code: 60. DB::Exception: Table x does not exist"), Some(60), Disposition::Configuration);
+        check(bad("Code: 202. DB::Exception: Too many"), Some(202), Disposition::Backoff);
+        check(bad("Code: 53. DB::Exception: x"), Some(53), Disposition::Configuration);
         check(bad("502 Bad Gateway"), None, Disposition::Backoff);
         check(Error::Network("reset".into()), None, Disposition::Backoff);
         check(Error::TimedOut, None, Disposition::Backoff);

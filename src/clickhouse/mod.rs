@@ -16,7 +16,7 @@ mod table;
 mod units;
 
 pub use client::{Server, ServerSettings};
-pub use ddl::{ensure_state_tables, statements as state_table_statements};
+pub use ddl::{ensure_state_tables, missing_state_tables, statements as state_table_statements};
 pub use engine::Verdict;
 pub use error::ControlError;
 pub(crate) use error::chain;

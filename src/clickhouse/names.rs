@@ -19,19 +19,12 @@ pub struct TableName {
 impl TableName {
     /// A table of a database.
     pub fn new(database: impl Into<String>, table: impl Into<String>) -> Self {
-        Self {
-            database: database.into(),
-            table: table.into(),
-        }
+        Self { database: database.into(), table: table.into() }
     }
 
     /// The name as it stands in a statement.
     pub fn quoted(&self) -> String {
-        format!(
-            "{}.{}",
-            sql::identifier(&self.database),
-            sql::identifier(&self.table)
-        )
+        format!("{}.{}", sql::identifier(&self.database), sql::identifier(&self.table))
     }
 }
 
@@ -150,10 +143,7 @@ pub struct LaneTables {
 impl LaneTables {
     /// A partition of this lane.
     pub fn key(&self, partition: Partition) -> PartitionKey {
-        PartitionKey {
-            lane: self.lane,
-            partition,
-        }
+        PartitionKey { lane: self.lane, partition }
     }
 }
 
@@ -169,10 +159,7 @@ impl QueryPrefix {
         // Neither a cluster id nor a consumer group can hold a zero byte, so no two pairs run together.
         identity.push(0);
         identity.extend_from_slice(connector.as_bytes());
-        Self(format!(
-            "oncesink-{:016x}-",
-            xxhash_rust::xxh3::xxh3_64(&identity)
-        ))
+        Self(format!("oncesink-{:016x}-", xxhash_rust::xxh3::xxh3_64(&identity)))
     }
 
     /// The text.
@@ -187,10 +174,7 @@ mod tests {
 
     #[test]
     fn the_query_prefix_is_frozen() {
-        assert_eq!(
-            QueryPrefix::new("MkU3OEVBNTcwNTJENDM2Qk", "readings").as_str(),
-            "oncesink-9635cbeb7959a115-"
-        );
+        assert_eq!(QueryPrefix::new("MkU3OEVBNTcwNTJENDM2Qk", "readings").as_str(), "oncesink-9635cbeb7959a115-");
         assert_ne!(QueryPrefix::new("a", "bc"), QueryPrefix::new("ab", "c"));
     }
 

@@ -27,6 +27,9 @@ const INSERT: &[(&str, &str)] = &[
     ("max_rows_to_read_leaf", "0"),
     ("max_bytes_to_read_leaf", "0"),
     ("additional_table_filters", "{}"),
+    ("additional_result_filter", ""),
+    ("limit", "0"),
+    ("offset", "0"),
     ("max_parallel_replicas", "1"),
     ("allow_experimental_parallel_reading_from_replicas", "0"),
     ("insert_null_as_default", "0"),
@@ -42,12 +45,26 @@ const INSERT: &[(&str, &str)] = &[
 
 /// What would make a control SELECT answer with less than there is, besides [`INSERT`].
 const CONTROL: &[(&str, &str)] = &[
+    ("final", "0"),
+    ("result_overflow_mode", "throw"),
+    ("max_result_rows", "0"),
+    ("max_result_bytes", "0"),
+    ("apply_deleted_mask", "1"),
+];
+
+/// Sent with the question for settings itself: a profile with `limit = 1` would otherwise show us one setting. So the
+/// answer tells nothing of these, and they are sent always; a constraint lets a value pass that it has anyway. All are
+/// older than any server that we support.
+pub(super) const OF_THE_QUESTION: &[(&str, &str)] = &[
     ("limit", "0"),
     ("offset", "0"),
-    ("final", "0"),
     ("additional_result_filter", ""),
-    ("result_overflow_mode", "throw"),
-    ("apply_deleted_mask", "1"),
+    ("additional_table_filters", "{}"),
+    ("max_execution_time", "0"),
+    ("max_rows_to_read", "0"),
+    ("max_bytes_to_read", "0"),
+    ("max_result_rows", "0"),
+    ("max_result_bytes", "0"),
 ];
 
 /// Settings that must lie above the rows of a block; 0 turns the limit off where the flag says so.
@@ -95,20 +112,18 @@ impl Pins {
 
     /// What has to be sent, given what the server says. A setting that differs and may not be changed is an error.
     pub(super) fn from_settings(server: &str, settings: &[Setting]) -> Result<Self, ControlError> {
-        let known: BTreeMap<&str, &Setting> = settings
-            .iter()
-            .map(|setting| (setting.name.as_str(), setting))
-            .collect();
+        let known: BTreeMap<&str, &Setting> = settings.iter().map(|setting| (setting.name.as_str(), setting)).collect();
         let differing = |wanted: &[(&str, &str)]| -> Result<Vec<(String, String)>, ControlError> {
             let mut pins = Vec::new();
             for (name, value) in wanted {
                 let Some(setting) = known.get(name) else {
                     continue;
                 };
-                if setting.value == *value {
+                let hidden = OF_THE_QUESTION.iter().any(|(asked, _)| asked == name);
+                if setting.value == *value && !hidden {
                     continue;
                 }
-                if setting.readonly != 0 {
+                if setting.readonly != 0 && setting.value != *value {
                     return Err(Self::forbidden(server, name, &setting.value, value));
                 }
                 pins.push(((*name).to_owned(), (*value).to_owned()));
@@ -119,11 +134,7 @@ impl Pins {
         let mut control = insert.clone();
         control.extend(differing(CONTROL)?);
         let mut limits = BTreeMap::new();
-        for name in ABOVE_ROWS
-            .iter()
-            .map(|(name, _)| *name)
-            .chain([MIN_INSERT_BLOCK_SIZE_BYTES.0])
-        {
+        for name in ABOVE_ROWS.iter().map(|(name, _)| *name).chain([MIN_INSERT_BLOCK_SIZE_BYTES.0]) {
             if let Some(setting) = known.get(name) {
                 let value = setting.value.parse().map_err(|_| ControlError::Malformed {
                     doing: "reading settings".to_owned(),
@@ -133,11 +144,7 @@ impl Pins {
                 limits.insert(name, value);
             }
         }
-        Ok(Self {
-            insert,
-            control,
-            limits,
-        })
+        Ok(Self { insert, control, limits })
     }
 
     /// The settings of every insert.
@@ -175,9 +182,7 @@ impl Pins {
                 "the profile of our user at {server} holds setting {name} at {value:?} and lets nobody change it, \
                  but exactly-once needs {wanted:?}"
             ),
-            fix: format!(
-                "remove the constraint on {name} from the profile, or set it to {wanted:?} there"
-            ),
+            fix: format!("remove the constraint on {name} from the profile, or set it to {wanted:?} there"),
         }
     }
 }
@@ -187,39 +192,29 @@ mod tests {
     use super::*;
 
     fn setting(name: &str, value: &str) -> Setting {
-        Setting {
-            name: name.to_owned(),
-            value: value.to_owned(),
-            readonly: 0,
-        }
+        Setting { name: name.to_owned(), value: value.to_owned(), readonly: 0 }
     }
 
     #[test]
     fn only_known_settings_that_differ_are_sent() {
-        let check =
-            |settings: &[(&str, &str)], insert: &[(&str, &str)], control: &[(&str, &str)]| {
-                let settings: Vec<_> = settings.iter().map(|(n, v)| setting(n, v)).collect();
-                let pins = Pins::from_settings("s", &settings).unwrap();
-                let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
-                    pairs
-                        .iter()
-                        .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-                        .collect()
-                };
-                assert_eq!(pins.insert(), owned(insert), "{settings:?}");
-                assert_eq!(pins.control(), owned(control), "{settings:?}");
+        let check = |settings: &[(&str, &str)], insert: &[(&str, &str)], control: &[(&str, &str)]| {
+            let settings: Vec<_> = settings.iter().map(|(n, v)| setting(n, v)).collect();
+            let pins = Pins::from_settings("s", &settings).unwrap();
+            let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+                pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
             };
+            assert_eq!(pins.insert(), owned(insert), "{settings:?}");
+            assert_eq!(pins.control(), owned(control), "{settings:?}");
+        };
         check(&[], &[], &[]);
         check(&[("async_insert", "0")], &[], &[]);
-        check(
-            &[("async_insert", "1")],
-            &[("async_insert", "0")],
-            &[("async_insert", "0")],
-        );
+        check(&[("async_insert", "1")], &[("async_insert", "0")], &[("async_insert", "0")]);
         check(&[("final", "1")], &[], &[("final", "0")]);
+        check(&[("limit", "0")], &[("limit", "0")], &[("limit", "0")]);
+        check(&[("max_rows_to_read", "0")], &[("max_rows_to_read", "0")], &[("max_rows_to_read", "0")]);
         check(
             &[("timeout_overflow_mode", "break"), ("limit", "5")],
-            &[("timeout_overflow_mode", "throw")],
+            &[("timeout_overflow_mode", "throw"), ("limit", "0")],
             &[("timeout_overflow_mode", "throw"), ("limit", "0")],
         );
         check(&[("enable_analyzer", "1")], &[], &[]);
@@ -245,32 +240,16 @@ mod tests {
         let check = |name: &str, value: &str, rows: u64, expected: Option<&str>| {
             let pins = Pins::from_settings("s", &[setting(name, value)]).unwrap();
             let sent = pins.block(rows);
-            let sent = sent
-                .first()
-                .map(|(name, value)| (name.as_str(), value.as_str()));
-            assert_eq!(
-                sent,
-                expected.map(|value| (name, value)),
-                "{name} {value} {rows}"
-            );
+            let sent = sent.first().map(|(name, value)| (name.as_str(), value.as_str()));
+            assert_eq!(sent, expected.map(|value| (name, value)), "{name} {value} {rows}");
         };
         check("min_insert_block_size_rows", "1048449", 1_048_448, None);
-        check(
-            "min_insert_block_size_rows",
-            "1048449",
-            1_048_449,
-            Some("1048450"),
-        );
+        check("min_insert_block_size_rows", "1048449", 1_048_449, Some("1048450"));
         check("min_insert_block_size_rows", "0", 10, Some("11"));
         check("max_partitions_per_insert_block", "100", 99, None);
         check("max_partitions_per_insert_block", "100", 100, Some("101"));
         check("max_partitions_per_insert_block", "0", 100, None);
         check("max_block_size", "65409", 500_000, Some("500001"));
-        check(
-            "min_insert_block_size_bytes",
-            "268402944",
-            1,
-            Some("1099511627776"),
-        );
+        check("min_insert_block_size_bytes", "268402944", 1, Some("1099511627776"));
     }
 }

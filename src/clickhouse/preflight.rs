@@ -50,27 +50,13 @@ impl fmt::Display for Finding {
 }
 
 impl Finding {
-    fn new(
-        severity: Severity,
-        what: impl Into<String>,
-        why: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Self {
-        Self {
-            severity,
-            what: what.into(),
-            why: why.into(),
-            fix: fix.into(),
-        }
+    fn new(severity: Severity, what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { severity, what: what.into(), why: why.into(), fix: fix.into() }
     }
 }
 
 /// Everything there is to say about a lane's target and our user. An error means that the server did not answer.
-pub async fn preflight(
-    session: &Session,
-    lane: &LaneTables,
-    user: &str,
-) -> Result<Vec<Finding>, ControlError> {
+pub async fn preflight(session: &Session, lane: &LaneTables, user: &str) -> Result<Vec<Finding>, ControlError> {
     let mut findings = Vec::new();
     match Table::read(session, &lane.cell.target).await? {
         None => findings.push(Finding::new(
@@ -104,12 +90,9 @@ fn table_findings(table: &Table, lane: &LaneTables, findings: &mut Vec<Finding>)
             note,
             "nothing to do if this is meant",
         )),
-        Verdict::Refused { why, fix } => findings.push(Finding::new(
-            Severity::Error,
-            format!("table {name} is a {}", table.engine),
-            why,
-            fix,
-        )),
+        Verdict::Refused { why, fix } => {
+            findings.push(Finding::new(Severity::Error, format!("table {name} is a {}", table.engine), why, fix))
+        }
     }
     coordinates(table, lane, findings);
     if table.has_row_ttl() {
@@ -136,12 +119,7 @@ fn table_findings(table: &Table, lane: &LaneTables, findings: &mut Vec<Finding>)
 fn coordinates(table: &Table, lane: &LaneTables, findings: &mut Vec<Finding>) {
     let names = &lane.coordinates;
     let mut wanted = vec![
-        (
-            &names.topic,
-            "LowCardinality(String)",
-            "a string",
-            is_topic as fn(&str) -> bool,
-        ),
+        (&names.topic, "LowCardinality(String)", "a string", is_topic as fn(&str) -> bool),
         (&names.partition, "Int32", "an integer", is_integer),
         (&names.offset, "UInt64", "UInt64 or Int64", is_offset),
     ];
@@ -156,11 +134,7 @@ fn coordinates(table: &Table, lane: &LaneTables, findings: &mut Vec<Finding>) {
                 Severity::Error,
                 format!("column {name} of {} is {actual}", table.name),
                 format!("it has to hold {meant} to say where a row comes from"),
-                format!(
-                    "ALTER TABLE {} MODIFY COLUMN {} {kind}",
-                    table.name.quoted(),
-                    sql::identifier(name)
-                ),
+                format!("ALTER TABLE {} MODIFY COLUMN {} {kind}", table.name.quoted(), sql::identifier(name)),
             )),
             Some(_) => {}
         }
@@ -178,10 +152,7 @@ fn coordinates(table: &Table, lane: &LaneTables, findings: &mut Vec<Finding>) {
     if !missing.is_empty() {
         findings.push(Finding::new(
             Severity::Error,
-            format!(
-                "table {} has no columns for a row's place in kafka",
-                table.name
-            ),
+            format!("table {} has no columns for a row's place in kafka", table.name),
             "without them nobody can look up which rows are there",
             format!("ALTER TABLE {} {}", table.name.quoted(), alter.join(", ")),
         ));
@@ -205,10 +176,7 @@ fn is_topic(kind: &str) -> bool {
 }
 
 fn is_integer(kind: &str) -> bool {
-    matches!(
-        kind,
-        "UInt8" | "UInt16" | "UInt32" | "UInt64" | "Int8" | "Int16" | "Int32" | "Int64"
-    )
+    matches!(kind, "UInt8" | "UInt16" | "UInt32" | "UInt64" | "Int8" | "Int16" | "Int32" | "Int64")
 }
 
 fn is_offset(kind: &str) -> bool {
@@ -235,12 +203,8 @@ async fn grants(
         system("replicas"),
     ];
     for table in &readable {
-        let attempt = session
-            .fetch::<u8>(
-                "trying to read",
-                &format!("SELECT toUInt8(1) FROM {} LIMIT 0", table.quoted()),
-            )
-            .await;
+        let attempt =
+            session.fetch::<u8>("trying to read", &format!("SELECT toUInt8(1) FROM {} LIMIT 0", table.quoted())).await;
         // A table that is not there is another finding's matter.
         if denied(attempt)? {
             findings.push(grant("SELECT", &table.quoted(), user));
@@ -279,12 +243,7 @@ const ACCESS_DENIED: u32 = 497;
 /// `CHECK GRANT` came with 24.9; where the server does not know it, the privilege is taken for granted and a missing one
 /// shows with the first insert.
 async fn granted(session: &Session, privilege: &str, on: &str) -> Result<bool, ControlError> {
-    let answer = session
-        .fetch::<u8>(
-            "asking for grants",
-            &format!("CHECK GRANT {privilege} ON {on}"),
-        )
-        .await;
+    let answer = session.fetch::<u8>("asking for grants", &format!("CHECK GRANT {privilege} ON {on}")).await;
     match answer {
         Ok(rows) => Ok(rows.first() != Some(&0)),
         Err(ControlError::Refused { .. }) => Ok(true),
@@ -293,11 +252,7 @@ async fn granted(session: &Session, privilege: &str, on: &str) -> Result<bool, C
 }
 
 /// A policy can hide claims, rows or running inserts from us, and each of these breaks the promise.
-async fn row_policies(
-    session: &Session,
-    lane: &LaneTables,
-    findings: &mut Vec<Finding>,
-) -> Result<(), ControlError> {
+async fn row_policies(session: &Session, lane: &LaneTables, findings: &mut Vec<Finding>) -> Result<(), ControlError> {
     #[derive(Row, Deserialize)]
     struct Policy {
         name: String,
@@ -311,34 +266,28 @@ async fn row_policies(
         TableName::new("system", "processes"),
     ];
     let wanted = tables.iter().map(|table| {
-        format!(
-            "(database = {} AND table IN ({}, ''))",
-            sql::string(&table.database),
-            sql::string(&table.table)
-        )
+        format!("(database = {} AND table IN ({}, ''))", sql::string(&table.database), sql::string(&table.table))
     });
     let policies = session
         .fetch::<Policy>(
             "looking for row policies",
             &format!(
-                "SELECT name, toUInt8(apply_to_all ? NOT has(apply_to_except, currentUser()) : \
-                 has(apply_to_list, currentUser()) OR notEmpty(arrayIntersect(apply_to_list, currentRoles()))) AS applies \
+                "SELECT name, toUInt8(if(apply_to_all, NOT has(apply_to_except, currentUser()), \
+                 has(apply_to_list, currentUser()) OR notEmpty(arrayIntersect(apply_to_list, currentRoles())))) AS applies \
                  FROM system.row_policies WHERE {}",
                 sql::joined(wanted, " OR ")
             ),
         )
         .await;
     match policies {
-        Ok(policies) => findings.extend(policies.into_iter().filter(|policy| policy.applies == 1).map(
-            |policy| {
-                Finding::new(
-                    Severity::Error,
-                    format!("row policy {} filters what our user sees", policy.name),
-                    "a claim, a row or a running insert that is hidden would be taken for absent: rows would double",
-                    format!("exempt our user: ALTER ROW POLICY {} TO ALL EXCEPT ..", policy.name),
-                )
-            },
-        )),
+        Ok(policies) => findings.extend(policies.into_iter().filter(|policy| policy.applies == 1).map(|policy| {
+            Finding::new(
+                Severity::Error,
+                format!("row policy {} filters what our user sees", policy.name),
+                "a claim, a row or a running insert that is hidden would be taken for absent: rows would double",
+                format!("exempt our user: ALTER ROW POLICY {} TO ALL EXCEPT ..", policy.name),
+            )
+        })),
         Err(ControlError::Refused { code, .. }) if code == ACCESS_DENIED => {
             findings.push(Finding::new(
                 Severity::Warning,
@@ -351,7 +300,7 @@ async fn row_policies(
     }
     let ownership = lane.state.ownership();
     let counts = session
-        .fetch::<(u64, Option<u64>)>(
+        .fetch::<(Option<u64>, Option<u64>)>(
             "comparing what is seen of ownership",
             &format!(
                 "SELECT (SELECT count() FROM {}), (SELECT total_rows FROM system.tables WHERE database = {} AND name = {})",
@@ -363,7 +312,7 @@ async fn row_policies(
         .await;
     match counts {
         Ok(counts) => {
-            if let Some((seen, Some(total))) = counts.first()
+            if let Some((Some(seen), Some(total))) = counts.first()
                 && seen < total
             {
                 findings.push(Finding::new(
@@ -381,10 +330,7 @@ async fn row_policies(
     Ok(())
 }
 
-async fn receive_timeout(
-    session: &Session,
-    findings: &mut Vec<Finding>,
-) -> Result<(), ControlError> {
+async fn receive_timeout(session: &Session, findings: &mut Vec<Finding>) -> Result<(), ControlError> {
     const SECONDS_MAX: f64 = 60.0;
     let values = session
         .fetch::<String>(
@@ -410,19 +356,13 @@ async fn receive_timeout(
 async fn load_balancer(session: &Session, findings: &mut Vec<Finding>) -> Result<(), ControlError> {
     const ASKED: usize = 5;
     for _ in 0..ASKED {
-        let hosts = session
-            .fetch::<String>("asking for the host name", "SELECT hostName()")
-            .await?;
+        let hosts = session.fetch::<String>("asking for the host name", "SELECT hostName()").await?;
         if let Some(host) = hosts.first()
             && host != session.host()
         {
             findings.push(Finding::new(
                 Severity::Error,
-                format!(
-                    "{} is answered by several servers: {} and {host}",
-                    session.server().name(),
-                    session.host()
-                ),
+                format!("{} is answered by several servers: {} and {host}", session.server().name(), session.host()),
                 "a claim on one of them does not fence inserts on another",
                 "give the url of one server",
             ));
@@ -472,10 +412,7 @@ mod tests {
         let check = |columns: &[(&str, &str)], index: bool, expected: &[(Severity, &str)]| {
             let mut findings = Vec::new();
             table_findings(&table(columns, index), &lane(), &mut findings);
-            let found: Vec<_> = findings
-                .iter()
-                .map(|finding| (finding.severity, finding.fix.as_str()))
-                .collect();
+            let found: Vec<_> = findings.iter().map(|finding| (finding.severity, finding.fix.as_str())).collect();
             assert_eq!(found, expected);
         };
         let all = [
@@ -494,14 +431,7 @@ mod tests {
                  ALTER TABLE `iot`.`readings` MATERIALIZE INDEX `offset_minmax`",
             )],
         );
-        check(
-            &all[..3],
-            true,
-            &[(
-                Severity::Error,
-                "ALTER TABLE `iot`.`readings` ADD COLUMN `_replay` UInt32",
-            )],
-        );
+        check(&all[..3], true, &[(Severity::Error, "ALTER TABLE `iot`.`readings` ADD COLUMN `_replay` UInt32")]);
         check(
             &[],
             false,
@@ -515,10 +445,7 @@ mod tests {
         check(
             &[all[0], all[1], ("_offset", "UInt32"), all[3]],
             true,
-            &[(
-                Severity::Error,
-                "ALTER TABLE `iot`.`readings` MODIFY COLUMN `_offset` UInt64",
-            )],
+            &[(Severity::Error, "ALTER TABLE `iot`.`readings` MODIFY COLUMN `_offset` UInt64")],
         );
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::client::Server;
 use super::codes;
 use super::error::ControlError;
-use super::pins::{Pins, Setting};
+use super::pins::{self, Pins, Setting};
 
 /// A server whose pins are known.
 #[derive(Debug, Clone)]
@@ -30,25 +30,23 @@ struct Identity {
 impl Session {
     /// Asks a server for its version and settings, and tries the pins on it.
     pub async fn open(server: Server) -> Result<Self, ControlError> {
+        let first = pins::OF_THE_QUESTION
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect::<Vec<_>>();
         let identity: Vec<Identity> = server
             .fetch(
                 "asking for the version",
                 "SELECT version() AS version, hostName() AS host, timezone() AS time_zone",
-                &[],
+                &first,
             )
-            .await?;
+            .await
+            .map_err(forbidden)?;
         let identity = one(&server, "asking for the version", identity)?;
-        let settings: Vec<Setting> = server
-            .fetch("reading settings", &Pins::question(), &[])
-            .await?;
+        let settings: Vec<Setting> = server.fetch("reading settings", &Pins::question(), &first).await?;
         let pins = Pins::from_settings(server.name(), &settings)?;
-        let session = Self {
-            server,
-            pins,
-            version: identity.version,
-            host: identity.host,
-            time_zone: identity.time_zone,
-        };
+        let session =
+            Self { server, pins, version: identity.version, host: identity.host, time_zone: identity.time_zone };
         session.try_pins().await?;
         Ok(session)
     }
@@ -85,20 +83,12 @@ impl Session {
 
     /// Runs a control statement that returns no rows, with the pins.
     pub async fn execute(&self, doing: &str, statement: &str) -> Result<(), ControlError> {
-        self.server
-            .execute(doing, statement, self.pins.control())
-            .await
+        self.server.execute(doing, statement, self.pins.control()).await
     }
 
     /// Runs a control SELECT, with the pins.
-    pub async fn fetch<T: RowOwned + RowRead>(
-        &self,
-        doing: &str,
-        statement: &str,
-    ) -> Result<Vec<T>, ControlError> {
-        self.server
-            .fetch(doing, statement, self.pins.control())
-            .await
+    pub async fn fetch<T: RowOwned + RowRead>(&self, doing: &str, statement: &str) -> Result<Vec<T>, ControlError> {
+        self.server.fetch(doing, statement, self.pins.control()).await
     }
 
     /// Runs a control SELECT with settings that win over the pins of the same name.
@@ -109,11 +99,7 @@ impl Session {
         settings: &[(&str, &str)],
     ) -> Result<Vec<T>, ControlError> {
         let mut all = self.pins.control().to_vec();
-        all.extend(
-            settings
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-        );
+        all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         self.server.fetch(doing, statement, &all).await
     }
 
@@ -122,24 +108,22 @@ impl Session {
         let doing = "trying the settings that exactly-once needs";
         let mut settings = self.pins.control().to_vec();
         settings.extend(self.pins.block(0));
-        self.server
-            .fetch::<u8>(doing, "SELECT toUInt8(1)", &settings)
-            .await
-            .map(|_| ())
-            .map_err(|error| match &error {
-                ControlError::Refused { code, text, .. }
-                    if *code == codes::SETTING_CONSTRAINT || *code == codes::READONLY =>
-                {
-                    ControlError::Unusable {
-                        what: format!(
-                            "the profile of our user at {} forbids a setting that exactly-once needs: {text}",
-                            self.server.name()
-                        ),
-                        fix: "remove that constraint from the profile".to_owned(),
-                    }
-                }
-                _ => error,
-            })
+        self.server.fetch::<u8>(doing, "SELECT toUInt8(1)", &settings).await.map(|_| ()).map_err(forbidden)
+    }
+}
+
+/// A constraint names its setting in the server's message.
+fn forbidden(error: ControlError) -> ControlError {
+    match error {
+        ControlError::Refused { server, code, text, .. }
+            if code == codes::SETTING_CONSTRAINT || code == codes::READONLY =>
+        {
+            ControlError::Unusable {
+                what: format!("the profile of our user at {server} forbids a setting that exactly-once needs: {text}"),
+                fix: "remove that constraint from the profile".to_owned(),
+            }
+        }
+        other => other,
     }
 }
 

@@ -41,10 +41,7 @@ fn push_escaped(quoted: &mut String, character: char, quote: char) {
 }
 
 /// Items with a separator between them.
-pub(crate) fn joined<T: fmt::Display>(
-    items: impl IntoIterator<Item = T>,
-    separator: &str,
-) -> String {
+pub(crate) fn joined<T: fmt::Display>(items: impl IntoIterator<Item = T>, separator: &str) -> String {
     let mut text = String::new();
     for item in items {
         if !text.is_empty() {

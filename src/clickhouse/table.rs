@@ -105,11 +105,7 @@ impl Table {
     /// Reads a table's description; `None` if there is no such table, or our user may not see it.
     pub async fn read(session: &Session, name: &TableName) -> Result<Option<Self>, ControlError> {
         let doing = "reading the target table";
-        let here = format!(
-            "database = {} AND table = {}",
-            sql::string(&name.database),
-            sql::string(&name.table)
-        );
+        let here = format!("database = {} AND table = {}", sql::string(&name.database), sql::string(&name.table));
         let descriptions: Vec<Description> = session
             .fetch(
                 doing,
@@ -146,10 +142,7 @@ impl Table {
             uuid: description.uuid,
             engine: description.engine,
             engine_full: description.engine_full,
-            columns: columns
-                .into_iter()
-                .map(|row| row.into_column(session, name))
-                .collect::<Result<_, _>>()?,
+            columns: columns.into_iter().map(|row| row.into_column(session, name)).collect::<Result<_, _>>()?,
             partition_key: description.partition_key,
             sorting_key: description.sorting_key,
             indexes,
@@ -184,18 +177,14 @@ impl Table {
 
     /// What can be promised for it.
     pub fn verdict(&self, coordinates: &Coordinates) -> Verdict {
-        engine::verdict(
-            &self.engine,
-            &engine::parameters(&self.engine_full),
-            &coordinates.offset,
-        )
+        engine::verdict(&self.engine, &engine::parameters(&self.engine_full), &coordinates.offset)
     }
 
     /// Whether a look is served by a `minmax` index on the offset.
     pub fn has_offset_index(&self, coordinates: &Coordinates) -> bool {
-        self.indexes.iter().any(|index| {
-            index.kind == "minmax" && index.expression.trim_matches('`') == coordinates.offset
-        })
+        self.indexes
+            .iter()
+            .any(|index| index.kind == "minmax" && index.expression.trim_matches('`') == coordinates.offset)
     }
 }
 
@@ -211,28 +200,17 @@ impl ColumnRow {
                 return Err(ControlError::Malformed {
                     doing: "reading the target table".to_owned(),
                     server: session.server().name().to_owned(),
-                    why: format!(
-                        "column {} of {table} has a default of kind {other:?}",
-                        self.name
-                    ),
+                    why: format!("column {} of {table} has a default of kind {other:?}", self.name),
                 });
             }
         };
-        Ok(Column {
-            name: self.name,
-            kind: self.kind,
-            default_kind,
-            default_expression: self.default_expression,
-        })
+        Ok(Column { name: self.name, kind: self.kind, default_kind, default_expression: self.default_expression })
     }
 }
 
 impl Column {
     /// Asks the server for a default that is the same for every row.
-    pub async fn constant_default(
-        &self,
-        session: &Session,
-    ) -> Result<ConstantDefault, ControlError> {
+    pub async fn constant_default(&self, session: &Session) -> Result<ConstantDefault, ControlError> {
         #[derive(Row, Deserialize)]
         struct Value {
             json: String,
@@ -243,11 +221,7 @@ impl Column {
         let values: Vec<Value> = session
             .fetch(
                 "evaluating a column's default",
-                &format!(
-                    "SELECT toJSONString(CAST({}, {})) AS json",
-                    self.default_expression,
-                    sql::string(&self.kind)
-                ),
+                &format!("SELECT toJSONString(CAST({}, {})) AS json", self.default_expression, sql::string(&self.kind)),
             )
             .await?;
         let value = super::session::one(session.server(), "evaluating a column's default", values)?;
@@ -292,22 +266,16 @@ fn is_literal(expression: &str) -> bool {
             }
             '0'..='9' => {
                 // Numbers, with exponents and hexadecimal digits.
-                while rest
-                    .next_if(|next| next.is_ascii_alphanumeric() || *next == '.')
-                    .is_some()
-                {}
+                while rest.next_if(|next| next.is_ascii_alphanumeric() || *next == '.').is_some() {}
             }
             '(' | ')' | '[' | ']' | ',' | ' ' | '-' | '+' | '.' => {}
             first if first.is_ascii_alphabetic() || first == '_' => {
                 let mut word = String::from(first);
-                while let Some(next) =
-                    rest.next_if(|next| next.is_ascii_alphanumeric() || *next == '_')
-                {
+                while let Some(next) = rest.next_if(|next| next.is_ascii_alphanumeric() || *next == '_') {
                     word.push(next);
                 }
-                let is_number_conversion = ["toInt", "toUInt", "toFloat", "toDecimal"]
-                    .iter()
-                    .any(|prefix| word.starts_with(prefix));
+                let is_number_conversion =
+                    ["toInt", "toUInt", "toFloat", "toDecimal"].iter().any(|prefix| word.starts_with(prefix));
                 if !CONVERSIONS.contains(&word.as_str()) && !is_number_conversion {
                     return false;
                 }

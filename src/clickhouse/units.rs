@@ -22,11 +22,7 @@ impl Units {
         let columns = &lane.coordinates;
         Self {
             table: lane.cell.target.clone(),
-            condition: format!(
-                "{} = {}",
-                sql::identifier(&columns.topic),
-                sql::string(&lane.cell.topic)
-            ),
+            condition: format!("{} = {}", sql::identifier(&columns.topic), sql::string(&lane.cell.topic)),
             partition: sql::identifier(&columns.partition),
             offset: sql::identifier(&columns.offset),
             replay: columns.replay.as_deref().map(sql::identifier),
@@ -45,12 +41,7 @@ impl Units {
     }
 
     /// The condition of the units of a partition within `range`.
-    pub(crate) fn within(
-        &self,
-        partition: Partition,
-        replay: Replay,
-        range: OffsetRange,
-    ) -> String {
+    pub(crate) fn within(&self, partition: Partition, replay: Replay, range: OffsetRange) -> String {
         let Self { offset, .. } = self;
         format!(
             "({} AND {offset} >= {} AND {offset} < {})",
@@ -62,14 +53,11 @@ impl Units {
 
     /// The condition of the units of a partition from an offset on.
     pub(crate) fn from(&self, partition: Partition, replay: Replay, from: Offset) -> String {
-        format!(
-            "({} AND {} >= {from})",
-            self.of_partition(partition, replay),
-            self.offset,
-        )
+        format!("({} AND {} >= {from})", self.of_partition(partition, replay), self.offset,)
     }
 
-    fn of_partition(&self, partition: Partition, replay: Replay) -> String {
+    /// The condition of all units of a partition.
+    pub(crate) fn of_partition(&self, partition: Partition, replay: Replay) -> String {
         match &self.replay {
             Some(column) => format!("{} = {partition} AND {column} = {replay}", self.partition),
             None => format!("{} = {partition}", self.partition),
@@ -78,11 +66,6 @@ impl Units {
 
     /// `FROM .. WHERE ..` for any of the given conditions.
     pub(crate) fn from_where(&self, any_of: &[String]) -> String {
-        format!(
-            "FROM {} WHERE {} AND ({})",
-            self.table.quoted(),
-            self.condition,
-            any_of.join(" OR ")
-        )
+        format!("FROM {} WHERE {} AND ({})", self.table.quoted(), self.condition, any_of.join(" OR "))
     }
 }

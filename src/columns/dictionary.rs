@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::builder::ColumnBuilder;
+use super::builder::{ColumnBuilder, read_varint};
 
 /// Slots of a new table; always a power of two.
 const SLOTS_MIN: usize = 64;
@@ -103,44 +103,85 @@ impl DictionaryColumn {
 
     /// Ends the append of one value to `values`: a row that points at it, or at the equal value
     /// that the dictionary has already.
-    #[inline]
     pub(crate) fn push_appended(&mut self) {
         let index = self.resolve_last();
+        self.indexes.push(index);
+    }
+
+    /// A row of a string; for dictionaries of strings only. Copies the string only where it is
+    /// new.
+    #[inline]
+    pub(crate) fn push_string(&mut self, string: &[u8]) {
+        // Runs of one value are the common case of low cardinality.
+        if let Some(&last) = self.indexes.last()
+            && !(self.nullable && last == 0)
+            && self.key(last) == string
+        {
+            self.indexes.push(last);
+            return;
+        }
+        let slot = match self.find(string) {
+            Ok(known) => {
+                self.indexes.push(known);
+                return;
+            }
+            Err(slot) => slot,
+        };
+        if let ColumnBuilder::String(values) = self.values.as_mut() {
+            values.push(string);
+        }
+        let index = self.insert(slot);
         self.indexes.push(index);
     }
 
     /// Index of the value appended last to `values`, which is removed again where it is known.
     fn resolve_last(&mut self) -> u32 {
         let start = self.ends.last().copied().unwrap_or(0);
-        let data = self.values.leaf_data();
-        let appended = &data[start..];
-        // Runs of one value are the common case of low cardinality.
-        if let Some(&last) = self.indexes.last()
-            && !(self.nullable && last == 0)
-            && self.value(last) == appended
-        {
-            self.values.leaf_data_mut().truncate(start);
-            return last;
+        match self.find(self.content(&self.values.leaf_data()[start..])) {
+            Ok(known) => {
+                self.values.leaf_data_mut().truncate(start);
+                known
+            }
+            Err(slot) => self.insert(slot),
         }
-        let mut slot = self.first_slot(appended);
+    }
+
+    /// The index of a value, or the slot that it would have.
+    #[inline]
+    fn find(&self, content: &[u8]) -> Result<u32, usize> {
+        let mut slot = self.first_slot(content);
         loop {
             match self.slots[slot] {
-                0 => break,
-                found if self.value(found - 1) == appended => {
-                    self.values.leaf_data_mut().truncate(start);
-                    return found - 1;
-                }
+                0 => return Err(slot),
+                found if self.key(found - 1) == content => return Ok(found - 1),
                 _ => slot = (slot + 1) & (self.slots.len() - 1),
             }
         }
-        let end = data.len();
-        self.ends.push(end);
+    }
+
+    /// Takes the value appended last to `values` into the dictionary.
+    fn insert(&mut self, slot: usize) -> u32 {
+        self.ends.push(self.values.leaf_data().len());
         let count = u32::try_from(self.ends.len()).expect("a block has fewer than 2^32 values");
         self.slots[slot] = count;
         if self.ends.len() * 2 > self.slots.len() {
             self.grow();
         }
         count - 1
+    }
+
+    /// What is compared and hashed of a value: its bytes, without the length of a string.
+    #[inline]
+    fn key(&self, index: u32) -> &[u8] {
+        self.content(self.value(index))
+    }
+
+    #[inline]
+    fn content<'a>(&self, wire: &'a [u8]) -> &'a [u8] {
+        match self.values.as_ref() {
+            ColumnBuilder::String(_) => &wire[read_varint(wire).1..],
+            _ => wire,
+        }
     }
 
     /// Wire bytes of one value.
@@ -167,13 +208,12 @@ impl DictionaryColumn {
     #[inline]
     fn first_slot(&self, bytes: &[u8]) -> usize {
         let mask = self.slots.len() - 1;
-        usize::try_from(xxh3_64_with_seed(bytes, self.seed) & mask as u64)
-            .expect("a masked hash is a table index")
+        usize::try_from(xxh3_64_with_seed(bytes, self.seed) & mask as u64).expect("a masked hash is a table index")
     }
 
     fn slot_of(&self, index: usize) -> usize {
         let wanted = u32::try_from(index + 1).expect("a block has fewer than 2^32 values");
-        let mut slot = self.first_slot(self.value(wanted - 1));
+        let mut slot = self.first_slot(self.key(wanted - 1));
         while self.slots[slot] != wanted {
             slot = (slot + 1) & (self.slots.len() - 1);
         }
@@ -187,7 +227,7 @@ impl DictionaryColumn {
         // In the order of insertion, on which `rollback` relies. NULL has no slot.
         for index in usize::from(self.nullable)..self.ends.len() {
             let entry = u32::try_from(index + 1).expect("a block has fewer than 2^32 values");
-            let mut slot = self.first_slot(self.value(entry - 1));
+            let mut slot = self.first_slot(self.key(entry - 1));
             while self.slots[slot] != 0 {
                 slot = (slot + 1) & (self.slots.len() - 1);
             }

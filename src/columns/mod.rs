@@ -19,9 +19,7 @@ mod types;
 mod value;
 mod zone;
 
-pub(crate) use builder::{
-    ArrayColumn, ColumnBuilder, MapColumn, StringColumn, TupleColumn, push_varint,
-};
+pub(crate) use builder::{ArrayColumn, ColumnBuilder, MapColumn, StringColumn, TupleColumn, push_varint};
 pub(crate) use dictionary::DictionaryColumn;
 pub(crate) use fixed::{FixedColumn, FixedKind};
 pub use plan::{ColumnSpec, CoordinateKind, CoordinateSpec, DefaultValue, PlanError, RowPlan};

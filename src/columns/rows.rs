@@ -27,14 +27,22 @@ pub struct RowCoordinates<'a> {
 #[derive(Debug)]
 pub struct Columns {
     plan: Arc<RowPlan>,
-    pub(crate) data: Vec<ColumnBuilder>,
+    data: Vec<DataColumn>,
     pub(crate) coordinates: Vec<ColumnBuilder>,
     pub(crate) presences: Vec<Presence>,
-    /// A bit per data column: whether the open row has been begun in it.
-    touched: Vec<u64>,
-    touched_count: usize,
+    /// Number of the open or last row, counted from 1 and never used again.
+    row: u64,
+    /// Data columns that have begun the open row.
+    begun: usize,
     row_is_open: bool,
     rows: usize,
+}
+
+#[derive(Debug)]
+struct DataColumn {
+    builder: ColumnBuilder,
+    /// The row that was begun last in this column.
+    row: u64,
 }
 
 /// Which rows have a value in a column whose default only the server can evaluate.
@@ -55,7 +63,10 @@ impl Columns {
         let data = plan
             .columns
             .iter()
-            .map(|spec| ColumnBuilder::new(&spec.column_type, zone))
+            .map(|spec| {
+                let builder = ColumnBuilder::new(&spec.column_type, zone)?;
+                Ok(DataColumn { builder, row: 0 })
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let coordinates = plan
             .coordinates
@@ -63,12 +74,12 @@ impl Columns {
             .map(|spec| ColumnBuilder::new(&spec.column_type, zone))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            touched: vec![0; data.len().div_ceil(64)],
-            touched_count: 0,
             presences: plan.presences.iter().map(|_| Presence::default()).collect(),
             data,
             coordinates,
             plan: Arc::clone(plan),
+            row: 0,
+            begun: 0,
             row_is_open: false,
             rows: 0,
         })
@@ -86,21 +97,23 @@ impl Columns {
 
     /// Bytes of the block before compression: what a limit on block bytes counts.
     pub fn wire_bytes(&self) -> usize {
-        let columns = self.data.iter().chain(&self.coordinates);
+        let columns = self.data_builders().chain(&self.coordinates);
         let flags: usize = self.presences.iter().map(|p| p.flags.len()).sum();
         columns.map(ColumnBuilder::wire_bytes).sum::<usize>() + flags
     }
 
     /// Bytes of heap held, free capacity included: what the memory budget counts.
     pub fn heap_bytes(&self) -> usize {
-        let columns = self.data.iter().chain(&self.coordinates);
+        let columns = self.data_builders().chain(&self.coordinates);
         let flags: usize = self.presences.iter().map(|p| p.flags.capacity()).sum();
         columns.map(ColumnBuilder::heap_bytes).sum::<usize>() + flags
     }
 
     /// Removes all rows and keeps the buffers for the next block.
     pub fn clear(&mut self) {
-        self.data.iter_mut().for_each(ColumnBuilder::clear);
+        for column in &mut self.data {
+            column.builder.clear();
+        }
         self.coordinates.iter_mut().for_each(ColumnBuilder::clear);
         for presence in &mut self.presences {
             presence.flags.clear();
@@ -112,13 +125,10 @@ impl Columns {
     /// Begins a row.
     #[inline]
     pub(crate) fn begin_row(&mut self) {
-        assert!(
-            !self.row_is_open,
-            "a decoded row is committed or rolled back before the next one"
-        );
+        assert!(!self.row_is_open, "a decoded row is committed or rolled back before the next one");
         self.row_is_open = true;
-        self.touched.fill(0);
-        self.touched_count = 0;
+        self.row += 1;
+        self.begun = 0;
         for presence in &mut self.presences {
             presence.missing_in_open_row = false;
         }
@@ -127,25 +137,23 @@ impl Columns {
     /// The column to append this row's value to; `None` where the row has one already.
     #[inline]
     pub(crate) fn open(&mut self, column: usize) -> Option<&mut ColumnBuilder> {
-        let word = &mut self.touched[column / 64];
-        let bit = 1 << (column % 64);
-        if *word & bit != 0 {
+        let column = &mut self.data[column];
+        if column.row == self.row {
             return None;
         }
-        *word |= bit;
-        self.touched_count += 1;
-        let builder = &mut self.data[column];
-        builder.mark();
-        Some(builder)
+        column.row = self.row;
+        self.begun += 1;
+        column.builder.mark();
+        Some(&mut column.builder)
     }
 
     /// Gives an opened column its default.
     pub(crate) fn append_default(&mut self, column: usize) {
         match &self.plan.fillers[column] {
-            Filler::TypeZero => self.data[column].push_zero(),
-            Filler::Constant(constant) => self.data[column].append_all(constant),
+            Filler::TypeZero => self.data[column].builder.push_zero(),
+            Filler::Constant(constant) => self.data[column].builder.append_all(constant),
             Filler::ServerSide(presence) => {
-                self.data[column].push_zero();
+                self.data[column].builder.push_zero();
                 self.presences[*presence].missing_in_open_row = true;
             }
         }
@@ -154,7 +162,7 @@ impl Columns {
     /// Gives every column that the record had no field for its default.
     #[inline]
     pub(crate) fn complete_row(&mut self) {
-        if self.touched_count == self.data.len() {
+        if self.begun == self.data.len() {
             return;
         }
         for column in 0..self.data.len() {
@@ -192,12 +200,17 @@ impl Columns {
         if !self.row_is_open {
             return;
         }
-        for (column, builder) in self.data.iter_mut().enumerate() {
-            if self.touched[column / 64] & (1 << (column % 64)) != 0 {
-                builder.rollback();
+        for column in &mut self.data {
+            if column.row == self.row {
+                column.builder.rollback();
             }
         }
         self.row_is_open = false;
+    }
+
+    /// The data columns, in the order of the plan.
+    pub(crate) fn data_builders(&self) -> impl ExactSizeIterator<Item = &ColumnBuilder> {
+        self.data.iter().map(|column| &column.builder)
     }
 
     /// Whether a row was decoded and neither committed nor rolled back.
@@ -214,16 +227,12 @@ impl Columns {
         {
             return Value::Null;
         }
-        last_value(&self.data[column])
+        last_value(&self.data[column].builder)
     }
 }
 
 #[inline]
-fn append_coordinate(
-    kind: CoordinateKind,
-    column: &mut ColumnBuilder,
-    coordinates: &RowCoordinates<'_>,
-) {
+fn append_coordinate(kind: CoordinateKind, column: &mut ColumnBuilder, coordinates: &RowCoordinates<'_>) {
     let number = match kind {
         CoordinateKind::Topic => return append_topic(column, coordinates.topic),
         CoordinateKind::Partition => i64::from(coordinates.partition),
@@ -245,12 +254,7 @@ fn append_coordinate(
 fn append_topic(column: &mut ColumnBuilder, topic: &str) {
     match column {
         ColumnBuilder::String(column) => column.push(topic.as_bytes()),
-        ColumnBuilder::Dictionary(column) => {
-            if let ColumnBuilder::String(values) = column.values.as_mut() {
-                values.push(topic.as_bytes());
-                column.push_appended();
-            }
-        }
+        ColumnBuilder::Dictionary(column) => column.push_string(topic.as_bytes()),
         _ => unreachable!("the plan has checked the type of every coordinate column"),
     }
 }

@@ -32,13 +32,9 @@ pub enum MetadataError {
 
 /// ASCII, below 300 bytes: `oncesink1;topic;replay;floor;origin;anchor;checksum`.
 pub fn encode(metadata: &Metadata) -> String {
-    let topic_id = metadata
-        .topic_id
-        .map_or_else(|| "-".to_owned(), |id| id.to_string());
-    let anchor = metadata.anchor.map_or_else(
-        || "-".to_owned(),
-        |anchor| format!("{}:{:016x}", anchor.offset, anchor.hash),
-    );
+    let topic_id = metadata.topic_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+    let anchor =
+        metadata.anchor.map_or_else(|| "-".to_owned(), |anchor| format!("{}:{:016x}", anchor.offset, anchor.hash));
     let body = format!(
         "{NAME}{VERSION};t={topic_id};r={};f={};o={};a={anchor}",
         metadata.replay, metadata.floor, metadata.origin
@@ -52,9 +48,7 @@ pub fn decode(bytes: &[u8]) -> Result<Option<Metadata>, MetadataError> {
     let Some(rest) = bytes.strip_prefix(NAME.as_bytes()) else {
         return Ok(None);
     };
-    let damaged = || MetadataError::Damaged {
-        text: String::from_utf8_lossy(bytes).into_owned(),
-    };
+    let damaged = || MetadataError::Damaged { text: String::from_utf8_lossy(bytes).into_owned() };
     let text = std::str::from_utf8(rest).map_err(|_| damaged())?;
     let (version, fields) = text.split_once(';').ok_or_else(damaged)?;
     match version.parse::<u32>() {
@@ -64,29 +58,20 @@ pub fn decode(bytes: &[u8]) -> Result<Option<Metadata>, MetadataError> {
     }
     let metadata = parse(fields).ok_or_else(damaged)?;
     // One text per value: the checksum is compared by writing it again.
-    if encode(&metadata).as_bytes() == bytes {
-        Ok(Some(metadata))
-    } else {
-        Err(damaged())
-    }
+    if encode(&metadata).as_bytes() == bytes { Ok(Some(metadata)) } else { Err(damaged()) }
 }
 
 fn parse(fields: &str) -> Option<Metadata> {
     let mut fields = fields.split(';');
     let mut field = |name: &str| fields.next()?.strip_prefix(name);
     Some(Metadata {
-        topic_id: optional(field("t=")?, |id| {
-            Some(TopicId(u128::from_str_radix(id, 16).ok()?))
-        })?,
+        topic_id: optional(field("t=")?, |id| Some(TopicId(u128::from_str_radix(id, 16).ok()?)))?,
         replay: Replay(field("r=")?.parse().ok()?),
         floor: offset(field("f=")?)?,
         origin: offset(field("o=")?)?,
         anchor: optional(field("a=")?, |anchor| {
             let (at, hash) = anchor.split_once(':')?;
-            Some(Anchor {
-                offset: offset(at)?,
-                hash: u64::from_str_radix(hash, 16).ok()?,
-            })
+            Some(Anchor { offset: offset(at)?, hash: u64::from_str_radix(hash, 16).ok()? })
         })?,
     })
 }
@@ -96,16 +81,9 @@ fn offset(text: &str) -> Option<Offset> {
 }
 
 /// `Some(None)` for a dash; `None` if the text does not parse.
-#[expect(
-    clippy::option_option,
-    reason = "absent and unreadable are different answers"
-)]
+#[expect(clippy::option_option, reason = "absent and unreadable are different answers")]
 fn optional<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Option<T>> {
-    if text == "-" {
-        Some(None)
-    } else {
-        parse(text).map(Some)
-    }
+    if text == "-" { Some(None) } else { parse(text).map(Some) }
 }
 
 #[cfg(test)]
@@ -113,7 +91,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const GOLDEN: &str = "oncesink1;t=0123456789abcdef0123456789abcdef;r=3;f=120;o=7;a=119:00000000000000ff;x=76b4cff5d30b1bf5";
+    const GOLDEN: &str =
+        "oncesink1;t=0123456789abcdef0123456789abcdef;r=3;f=120;o=7;a=119:00000000000000ff;x=76b4cff5d30b1bf5";
 
     fn golden() -> Metadata {
         Metadata {
@@ -121,48 +100,29 @@ mod tests {
             replay: Replay(3),
             floor: Offset::new(120),
             origin: Offset::new(7),
-            anchor: Some(Anchor {
-                offset: Offset::new(119),
-                hash: 255,
-            }),
+            anchor: Some(Anchor { offset: Offset::new(119), hash: 255 }),
         }
     }
 
     fn any_metadata() -> impl Strategy<Value = Metadata> {
-        (
-            any::<Option<u128>>(),
-            any::<u32>(),
-            any::<u64>(),
-            any::<u64>(),
-            any::<Option<(u64, u64)>>(),
-        )
-            .prop_map(|(topic_id, replay, floor, origin, anchor)| Metadata {
+        (any::<Option<u128>>(), any::<u32>(), any::<u64>(), any::<u64>(), any::<Option<(u64, u64)>>()).prop_map(
+            |(topic_id, replay, floor, origin, anchor)| Metadata {
                 topic_id: topic_id.map(TopicId),
                 replay: Replay(replay),
                 floor: Offset::new(floor),
                 origin: Offset::new(origin),
-                anchor: anchor.map(|(offset, hash)| Anchor {
-                    offset: Offset::new(offset),
-                    hash,
-                }),
-            })
+                anchor: anchor.map(|(offset, hash)| Anchor { offset: Offset::new(offset), hash }),
+            },
+        )
     }
 
     /// This text is in offsets of running connectors: it may be read for ever, and changes only with the version.
     #[test]
     fn the_text_of_version_1_does_not_change() {
         assert_eq!(encode(&golden()), GOLDEN);
-        let bare = Metadata {
-            topic_id: None,
-            replay: Replay(0),
-            floor: Offset::ZERO,
-            origin: Offset::ZERO,
-            anchor: None,
-        };
-        assert_eq!(
-            encode(&bare),
-            "oncesink1;t=-;r=0;f=0;o=0;a=-;x=67eb01e357c7908f"
-        );
+        let bare =
+            Metadata { topic_id: None, replay: Replay(0), floor: Offset::ZERO, origin: Offset::ZERO, anchor: None };
+        assert_eq!(encode(&bare), "oncesink1;t=-;r=0;f=0;o=0;a=-;x=67eb01e357c7908f");
     }
 
     #[test]
@@ -172,10 +132,7 @@ mod tests {
             replay: Replay(u32::MAX),
             floor: Offset::new(u64::MAX),
             origin: Offset::new(u64::MAX),
-            anchor: Some(Anchor {
-                offset: Offset::new(u64::MAX),
-                hash: u64::MAX,
-            }),
+            anchor: Some(Anchor { offset: Offset::new(u64::MAX), hash: u64::MAX }),
         };
         let text = encode(&longest);
         assert!(text.is_ascii() && text.len() < 300, "{text}");
@@ -186,20 +143,13 @@ mod tests {
         let check = |text: &[u8], expected: Result<Option<Metadata>, MetadataError>| {
             assert_eq!(decode(text), expected, "{}", String::from_utf8_lossy(text));
         };
-        let damaged = |text: &str| {
-            Err(MetadataError::Damaged {
-                text: text.to_owned(),
-            })
-        };
+        let damaged = |text: &str| Err(MetadataError::Damaged { text: text.to_owned() });
         check(b"", Ok(None));
         check(b"consumer-7", Ok(None));
         check(b"\xff\xfe", Ok(None));
         check(b"Oncesink1;", Ok(None));
         check(GOLDEN.as_bytes(), Ok(Some(golden())));
-        check(
-            b"oncesink2;anything at all",
-            Err(MetadataError::Newer { version: 2 }),
-        );
+        check(b"oncesink2;anything at all", Err(MetadataError::Newer { version: 2 }));
         check(b"oncesink", damaged("oncesink"));
         check(b"oncesink1", damaged("oncesink1"));
         check(b"oncesink0;t=-", damaged("oncesink0;t=-"));

@@ -39,16 +39,11 @@ pub(super) fn of_sending_offsets(error: &TransactionError) -> Failure {
     // Refusals that stay refusals: an earlier try of the same request that arrives late is refused for the same reason.
     match error.code {
         Code::UnknownMemberId | Code::FencedInstanceId | Code::FencedMemberEpoch => {
-            Failure::Rejected {
-                member_fenced: true,
-            }
+            Failure::Rejected { member_fenced: true }
         }
-        Code::IllegalGeneration
-        | Code::StaleMemberEpoch
-        | Code::RebalanceInProgress
-        | Code::OffsetMetadataTooLarge => Failure::Rejected {
-            member_fenced: false,
-        },
+        Code::IllegalGeneration | Code::StaleMemberEpoch | Code::RebalanceInProgress | Code::OffsetMetadataTooLarge => {
+            Failure::Rejected { member_fenced: false }
+        }
         _ => Failure::Ambiguous,
     }
 }
@@ -76,12 +71,7 @@ fn fatal(error: &TransactionError) -> Option<Failure> {
 
 /// Whether the code says that another producer has our transactional id.
 pub(super) fn is_fenced(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::Fenced
-            | RDKafkaErrorCode::ProducerFenced
-            | RDKafkaErrorCode::InvalidProducerEpoch
-    )
+    matches!(code, RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced | RDKafkaErrorCode::InvalidProducerEpoch)
 }
 
 #[cfg(test)]
@@ -94,49 +84,25 @@ mod tests {
     const RETRIABLE: (bool, bool, bool) = (false, true, false);
     const PLAIN: (bool, bool, bool) = (false, false, false);
 
-    fn error(
-        code: Code,
-        (fatal, retriable, requires_abort): (bool, bool, bool),
-    ) -> TransactionError {
-        TransactionError {
-            code,
-            fatal,
-            retriable,
-            requires_abort,
-            text: String::new(),
-        }
+    fn error(code: Code, (fatal, retriable, requires_abort): (bool, bool, bool)) -> TransactionError {
+        TransactionError { code, fatal, retriable, requires_abort, text: String::new() }
     }
 
     #[test]
     fn sending_offsets() {
         let check = |code, flags, expected| {
-            assert_eq!(
-                of_sending_offsets(&error(code, flags)),
-                expected,
-                "{code:?}"
-            );
+            assert_eq!(of_sending_offsets(&error(code, flags)), expected, "{code:?}");
         };
-        for code in [
-            Code::IllegalGeneration,
-            Code::StaleMemberEpoch,
-            Code::RebalanceInProgress,
-            Code::OffsetMetadataTooLarge,
-        ] {
-            let rejected = Failure::Rejected {
-                member_fenced: false,
-            };
+        for code in
+            [Code::IllegalGeneration, Code::StaleMemberEpoch, Code::RebalanceInProgress, Code::OffsetMetadataTooLarge]
+        {
+            let rejected = Failure::Rejected { member_fenced: false };
             check(code, ABORTABLE, rejected);
             // The client did not say that it can be aborted: then nothing is clear.
             check(code, PLAIN, Failure::Ambiguous);
         }
-        for code in [
-            Code::UnknownMemberId,
-            Code::FencedInstanceId,
-            Code::FencedMemberEpoch,
-        ] {
-            let rejected = Failure::Rejected {
-                member_fenced: true,
-            };
+        for code in [Code::UnknownMemberId, Code::FencedInstanceId, Code::FencedMemberEpoch] {
+            let rejected = Failure::Rejected { member_fenced: true };
             check(code, ABORTABLE, rejected);
         }
         for code in [
@@ -156,11 +122,7 @@ mod tests {
             check(code, ABORTABLE, Failure::Ambiguous);
             check(code, RETRIABLE, Failure::Ambiguous);
         }
-        for code in [
-            Code::Fenced,
-            Code::ProducerFenced,
-            Code::InvalidProducerEpoch,
-        ] {
+        for code in [Code::Fenced, Code::ProducerFenced, Code::InvalidProducerEpoch] {
             check(code, FATAL, Failure::Fatal { fenced: true });
             check(code, ABORTABLE, Failure::Fatal { fenced: true });
         }
@@ -180,29 +142,18 @@ mod tests {
         let check = |code, flags, expected| {
             assert_eq!(of_committing(&error(code, flags)), expected, "{code:?}");
         };
-        for code in [
-            Code::OperationTimedOut,
-            Code::BrokerTransportFailure,
-            Code::State,
-            Code::CoordinatorLoadInProgress,
-        ] {
+        for code in
+            [Code::OperationTimedOut, Code::BrokerTransportFailure, Code::State, Code::CoordinatorLoadInProgress]
+        {
             check(code, RETRIABLE, Failure::Resumable);
             check(code, PLAIN, Failure::Ambiguous);
         }
         // "Requires abort" after EndTxn may have been sent says nothing of whether it was carried out.
-        for code in [
-            Code::UnknownProducerId,
-            Code::InvalidProducerIdMapping,
-            Code::Inconsistent,
-        ] {
+        for code in [Code::UnknownProducerId, Code::InvalidProducerIdMapping, Code::Inconsistent] {
             check(code, ABORTABLE, Failure::Ambiguous);
         }
         check(Code::Fenced, FATAL, Failure::Fatal { fenced: true });
-        check(
-            Code::InvalidTransactionalState,
-            FATAL,
-            Failure::Fatal { fenced: false },
-        );
+        check(Code::InvalidTransactionalState, FATAL, Failure::Fatal { fenced: false });
     }
 
     #[test]

@@ -74,15 +74,9 @@ pub(super) fn client_config(settings: &TransactionSettings) -> ClientConfig {
     config
         .set("bootstrap.servers", &settings.brokers)
         .set("transactional.id", settings.transactional_id())
-        .set(
-            "transaction.timeout.ms",
-            settings.transaction_timeout.as_millis().to_string(),
-        )
+        .set("transaction.timeout.ms", settings.transaction_timeout.as_millis().to_string())
         // Above the transaction's it would be refused.
-        .set(
-            "delivery.timeout.ms",
-            settings.transaction_timeout.as_millis().to_string(),
-        );
+        .set("delivery.timeout.ms", settings.transaction_timeout.as_millis().to_string());
     config
 }
 
@@ -105,24 +99,14 @@ pub(super) fn deliver(
     }
     let flushed = producer.flush(timeout);
     if let Some((code, text)) = producer.client().fatal_error() {
-        return Err(Err(TransactionError {
-            code,
-            fatal: true,
-            retriable: false,
-            requires_abort: false,
-            text,
-        }));
+        return Err(Err(TransactionError { code, fatal: true, retriable: false, requires_abort: false, text }));
     }
     let counts = deliveries.0.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(error) = &counts.first_error {
         return Err(Ok(format!("alerts were not delivered: {error}")));
     }
     if flushed.is_err() || counts.delivered != alerts.len() {
-        return Err(Ok(format!(
-            "{} of {} alerts were delivered in time",
-            counts.delivered,
-            alerts.len()
-        )));
+        return Err(Ok(format!("{} of {} alerts were delivered in time", counts.delivered, alerts.len())));
     }
     Ok(())
 }
@@ -130,14 +114,9 @@ pub(super) fn deliver(
 fn enqueue(producer: &AlertProducer, alert: &AlertMessage) -> KafkaResult<()> {
     let mut headers = OwnedHeaders::new_with_capacity(alert.headers.len());
     for (name, value) in &alert.headers {
-        headers = headers.insert(Header {
-            key: name,
-            value: Some(value.as_slice()),
-        });
+        headers = headers.insert(Header { key: name, value: Some(value.as_slice()) });
     }
-    let mut record = BaseRecord::to(&alert.topic)
-        .payload(alert.payload.as_slice())
-        .headers(headers);
+    let mut record = BaseRecord::to(&alert.topic).payload(alert.payload.as_slice()).headers(headers);
     record.key = alert.key.as_deref();
     for _ in 0..FULL_QUEUE_WAITS_MAX {
         match producer.send(record) {

@@ -211,18 +211,10 @@ impl TransactionThread {
             ));
         }
         let (jobs, waiting) = sync_channel(JOBS_MAX);
-        let mut worker = Worker {
-            settings,
-            group,
-            producer: None,
-        };
-        let thread = std::thread::Builder::new()
-            .name("transactions".to_owned())
-            .spawn(move || worker.work(&waiting))?;
-        Ok(Self {
-            jobs: Some(jobs),
-            thread: Some(thread),
-        })
+        let mut worker = Worker { settings, group, producer: None };
+        let thread =
+            std::thread::Builder::new().name("transactions".to_owned()).spawn(move || worker.work(&waiting))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
     /// Adds a job. Never waits.
@@ -271,15 +263,11 @@ impl Worker {
     fn build(&mut self) -> BuildEnd {
         // First, so that its requests are over before the new epoch begins.
         self.producer = None;
-        let created =
-            producer::client_config(&self.settings).create_with_context(Deliveries::default());
+        let created = producer::client_config(&self.settings).create_with_context(Deliveries::default());
         let producer: AlertProducer = match created {
             Ok(producer) => producer,
             Err(error) => {
-                return BuildEnd::Failed {
-                    text: format!("creating the producer: {error}"),
-                    retry: false,
-                };
+                return BuildEnd::Failed { text: format!("creating the producer: {error}"), retry: false };
             }
         };
         match producer.init_transactions(BUILD_TIMEOUT) {
@@ -297,8 +285,7 @@ impl Worker {
         }
         let Some(producer) = &self.producer else {
             return TransactionEnd::Fatal {
-                text: "there is no producer: the last one failed and no new one was built"
-                    .to_owned(),
+                text: "there is no producer: the last one failed and no new one was built".to_owned(),
                 fenced: false,
             };
         };
@@ -310,10 +297,7 @@ impl Worker {
             began: (self.settings.now)(),
         };
         let end = attempt.run().unwrap_or_else(|end| end);
-        if matches!(
-            end,
-            TransactionEnd::Ambiguous { .. } | TransactionEnd::Fatal { .. }
-        ) {
+        if matches!(end, TransactionEnd::Ambiguous { .. } | TransactionEnd::Fatal { .. }) {
             self.producer = None;
         }
         end
@@ -350,8 +334,7 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     fn run(&self) -> Result<TransactionEnd, TransactionEnd> {
         // Only to spare a transaction: what counts is the look at the table while offsets are sent.
-        self.check_owned(&self.group.assignments().hold())
-            .map_err(TransactionEnd::NotOwned)?;
+        self.check_owned(&self.group.assignments().hold()).map_err(TransactionEnd::NotOwned)?;
         self.producer.begin_transaction().map_err(|error| {
             let error = error.into();
             self.end_of(outcome::of_other(&error), "beginning a transaction", &error)
@@ -366,27 +349,15 @@ impl Attempt<'_> {
             }
         }
         let sent_once = self.send_offsets()?;
+        crate::failpoint::hit("after_send_offsets");
         let quick = self.commit()?;
-        Ok(TransactionEnd::Committed {
-            recycle: !(sent_once && quick),
-        })
+        Ok(TransactionEnd::Committed { recycle: !(sent_once && quick) })
     }
 
-    fn check_owned(
-        &self,
-        held: &crate::source::group::HeldAssignments<'_>,
-    ) -> Result<(), BTreeSet<PartitionKey>> {
-        let expected = self
-            .transaction
-            .offsets
-            .iter()
-            .map(|(key, commit)| (key, &commit.number));
+    fn check_owned(&self, held: &crate::source::group::HeldAssignments<'_>) -> Result<(), BTreeSet<PartitionKey>> {
+        let expected = self.transaction.offsets.iter().map(|(key, commit)| (key, &commit.number));
         let missing = held.not_owned(expected);
-        if missing.is_empty() {
-            Ok(())
-        } else {
-            Err(missing)
-        }
+        if missing.is_empty() { Ok(()) } else { Err(missing) }
     }
 
     /// Whether the offsets were certainly sent once only.
@@ -403,9 +374,7 @@ impl Attempt<'_> {
             Ok(()) => match self.group.identity() {
                 // Never without an identity: the broker would take the offsets from anybody.
                 None => Err(Err(self.transaction.offsets.keys().copied().collect())),
-                Some(identity) => {
-                    send_offsets(self.producer, &offsets, &identity, STEP_TIMEOUT).map_err(Ok)
-                }
+                Some(identity) => send_offsets(self.producer, &offsets, &identity, STEP_TIMEOUT).map_err(Ok),
             },
         };
         let took = (self.settings.now)().saturating_duration_since(started);
@@ -473,17 +442,11 @@ impl Attempt<'_> {
     fn end_of(&self, failure: Failure, doing: &str, error: &TransactionError) -> TransactionEnd {
         let text = format!("{doing}: {}", error.text);
         match failure {
-            Failure::Rejected { member_fenced } => TransactionEnd::Rejected {
-                text,
-                member_fenced,
-            },
+            Failure::Rejected { member_fenced } => TransactionEnd::Rejected { text, member_fenced },
             Failure::Resumable | Failure::Ambiguous => TransactionEnd::Ambiguous { text },
             Failure::Fatal { fenced } => {
                 let took = (self.settings.now)().saturating_duration_since(self.began);
-                TransactionEnd::Fatal {
-                    text,
-                    fenced: fenced && took < self.settings.transaction_timeout,
-                }
+                TransactionEnd::Fatal { text, fenced: fenced && took < self.settings.transaction_timeout }
             }
         }
     }
@@ -496,13 +459,8 @@ mod tests {
     #[test]
     fn a_producer_that_cannot_start() {
         let check = |code, retriable, expected: fn(String) -> BuildEnd| {
-            let error = TransactionError {
-                code,
-                fatal: false,
-                retriable,
-                requires_abort: false,
-                text: "why".to_owned(),
-            };
+            let error =
+                TransactionError { code, fatal: false, retriable, requires_abort: false, text: "why".to_owned() };
             let text = "starting transactions: why".to_owned();
             assert_eq!(build_failure(&error), expected(text), "{code:?}");
         };
@@ -513,12 +471,7 @@ mod tests {
         for code in [Code::OperationTimedOut, Code::CoordinatorNotAvailable] {
             check(code, false, |text| BuildEnd::Failed { text, retry: true });
         }
-        check(Code::Unknown, true, |text| BuildEnd::Failed {
-            text,
-            retry: true,
-        });
-        check(Code::TransactionalIdAuthorizationFailed, false, |text| {
-            BuildEnd::Failed { text, retry: false }
-        });
+        check(Code::Unknown, true, |text| BuildEnd::Failed { text, retry: true });
+        check(Code::TransactionalIdAuthorizationFailed, false, |text| BuildEnd::Failed { text, retry: false });
     }
 }

@@ -38,38 +38,24 @@ impl ClickHouseSettings {
 
 pub(super) fn read_clickhouse(section: &Section<'_>) -> Option<ClickHouseSettings> {
     let report = section.report;
-    let url = section.value(
-        "url",
-        "an address such as `http://127.0.0.1:8123`",
-        parse_url,
-    );
+    let url = section.value("url", "an address such as `http://127.0.0.1:8123`", parse_url);
     let url = section.require("url", url, "add `url: http://host:8123`");
-    let user = section
-        .value("user", "a user name", parse_user)
-        .or("default".to_owned(), &section.location);
+    let user = section.value("user", "a user name", parse_user).or("default".to_owned(), &section.location);
     let password = read_password(section);
-    let password_file = section
-        .value("password_file", "the path of a file", |path| {
-            read_secret(path, Lines::One)
-        })
-        .optional();
+    let password_file =
+        section.value("password_file", "the path of a file", |path| read_secret(path, Lines::One)).optional();
     if let (Some(_), Some(entry)) = (section.entry("password"), section.entry("password_file")) {
         let reason = "`clickhouse.password` and `clickhouse.password_file` are both given";
         report.add(&entry.key_location, reason, "keep one of them");
     }
     let behind_proxy = section.truth("behind_proxy").or(false, &section.location);
-    let certificates = section
-        .value("ca_file", "the path of a file", read_certificates)
-        .optional();
+    let certificates = section.value("ca_file", "the path of a file", read_certificates).optional();
     if let (Some(url), Some(entry)) = (&url, section.entry("ca_file"))
         && url.value.scheme_str() == Some("http")
     {
-        let reason = "`clickhouse.ca_file` is given, but `clickhouse.url` starts with `http://`, so nothing would be encrypted";
-        report.add(
-            &entry.key_location,
-            reason,
-            "write `https://` in `url`, or remove `ca_file`",
-        );
+        let reason =
+            "`clickhouse.ca_file` is given, but `clickhouse.url` starts with `http://`, so nothing would be encrypted";
+        report.add(&entry.key_location, reason, "write `https://` in `url`, or remove `ca_file`");
     }
     let password_file = password_file?.map(|located| located.value);
     Some(ClickHouseSettings {
@@ -113,14 +99,9 @@ fn parse_url(text: &str) -> Result<Uri, Problem> {
         return Err(Problem::new("holds credentials", fix).hiding_value());
     }
     if !text.starts_with("http://") && !text.starts_with("https://") {
-        return Err(Problem::new(
-            "does not start with `http://` or `https://`",
-            fix,
-        ));
+        return Err(Problem::new("does not start with `http://` or `https://`", fix));
     }
-    let uri: Uri = text
-        .parse()
-        .map_err(|_| Problem::new("is not an address", fix))?;
+    let uri: Uri = text.parse().map_err(|_| Problem::new("is not an address", fix))?;
     if uri.query().is_some() || text.contains('#') {
         return Err(Problem::new(
             "holds a query or a fragment",
@@ -156,19 +137,10 @@ mod tests {
     #[test]
     fn urls() {
         check("http://127.0.0.1:8123", "http://127.0.0.1:8123/");
-        check(
-            "https://ch.example.com:443/prefix",
-            "https://ch.example.com:443/prefix",
-        );
+        check("https://ch.example.com:443/prefix", "https://ch.example.com:443/prefix");
         check("http://[::1]:8123", "http://[::1]:8123/");
-        check(
-            "127.0.0.1:8123",
-            "error: does not start with `http://` or `https://`",
-        );
-        check(
-            "tcp://127.0.0.1:9000",
-            "error: does not start with `http://` or `https://`",
-        );
+        check("127.0.0.1:8123", "error: does not start with `http://` or `https://`");
+        check("tcp://127.0.0.1:9000", "error: does not start with `http://` or `https://`");
         check("http://ch", "error: has no port");
         check("http://ch:0", "error: has no port");
         check("http://ch:99999", "error: has no port");
@@ -177,10 +149,7 @@ mod tests {
         check("http://a b:8123", "error: is not an address");
         check("http://me:secret@ch:8123", "error: holds credentials");
         check("me:secret@ch", "error: holds credentials");
-        check(
-            "http://ch:8123/?database=x",
-            "error: holds a query or a fragment",
-        );
+        check("http://ch:8123/?database=x", "error: holds a query or a fragment");
         check("http://ch:8123/#x", "error: holds a query or a fragment");
     }
 }

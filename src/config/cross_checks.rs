@@ -11,13 +11,7 @@ use super::topic::TopicSettings;
 use super::units::{ByteSize, show_duration};
 
 /// The tables that the connector keeps in `state_database`.
-pub(super) const STATE_TABLES: [&str; 5] = [
-    "ownership",
-    "ledger",
-    "dead_letters",
-    "dead_letter_events",
-    "alerts",
-];
+pub(super) const STATE_TABLES: [&str; 5] = ["ownership", "ledger", "dead_letters", "dead_letter_events", "alerts"];
 
 /// What was read; `None` where it was bad and is reported already.
 pub(super) struct Parts<'a> {
@@ -54,9 +48,7 @@ fn check_topics_once(report: &Report, parts: &Parts<'_>) {
         let name = topic.topic.value.as_str();
         let first = *first_lines.entry(name).or_insert(line);
         if first != line {
-            let reason = format!(
-                "topic `{name}` stands twice, first on line {first}; one topic feeds one table"
-            );
+            let reason = format!("topic `{name}` stands twice, first on line {first}; one topic feeds one table");
             let fix = "keep one entry; a second table can be fed by a materialized view, or by a second connector";
             report.add(&topic.topic.location, reason, fix);
         }
@@ -76,8 +68,7 @@ fn check_shared_tables(report: &Report, parts: &Parts<'_>) {
                 topic.topic.value,
                 topic.table.value
             );
-            let fix =
-                "give both the same `coordinates`: they tell the rows of the two topics apart";
+            let fix = "give both the same `coordinates`: they tell the rows of the two topics apart";
             report.add(&topic.table.location, reason, fix);
         }
     }
@@ -108,11 +99,7 @@ fn check_alerts(report: &Report, parts: &Parts<'_>) {
                 alert_topic.value,
                 topic.topic.location.line()
             );
-            report.add(
-                &alert_topic.location,
-                reason,
-                "publish alerts to a topic of their own",
-            );
+            report.add(&alert_topic.location, reason, "publish alerts to a topic of their own");
         }
     } else if parts.alerts_known {
         for topic in topics(parts) {
@@ -144,10 +131,7 @@ fn check_memory(report: &Report, parts: &Parts<'_>) {
                 "lower `batch.bytes_max`, or raise `memory_max` to at least `{}`",
                 ByteSize::from_bytes(bytes_max.bytes().saturating_mul(2))
             );
-            let location = topic
-                .bytes_max_location
-                .as_ref()
-                .unwrap_or(&memory_max.location);
+            let location = topic.bytes_max_location.as_ref().unwrap_or(&memory_max.location);
             report.add(location, reason, fix);
         }
     }
@@ -168,20 +152,15 @@ fn check_drain(report: &Report, parts: &Parts<'_>) {
     let (Some(drain), Some(transaction)) = (parts.drain_timeout, parts.transaction_timeout) else {
         return;
     };
-    let drain_timeout = drain
-        .as_ref()
-        .map_or(parts.drain_timeout_default, |drain| drain.value);
+    let drain_timeout = drain.as_ref().map_or(parts.drain_timeout_default, |drain| drain.value);
     if drain_timeout < transaction.value {
         let reason = format!(
             "`drain_timeout` ({}) is below `transaction.timeout.ms` ({}): a stop could leave a transaction behind, which the next start waits for",
             show_duration(&drain_timeout),
             transaction.value.as_millis()
         );
-        let fix =
-            "raise `drain_timeout`, or lower `transaction.timeout.ms` under `kafka.properties`";
-        let location = drain
-            .as_ref()
-            .map_or(&transaction.location, |drain| &drain.location);
+        let fix = "raise `drain_timeout`, or lower `transaction.timeout.ms` under `kafka.properties`";
+        let location = drain.as_ref().map_or(&transaction.location, |drain| &drain.location);
         report.add(location, reason, fix);
     }
 }

@@ -94,34 +94,19 @@ pub(super) fn read_detectors(topic: &Section<'_>) -> Option<Vec<DetectorSettings
         Found::Value(sections) => sections,
     };
     if sections.value.len() > DETECTORS_MAX {
-        let reason = format!(
-            "`{}` has {} entries",
-            topic.path_of("detectors"),
-            sections.value.len()
-        );
+        let reason = format!("`{}` has {} entries", topic.path_of("detectors"), sections.value.len());
         let fix = format!("keep at most {DETECTORS_MAX} per topic");
         topic.report.add(&sections.location, reason, fix);
     }
-    let read: Vec<_> = sections
-        .value
-        .iter()
-        .map(|section| section.as_ref().and_then(read_detector))
-        .collect();
+    let read: Vec<_> = sections.value.iter().map(|section| section.as_ref().and_then(read_detector)).collect();
     for (index, detector) in read.iter().enumerate() {
         let Some(detector) = detector else { continue };
         let before = read.iter().take(index).flatten();
-        if let Some(first) = before
-            .into_iter()
-            .find(|other| other.name.value == detector.name.value)
-        {
+        if let Some(first) = before.into_iter().find(|other| other.name.value == detector.name.value) {
             let name = &detector.name.value;
-            let reason = format!(
-                "detector `{name}` stands twice in this topic, first on line {}",
-                first.name.location.line()
-            );
-            topic
-                .report
-                .add(&detector.name.location, reason, "give each its own name");
+            let reason =
+                format!("detector `{name}` stands twice in this topic, first on line {}", first.name.location.line());
+            topic.report.add(&detector.name.location, reason, "give each its own name");
         }
     }
     read.into_iter().collect()
@@ -130,17 +115,9 @@ pub(super) fn read_detectors(topic: &Section<'_>) -> Option<Vec<DetectorSettings
 fn read_detector(section: &Section<'_>) -> Option<DetectorSettings> {
     let here = &section.location;
     let name = section.value("name", "a name", parse_label);
-    let name = section.require(
-        "name",
-        name,
-        "add `name: ..`, which alerts and metrics carry",
-    );
+    let name = section.require("name", name, "add `name: ..`, which alerts and metrics carry");
     let when = section.text("when", "an expression");
-    let when = section.require(
-        "when",
-        when,
-        "add `when: ..`, such as `when: temperature > 90`",
-    );
+    let when = section.require("when", when, "add `when: ..`, such as `when: temperature > 90`");
     let key = section.text("key", "an expression").optional();
     let value = section.text("value", "an expression").optional();
     let message = section.text("message", "an expression").optional();
@@ -163,10 +140,7 @@ fn read_detector(section: &Section<'_>) -> Option<DetectorSettings> {
 }
 
 fn read_severity(detector: &Section<'_>) -> Option<Vec<SeverityRule>> {
-    let always_medium = SeverityRule {
-        when: None,
-        is: Severity::Medium,
-    };
+    let always_medium = SeverityRule { when: None, is: Severity::Medium };
     let sections = match detector.list("severity", keys::SEVERITY) {
         Found::Absent => return Some(vec![always_medium]),
         Found::Bad => return None,
@@ -180,9 +154,8 @@ fn read_severity(detector: &Section<'_>) -> Option<Vec<SeverityRule>> {
             continue;
         };
         if let Some(line) = always_line {
-            let reason = format!(
-                "this severity is never reached: the one on line {line} has no `when`, so it always holds"
-            );
+            let reason =
+                format!("this severity is never reached: the one on line {line} has no `when`, so it always holds");
             let fix = "move the entry without `when` to the end";
             detector.report.add(&section.location, reason, fix);
         }
@@ -191,14 +164,8 @@ fn read_severity(detector: &Section<'_>) -> Option<Vec<SeverityRule>> {
         }
         let when = section.text("when", "an expression").optional();
         let is = section.choice("is", &SEVERITIES);
-        let is = section.require(
-            "is",
-            is,
-            "add `is: critical`, `high`, `medium`, `low` or `info`",
-        );
-        let rule = when
-            .zip(is)
-            .map(|(when, is)| SeverityRule { when, is: is.value });
+        let is = section.require("is", is, "add `is: critical`, `high`, `medium`, `low` or `info`");
+        let rule = when.zip(is).map(|(when, is)| SeverityRule { when, is: is.value });
         rules = rules.zip(rule).map(|(mut rules, rule)| {
             rules.push(rule);
             rules

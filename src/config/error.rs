@@ -63,11 +63,7 @@ pub struct ConfigError {
 impl ConfigError {
     /// An error at `location`. `reason` says what is wrong, `fix` what to write instead; both lowercase, no final stop.
     pub fn at(location: Location, reason: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self {
-            location,
-            reason: reason.into(),
-            fix: fix.into(),
-        }
+        Self { location, reason: reason.into(), fix: fix.into() }
     }
 
     /// Where it is wrong.
@@ -154,27 +150,16 @@ pub(super) struct Problem {
 
 impl Problem {
     pub(super) fn new(reason: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            fix: fix.into(),
-            guess: None,
-            shows_value: true,
-        }
+        Self { reason: reason.into(), fix: fix.into(), guess: None, shows_value: true }
     }
 
     /// The same, with what was probably meant.
     pub(super) fn guessing(self, guess: String) -> Self {
-        Self {
-            guess: Some(guess),
-            ..self
-        }
+        Self { guess: Some(guess), ..self }
     }
 
     /// The same, without the value.
     pub(super) fn hiding_value(self) -> Self {
-        Self {
-            shows_value: false,
-            ..self
-        }
+        Self { shows_value: false, ..self }
     }
 }

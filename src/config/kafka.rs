@@ -121,24 +121,14 @@ pub(super) fn read_kafka(section: &Section<'_>) -> Option<KafkaRead> {
         })
     };
     let transaction_timeout = number("transaction.timeout.ms").map_or_else(
-        || Located {
-            value: TRANSACTION_TIMEOUT_DEFAULT,
-            location: section.location.clone(),
-        },
-        |millis| Located {
-            value: Duration::from_millis(millis.value),
-            location: millis.location,
-        },
+        || Located { value: TRANSACTION_TIMEOUT_DEFAULT, location: section.location.clone() },
+        |millis| Located { value: Duration::from_millis(millis.value), location: millis.location },
     );
     let queued_kbytes_max = number("queued.max.messages.kbytes");
     let passed_on = properties
         .into_iter()
         .filter(|property| property.name != "transaction.timeout.ms")
-        .map(|property| KafkaProperty {
-            name: property.name,
-            value: property.value,
-            scope: property.scope,
-        })
+        .map(|property| KafkaProperty { name: property.name, value: property.value, scope: property.scope })
         .collect();
     Some(KafkaRead {
         settings: KafkaSettings {
@@ -169,22 +159,13 @@ fn read_brokers(section: &Section<'_>) -> Option<String> {
         for item in items {
             let broker = match &item.kind {
                 NodeKind::Scalar(scalar) => {
-                    let scalar = Located {
-                        value: scalar,
-                        location: item.location.clone(),
-                    };
-                    section
-                        .parsed("brokers", scalar, parse)
-                        .optional()
-                        .flatten()
+                    let scalar = Located { value: scalar, location: item.location.clone() };
+                    section.parsed("brokers", scalar, parse).optional().flatten()
                 }
                 NodeKind::Broken => None,
                 other => {
-                    let reason =
-                        format!("`kafka.brokers` must list {what}, found {}", other.name());
-                    section
-                        .report
-                        .add(&item.location, reason, "write `- host:port` lines");
+                    let reason = format!("`kafka.brokers` must list {what}, found {}", other.name());
+                    section.report.add(&item.location, reason, "write `- host:port` lines");
                     None
                 }
             };
@@ -220,9 +201,9 @@ fn read_properties<'a>(section: &Section<'a>) -> Option<Vec<ReadProperty<'a>>> {
 
 fn read_property<'a>(section: &Section<'a>, entry: &'a Entry) -> Option<ReadProperty<'a>> {
     let key = entry.key.as_str();
-    let file_of = key.strip_suffix("_file").and_then(|name| {
-        property_rules::find(name).filter(|(_, rule)| matches!(rule, Rule::Secret))
-    });
+    let file_of = key
+        .strip_suffix("_file")
+        .and_then(|name| property_rules::find(name).filter(|(_, rule)| matches!(rule, Rule::Secret)));
     let Some((name, rule)) = file_of.or_else(|| property_rules::find(key)) else {
         report_unknown(section, entry);
         return None;
@@ -239,11 +220,7 @@ fn read_property<'a>(section: &Section<'a>, entry: &'a Entry) -> Option<ReadProp
     let Found::Value(scalar) = section.scalar_of(entry, "a value") else {
         return None;
     };
-    let lines = if name.ends_with(".pem") {
-        Lines::Many
-    } else {
-        Lines::One
-    };
+    let lines = if name.ends_with(".pem") { Lines::Many } else { Lines::One };
     let value = if file_of.is_some() {
         let read = section.parsed(key, scalar, |path| read_secret(path, lines));
         PropertyValue::Secret(read.optional()??.value)
@@ -254,24 +231,15 @@ fn read_property<'a>(section: &Section<'a>, entry: &'a Entry) -> Option<ReadProp
         let read = section.parsed(key, scalar, |text| check_value(name, text));
         PropertyValue::Shown(read.optional()??.value)
     };
-    Some(ReadProperty {
-        name,
-        value,
-        scope,
-        entry,
-    })
+    Some(ReadProperty { name, value, scope, entry })
 }
 
 fn report_unknown(section: &Section<'_>, entry: &Entry) {
-    let passed = property_rules::RULES
-        .iter()
-        .filter(|(_, rule)| !matches!(rule, Rule::Refuse { .. }))
-        .map(|(name, _)| *name);
+    let passed =
+        property_rules::RULES.iter().filter(|(_, rule)| !matches!(rule, Rule::Refuse { .. })).map(|(name, _)| *name);
     let fix = match keys::nearest(&entry.key, passed) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => {
-            "use a property of librdkafka's CONFIGURATION.md; each has its name there".to_owned()
-        }
+        None => "use a property of librdkafka's CONFIGURATION.md; each has its name there".to_owned(),
     };
     let path = section.path_of(&shorten(&entry.key));
     let reason = format!("`{path}` is not a property that is passed on to librdkafka");
@@ -285,25 +253,18 @@ fn check_value(name: &str, value: &str) -> Result<String, Problem> {
         Ok(_) => {}
         Err(KafkaError::ClientConfig(_, description, ..)) => {
             return Err(Problem::new(
-                format!(
-                    "is refused by librdkafka: {}",
-                    plain_words(&description, value)
-                ),
+                format!("is refused by librdkafka: {}", plain_words(&description, value)),
                 format!("see `{name}` in librdkafka's CONFIGURATION.md for its type and range"),
             ));
         }
         Err(_) => {
-            return Err(Problem::new(
-                "cannot be given to librdkafka",
-                "remove control characters",
-            ));
+            return Err(Problem::new("cannot be given to librdkafka", "remove control characters"));
         }
     }
     property_checks::check_value(name, value)?;
     if name == "transaction.timeout.ms" {
-        let millis = value
-            .parse()
-            .map_err(|_| Problem::new("is not a number", "write milliseconds, such as `10000`"))?;
+        let millis =
+            value.parse().map_err(|_| Problem::new("is not a number", "write milliseconds, such as `10000`"))?;
         TRANSACTION_TIMEOUT_MS.check(millis, u64::to_string)?;
     }
     Ok(value.to_owned())

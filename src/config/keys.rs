@@ -19,19 +19,11 @@ pub(super) enum Status {
 }
 
 const fn accepted(section: &'static str, name: &'static str) -> Key {
-    Key {
-        section,
-        name,
-        status: Status::Accepted,
-    }
+    Key { section, name, status: Status::Accepted }
 }
 
 const fn later(section: &'static str, name: &'static str, instead: &'static str) -> Key {
-    Key {
-        section,
-        name,
-        status: Status::Later(instead),
-    }
+    Key { section, name, status: Status::Later(instead) }
 }
 
 pub(super) const TOP: &str = "";
@@ -60,11 +52,7 @@ pub(super) const KEYS: &[Key] = &[
     accepted(TOP, "topics"),
     accepted(KAFKA, "brokers"),
     accepted(KAFKA, "properties"),
-    later(
-        KAFKA,
-        "schema_registry",
-        "remove it: this version reads JSON only, which needs no registry",
-    ),
+    later(KAFKA, "schema_registry", "remove it: this version reads JSON only, which needs no registry"),
     accepted(CLICKHOUSE, "url"),
     accepted(CLICKHOUSE, "user"),
     accepted(CLICKHOUSE, "password"),
@@ -82,21 +70,9 @@ pub(super) const KEYS: &[Key] = &[
     accepted(TOPIC, "on_gap"),
     accepted(TOPIC, "bad_share_max"),
     accepted(TOPIC, "detectors"),
-    later(
-        TOPIC,
-        "columns",
-        "remove it: fields go to the columns of the same name",
-    ),
-    later(
-        TOPIC,
-        "unknown_fields",
-        "remove it: fields without a column of their name are ignored",
-    ),
-    later(
-        TOPIC,
-        "tombstones",
-        "remove it: records without a value are skipped and counted",
-    ),
+    later(TOPIC, "columns", "remove it: fields go to the columns of the same name"),
+    later(TOPIC, "unknown_fields", "remove it: fields without a column of their name are ignored"),
+    later(TOPIC, "tombstones", "remove it: records without a value are skipped and counted"),
     accepted(BATCH, "linger"),
     accepted(BATCH, "rows_max"),
     accepted(BATCH, "bytes_max"),
@@ -118,15 +94,12 @@ pub(super) const KEYS: &[Key] = &[
 
 /// The rule for `name` in `section`.
 pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
-    KEYS.iter()
-        .find(|key| key.section == section && key.name == name)
+    KEYS.iter().find(|key| key.section == section && key.name == name)
 }
 
 /// The names that `section` accepts.
 pub(super) fn accepted_in(section: &str) -> impl Iterator<Item = &'static str> {
-    KEYS.iter()
-        .filter(move |key| key.section == section && key.status == Status::Accepted)
-        .map(|key| key.name)
+    KEYS.iter().filter(move |key| key.section == section && key.status == Status::Accepted).map(|key| key.name)
 }
 
 /// The sections other than `section` that accept `name`.
@@ -138,10 +111,7 @@ pub(super) fn sections_of(name: &str, section: &str) -> Vec<&'static str> {
 }
 
 /// The candidate that `written` was most likely meant to be; `None` where nothing is near.
-pub(super) fn nearest<'a>(
-    written: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(super) fn nearest<'a>(written: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let written = fold(written);
     candidates
         .filter_map(|candidate| Some((distance(&written, &fold(candidate))?, candidate)))
@@ -178,11 +148,7 @@ mod tests {
     #[test]
     fn the_nearest_spelling_is_found() {
         let check = |section: &str, written: &str, expected: Option<&str>| {
-            assert_eq!(
-                nearest(written, accepted_in(section)),
-                expected,
-                "{written}"
-            );
+            assert_eq!(nearest(written, accepted_in(section)), expected, "{written}");
         };
         check(TOP, "nmae", Some("name"));
         check(TOP, "Name", Some("name"));
@@ -196,11 +162,7 @@ mod tests {
         check(BATCH, "max", None);
         check(CLICKHOUSE, "username", Some("user"));
         check(BATCH, "row_max", Some("rows_max"));
-        check(
-            DETECTOR,
-            "alert_per_block_max",
-            Some("alerts_per_block_max"),
-        );
+        check(DETECTOR, "alert_per_block_max", Some("alerts_per_block_max"));
     }
 
     /// The page has a heading per section and a table row per key; both must say the same as the list.
@@ -231,9 +193,7 @@ mod tests {
     #[test]
     fn no_key_stands_twice() {
         for (index, key) in KEYS.iter().enumerate() {
-            let again = KEYS[index + 1..]
-                .iter()
-                .any(|other| other.section == key.section && other.name == key.name);
+            let again = KEYS[index + 1..].iter().any(|other| other.section == key.section && other.name == key.name);
             assert!(!again, "{key:?}");
         }
     }

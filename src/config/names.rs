@@ -147,8 +147,7 @@ pub(super) fn check_broker(text: &str) -> Result<(), Problem> {
         return Err(Problem::new("has an empty entry", fix));
     }
     if text.contains('@') {
-        let fix =
-            "write `host:port` only; credentials are `sasl.username` and `sasl.password_file`";
+        let fix = "write `host:port` only; credentials are `sasl.username` and `sasl.password_file`";
         return Err(Problem::new("holds an `@`", fix).hiding_value());
     }
     if text.contains("://") {

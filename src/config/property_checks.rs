@@ -68,10 +68,7 @@ fn check_strategy(value: &str) -> Result<(), Problem> {
 
 /// Properties that depend on each other. Gives whether all is well.
 pub(super) fn check_together(section: &Section<'_>, properties: &[ReadProperty<'_>]) -> bool {
-    let checks = Together {
-        section,
-        properties,
-    };
+    let checks = Together { section, properties };
     let mut good = true;
     good &= checks.aliases();
     good &= checks.security();
@@ -91,9 +88,7 @@ impl Together<'_> {
     }
 
     fn refuse(&self, property: &ReadProperty<'_>, reason: String, fix: &str) -> bool {
-        self.section
-            .report
-            .add(&property.entry.key_location, reason, fix);
+        self.section.report.add(&property.entry.key_location, reason, fix);
         false
     }
 
@@ -138,8 +133,7 @@ impl Together<'_> {
             && mechanism.value.expose() != "GSSAPI"
         {
             for needed in ["sasl.username", "sasl.password"] {
-                let given =
-                    |entry: &Entry| entry.key.strip_suffix("_file").unwrap_or(&entry.key) == needed;
+                let given = |entry: &Entry| entry.key.strip_suffix("_file").unwrap_or(&entry.key) == needed;
                 if !self.section.entries().iter().any(given) {
                     let reason = format!(
                         "`{}: {}` needs `{needed}`, which is missing",

@@ -30,8 +30,7 @@ const IDEMPOTENT: &str = "the alert producer is transactional and sets it itself
 const LOADS_CODE: &str = "it can load code into this process";
 const UNUSED: &str = "it does nothing in this program";
 const OAUTH: &str = "this build has no OAUTHBEARER, whose settings can read files and call URLs";
-const OAUTH_FIX: &str =
-    "use `sasl.mechanism` PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or GSSAPI, or client certificates";
+const OAUTH_FIX: &str = "use `sasl.mechanism` PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or GSSAPI, or client certificates";
 const OLD_BROKERS: &str = "transactions need the version negotiation of current brokers";
 const KIP_848: &str = "the group protocol of KIP-848 is not in this version";
 const NAMES: &str = "it is made from `name` and `instance`";
@@ -50,11 +49,7 @@ const fn producer(name: &'static str) -> (&'static str, Rule) {
     (name, Rule::Pass(Scope::Producer))
 }
 
-const fn refuse(
-    name: &'static str,
-    reason: &'static str,
-    fix: &'static str,
-) -> (&'static str, Rule) {
+const fn refuse(name: &'static str, reason: &'static str, fix: &'static str) -> (&'static str, Rule) {
     (name, Rule::Refuse { reason, fix })
 }
 
@@ -153,11 +148,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     producer("sticky.partitioning.linger.ms"),
     // What exactly-once owns.
     refuse("bootstrap.servers", "it has a key of its own", BROKERS_FIX),
-    refuse(
-        "metadata.broker.list",
-        "it has a key of its own",
-        BROKERS_FIX,
-    ),
+    refuse("metadata.broker.list", "it has a key of its own", BROKERS_FIX),
     refuse("group.id", NAMES, NAMES_FIX),
     refuse("group.instance.id", NAMES, NAMES_FIX),
     refuse("transactional.id", NAMES, NAMES_FIX),
@@ -178,11 +169,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
         "only committed records are read: rows of aborted transactions must not reach the table",
         REMOVE,
     ),
-    refuse(
-        "enable.partition.eof",
-        "it puts markers between records, which batches do not expect",
-        REMOVE,
-    ),
+    refuse("enable.partition.eof", "it puts markers between records, which batches do not expect", REMOVE),
     refuse("enable.idempotence", IDEMPOTENT, REMOVE),
     refuse("enable.gapless.guarantee", IDEMPOTENT, REMOVE),
     refuse("acks", IDEMPOTENT, REMOVE),
@@ -193,27 +180,11 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     refuse("message.send.max.retries", IDEMPOTENT, REMOVE),
     refuse("queuing.strategy", IDEMPOTENT, REMOVE),
     refuse("delivery.report.only.error", IDEMPOTENT, REMOVE),
-    refuse(
-        "message.timeout.ms",
-        IDEMPOTENT,
-        "set `transaction.timeout.ms`, which bounds it",
-    ),
-    refuse(
-        "delivery.timeout.ms",
-        IDEMPOTENT,
-        "set `transaction.timeout.ms`, which bounds it",
-    ),
+    refuse("message.timeout.ms", IDEMPOTENT, "set `transaction.timeout.ms`, which bounds it"),
+    refuse("delivery.timeout.ms", IDEMPOTENT, "set `transaction.timeout.ms`, which bounds it"),
     refuse("group.remote.assignor", KIP_848, REMOVE),
-    refuse(
-        "group.protocol.type",
-        "it is part of the group protocol",
-        REMOVE,
-    ),
-    refuse(
-        "topic.blacklist",
-        "it would hide topics of this file",
-        REMOVE,
-    ),
+    refuse("group.protocol.type", "it is part of the group protocol", REMOVE),
+    refuse("topic.blacklist", "it would hide topics of this file", REMOVE),
     refuse(
         "allow.auto.create.topics",
         "a topic that was deleted must not come back by being read: that looks like lost records",
@@ -223,16 +194,8 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     refuse("api.version.request.timeout.ms", OLD_BROKERS, REMOVE),
     refuse("api.version.fallback.ms", OLD_BROKERS, REMOVE),
     refuse("broker.version.fallback", OLD_BROKERS, REMOVE),
-    refuse(
-        "test.mock.num.brokers",
-        "it replaces the brokers by a simulation",
-        REMOVE,
-    ),
-    refuse(
-        "test.mock.broker.rtt",
-        "it belongs to simulated brokers",
-        REMOVE,
-    ),
+    refuse("test.mock.num.brokers", "it replaces the brokers by a simulation", REMOVE),
+    refuse("test.mock.broker.rtt", "it belongs to simulated brokers", REMOVE),
     // What can run code or read files unasked.
     refuse("plugin.library.paths", LOADS_CODE, REMOVE),
     refuse("ssl.engine.location", LOADS_CODE, REMOVE),
@@ -248,75 +211,27 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     refuse("sasl.oauthbearer.config", OAUTH, OAUTH_FIX),
     refuse("sasl.oauthbearer.client.id", OAUTH, OAUTH_FIX),
     refuse("sasl.oauthbearer.client.secret", OAUTH, OAUTH_FIX),
-    refuse(
-        "sasl.oauthbearer.client.credentials.client.id",
-        OAUTH,
-        OAUTH_FIX,
-    ),
-    refuse(
-        "sasl.oauthbearer.client.credentials.client.secret",
-        OAUTH,
-        OAUTH_FIX,
-    ),
+    refuse("sasl.oauthbearer.client.credentials.client.id", OAUTH, OAUTH_FIX),
+    refuse("sasl.oauthbearer.client.credentials.client.secret", OAUTH, OAUTH_FIX),
     refuse("sasl.oauthbearer.scope", OAUTH, OAUTH_FIX),
     refuse("sasl.oauthbearer.extensions", OAUTH, OAUTH_FIX),
     refuse("sasl.oauthbearer.token.endpoint.url", OAUTH, OAUTH_FIX),
     refuse("sasl.oauthbearer.grant.type", OAUTH, OAUTH_FIX),
     refuse("sasl.oauthbearer.assertion.algorithm", OAUTH, OAUTH_FIX),
-    refuse(
-        "sasl.oauthbearer.assertion.private.key.file",
-        OAUTH,
-        OAUTH_FIX,
-    ),
-    refuse(
-        "sasl.oauthbearer.assertion.private.key.passphrase",
-        OAUTH,
-        OAUTH_FIX,
-    ),
-    refuse(
-        "sasl.oauthbearer.assertion.private.key.pem",
-        OAUTH,
-        OAUTH_FIX,
-    ),
+    refuse("sasl.oauthbearer.assertion.private.key.file", OAUTH, OAUTH_FIX),
+    refuse("sasl.oauthbearer.assertion.private.key.passphrase", OAUTH, OAUTH_FIX),
+    refuse("sasl.oauthbearer.assertion.private.key.pem", OAUTH, OAUTH_FIX),
     refuse("sasl.oauthbearer.assertion.file", OAUTH, OAUTH_FIX),
     refuse("sasl.oauthbearer.assertion.claim.aud", OAUTH, OAUTH_FIX),
-    refuse(
-        "sasl.oauthbearer.assertion.claim.exp.seconds",
-        OAUTH,
-        OAUTH_FIX,
-    ),
+    refuse("sasl.oauthbearer.assertion.claim.exp.seconds", OAUTH, OAUTH_FIX),
     refuse("sasl.oauthbearer.assertion.claim.iss", OAUTH, OAUTH_FIX),
-    refuse(
-        "sasl.oauthbearer.assertion.claim.jti.include",
-        OAUTH,
-        OAUTH_FIX,
-    ),
-    refuse(
-        "sasl.oauthbearer.assertion.claim.nbf.seconds",
-        OAUTH,
-        OAUTH_FIX,
-    ),
+    refuse("sasl.oauthbearer.assertion.claim.jti.include", OAUTH, OAUTH_FIX),
+    refuse("sasl.oauthbearer.assertion.claim.nbf.seconds", OAUTH, OAUTH_FIX),
     refuse("sasl.oauthbearer.assertion.claim.sub", OAUTH, OAUTH_FIX),
-    refuse(
-        "sasl.oauthbearer.assertion.jwt.template.file",
-        OAUTH,
-        OAUTH_FIX,
-    ),
-    refuse(
-        "sasl.oauthbearer.metadata.authentication.type",
-        OAUTH,
-        OAUTH_FIX,
-    ),
-    refuse(
-        "https.ca.location",
-        OAUTH,
-        "set `ssl.ca.location` for the brokers' certificate authority",
-    ),
-    refuse(
-        "https.ca.pem",
-        OAUTH,
-        "set `ssl.ca.pem` for the brokers' certificate authority",
-    ),
+    refuse("sasl.oauthbearer.assertion.jwt.template.file", OAUTH, OAUTH_FIX),
+    refuse("sasl.oauthbearer.metadata.authentication.type", OAUTH, OAUTH_FIX),
+    refuse("https.ca.location", OAUTH, "set `ssl.ca.location` for the brokers' certificate authority"),
+    refuse("https.ca.pem", OAUTH, "set `ssl.ca.pem` for the brokers' certificate authority"),
     refuse(
         "sasl.jaas.config",
         "it is a setting of the Java client",
@@ -333,11 +248,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     refuse("log.queue", UNUSED, REMOVE),
     refuse("internal.termination.signal", UNUSED, REMOVE),
     refuse("consume.callback.max.messages", UNUSED, REMOVE),
-    refuse(
-        "ssl.ca.certificate.stores",
-        "it is for Windows",
-        "set `ssl.ca.location`",
-    ),
+    refuse("ssl.ca.certificate.stores", "it is for Windows", "set `ssl.ca.location`"),
     refuse("socket.blocking.max.ms", UNUSED, REMOVE),
     refuse("topic.metadata.refresh.fast.cnt", UNUSED, REMOVE),
     refuse("reconnect.backoff.jitter.ms", UNUSED, REMOVE),
@@ -372,13 +283,7 @@ mod tests {
                 continue;
             }
             let refused = ClientConfig::new().set(*name, "x").create_native_config();
-            let unknown = matches!(
-                refused,
-                Err(KafkaError::ClientConfig(
-                    RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN,
-                    ..
-                ))
-            );
+            let unknown = matches!(refused, Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)));
             assert!(!unknown, "{name}");
         }
     }
@@ -386,10 +291,7 @@ mod tests {
     #[test]
     fn no_property_stands_twice() {
         for (index, (name, _)) in RULES.iter().enumerate() {
-            assert!(
-                RULES[index + 1..].iter().all(|(other, _)| other != name),
-                "{name}"
-            );
+            assert!(RULES[index + 1..].iter().all(|(other, _)| other != name), "{name}");
         }
     }
 }

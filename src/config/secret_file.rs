@@ -30,10 +30,7 @@ pub(super) fn read_secret(path: &str, lines: Lines) -> Result<SecretString, Prob
     }
     // The value that an error shows is the path.
     parse_secret(secret, lines).map_err(|_| {
-        Problem::new(
-            "is a file of several lines, or with control characters",
-            "put the secret alone on one line",
-        )
+        Problem::new("is a file of several lines, or with control characters", "put the secret alone on one line")
     })
 }
 

@@ -22,12 +22,7 @@ impl Report {
         Self(RefCell::new(errors))
     }
 
-    pub(super) fn add(
-        &self,
-        location: &Location,
-        reason: impl Into<String>,
-        fix: impl Into<String>,
-    ) {
+    pub(super) fn add(&self, location: &Location, reason: impl Into<String>, fix: impl Into<String>) {
         let error = ConfigError::at(location.clone(), reason, fix);
         self.0.borrow_mut().push(error);
     }
@@ -50,10 +45,7 @@ impl<T> Found<T> {
     /// The value or `default`; `None` where it was bad.
     pub(super) fn or(self, default: T, location: &Location) -> Option<Located<T>> {
         match self {
-            Found::Absent => Some(Located {
-                value: default,
-                location: location.clone(),
-            }),
+            Found::Absent => Some(Located { value: default, location: location.clone() }),
             Found::Bad => None,
             Found::Value(value) => Some(value),
         }
@@ -106,27 +98,14 @@ impl<'a> Section<'a> {
     }
 
     /// Opens `node` as a mapping with keys that are not ours to list.
-    pub(super) fn open_free(
-        report: &'a Report,
-        node: &'a Node,
-        location: &Location,
-        path: String,
-    ) -> Option<Self> {
+    pub(super) fn open_free(report: &'a Report, node: &'a Node, location: &Location, path: String) -> Option<Self> {
         match &node.kind {
-            NodeKind::Mapping(entries) => Some(Self {
-                report,
-                location: location.clone(),
-                path,
-                entries,
-                suggested: Vec::new(),
-            }),
+            NodeKind::Mapping(entries) => {
+                Some(Self { report, location: location.clone(), path, entries, suggested: Vec::new() })
+            }
             NodeKind::Broken => None,
             other => {
-                let place = if path.is_empty() {
-                    "the file".to_owned()
-                } else {
-                    format!("`{path}`")
-                };
+                let place = if path.is_empty() { "the file".to_owned() } else { format!("`{path}`") };
                 let reason = format!("{place} must be a mapping of keys, found {}", other.name());
                 let fix = "write `key: value` lines below it, indented by two spaces";
                 report.add(location, reason, fix);
@@ -157,11 +136,7 @@ impl<'a> Section<'a> {
 
     /// The path of `key` in this section as errors show it.
     pub(super) fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     pub(super) fn entries(&self) -> &'a [Entry] {
@@ -211,10 +186,7 @@ impl<'a> Section<'a> {
                 self.report.add(&entry.key_location, reason, fix);
                 Found::Bad
             }
-            NodeKind::Scalar(scalar) => Found::Value(Located {
-                value: scalar,
-                location: entry.value.location.clone(),
-            }),
+            NodeKind::Scalar(scalar) => Found::Value(Located { value: scalar, location: entry.value.location.clone() }),
             other => {
                 let reason = format!("`{path}` must be {what}, found {}", other.name());
                 let fix = format!("write {what} on the same line: `{}: ..`", entry.key);
@@ -225,12 +197,7 @@ impl<'a> Section<'a> {
     }
 
     /// The value under `key`, read by `parse`.
-    pub(super) fn value<T>(
-        &self,
-        key: &str,
-        what: &str,
-        parse: impl FnOnce(&str) -> Result<T, Problem>,
-    ) -> Found<T> {
+    pub(super) fn value<T>(&self, key: &str, what: &str, parse: impl FnOnce(&str) -> Result<T, Problem>) -> Found<T> {
         match self.scalar(key, what) {
             Found::Absent => Found::Absent,
             Found::Bad => Found::Bad,
@@ -246,18 +213,12 @@ impl<'a> Section<'a> {
         parse: impl FnOnce(&str) -> Result<T, Problem>,
     ) -> Found<T> {
         match parse(&scalar.value.text) {
-            Ok(value) => Found::Value(Located {
-                value,
-                location: scalar.location,
-            }),
+            Ok(value) => Found::Value(Located { value, location: scalar.location }),
             Err(problem) => {
                 let (path, what) = (self.path_of(key), problem.reason);
                 let fix = match problem.guess {
                     Some(guess) if scalar.value.template.is_none() => {
-                        format!(
-                            "write `{guess}` if that is meant, otherwise {}",
-                            problem.fix
-                        )
+                        format!("write `{guess}` if that is meant, otherwise {}", problem.fix)
                     }
                     _ => problem.fix,
                 };
@@ -292,10 +253,9 @@ impl<'a> Section<'a> {
         };
         let plain = scalar.value.plain;
         self.parsed(key, scalar, |text| match text {
-            "true" | "false" if !plain => Err(Problem::new(
-                "is a text, not a truth value",
-                format!("remove the quotes: `{key}: {text}`"),
-            )),
+            "true" | "false" if !plain => {
+                Err(Problem::new("is a text, not a truth value", format!("remove the quotes: `{key}: {text}`")))
+            }
             "true" => Ok(true),
             "false" => Ok(false),
             _ => Err(Problem::new(
@@ -317,10 +277,7 @@ impl<'a> Section<'a> {
         };
         let path = self.path_of(key);
         match Section::open(self.report, &entry.value, &entry.key_location, path, rules) {
-            Some(section) => Found::Value(Located {
-                location: section.location.clone(),
-                value: section,
-            }),
+            Some(section) => Found::Value(Located { location: section.location.clone(), value: section }),
             None => Found::Bad,
         }
     }
@@ -350,10 +307,7 @@ impl<'a> Section<'a> {
                 Section::open(self.report, item, &item.location, path, rules)
             })
             .collect();
-        Found::Value(Located {
-            value: sections,
-            location: entry.key_location.clone(),
-        })
+        Found::Value(Located { value: sections, location: entry.key_location.clone() })
     }
 }
 
@@ -368,10 +322,7 @@ fn choose<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Result<T, Probl
         return Ok(*value);
     }
     let near = keys::nearest(text, choices.iter().map(|(name, _)| *name));
-    let fix = near.map_or_else(
-        || format!("write {}", list_choices(choices)),
-        |near| format!("did you mean `{near}`?"),
-    );
+    let fix = near.map_or_else(|| format!("write {}", list_choices(choices)), |near| format!("did you mean `{near}`?"));
     Err(Problem::new("is not one of the values known here", fix))
 }
 

@@ -40,8 +40,7 @@ const DRAIN_TIMEOUT: Limits<Duration> = Limits {
     below: "a stop finishes its block and commits within it",
     above: "whoever stops the process would have killed it long before",
 };
-const ADMIN_LISTEN_DEFAULT: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
+const ADMIN_LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
 /// Each topic has its own table to describe and lane to keep.
 const TOPICS_MAX: usize = 1_000;
 
@@ -82,26 +81,13 @@ pub struct Settings {
 }
 
 /// Reads the whole file; `None` where something is wrong, which is then in the report.
-pub(super) fn read_settings(
-    report: &Report,
-    root: &Node,
-    env: Environment<'_>,
-) -> Option<Settings> {
+pub(super) fn read_settings(report: &Report, root: &Node, env: Environment<'_>) -> Option<Settings> {
     let top = Section::open(report, root, &root.location, String::new(), keys::TOP)?;
     let here = &top.location;
     let name = top.value("name", "a name", parse_connector_id);
-    let name = top.require(
-        "name",
-        name,
-        "add `name: ..`, the consumer group of this connector",
-    );
+    let name = top.require("name", name, "add `name: ..`, the consumer group of this connector");
     let instance = read_instance(&top, env);
-    let kafka = required_section(
-        &top,
-        "kafka",
-        keys::KAFKA,
-        "add `kafka:` with `brokers: host:9092` below it",
-    );
+    let kafka = required_section(&top, "kafka", keys::KAFKA, "add `kafka:` with `brokers: host:9092` below it");
     let kafka = kafka.and_then(|section| read_kafka(&section));
     let clickhouse = required_section(
         &top,
@@ -115,17 +101,12 @@ pub(super) fn read_settings(
         .or(STATE_DATABASE_DEFAULT.to_owned(), here);
     let create_state_tables = top.truth("create_state_tables").or(true, here);
     let duration = |key: &str, limits: &Limits<Duration>| {
-        top.value(key, "a duration", |text| {
-            limits.check(parse_duration(text)?, show_duration)
-        })
+        top.value(key, "a duration", |text| limits.check(parse_duration(text)?, show_duration))
     };
-    let ledger_retention =
-        duration("ledger_retention", &LEDGER_RETENTION).or(LEDGER_RETENTION_DEFAULT, here);
+    let ledger_retention = duration("ledger_retention", &LEDGER_RETENTION).or(LEDGER_RETENTION_DEFAULT, here);
     let drain_timeout = duration("drain_timeout", &DRAIN_TIMEOUT).optional();
     let memory_max = top
-        .value("memory_max", "a size", |text| {
-            MEMORY_MAX.check(parse_size(text)?, ByteSize::to_string)
-        })
+        .value("memory_max", "a size", |text| MEMORY_MAX.check(parse_size(text)?, ByteSize::to_string))
         .or(MEMORY_MAX_DEFAULT, here);
     let admin_listen = read_admin(&top);
     let alert_topic = read_alerts(&top);
@@ -144,9 +125,7 @@ pub(super) fn read_settings(
             drain_timeout_default: DRAIN_TIMEOUT_DEFAULT,
             state_database: state_database.as_ref(),
             transaction_timeout: kafka.as_ref().map(|kafka| &kafka.transaction_timeout),
-            queued_kbytes_max: kafka
-                .as_ref()
-                .and_then(|kafka| kafka.queued_kbytes_max.as_ref()),
+            queued_kbytes_max: kafka.as_ref().and_then(|kafka| kafka.queued_kbytes_max.as_ref()),
         },
     );
     Some(Settings {
@@ -165,12 +144,7 @@ pub(super) fn read_settings(
     })
 }
 
-fn required_section<'a>(
-    top: &Section<'a>,
-    key: &str,
-    rules: &'static str,
-    fix: &str,
-) -> Option<Section<'a>> {
+fn required_section<'a>(top: &Section<'a>, key: &str, rules: &'static str, fix: &str) -> Option<Section<'a>> {
     let found = top.section(key, rules);
     Some(top.require(key, found, fix)?.value)
 }
@@ -188,18 +162,14 @@ fn read_instance(top: &Section<'_>, env: Environment<'_>) -> Option<String> {
     });
     let fix = "add `instance: ..`, a name that no other process of this connector has";
     let Some(host_name) = host_name else {
-        let reason =
-            "`instance` is missing, and neither `HOSTNAME` nor /etc/hostname gives a host name";
+        let reason = "`instance` is missing, and neither `HOSTNAME` nor /etc/hostname gives a host name";
         top.report.add(&top.location, reason, fix);
         return None;
     };
     match parse_connector_id(&host_name) {
         Ok(instance) => Some(instance),
         Err(problem) => {
-            let reason = format!(
-                "`instance` is missing, and the host name cannot stand for it: it {}",
-                problem.reason
-            );
+            let reason = format!("`instance` is missing, and the host name cannot stand for it: it {}", problem.reason);
             top.report.add(&top.location, reason, fix);
             None
         }
@@ -212,11 +182,7 @@ fn read_admin(top: &Section<'_>) -> Option<SocketAddr> {
         Found::Bad => return None,
         Found::Value(section) => section.value,
     };
-    let listen = section.value(
-        "listen",
-        "an address such as `127.0.0.1:9464`",
-        parse_listen,
-    );
+    let listen = section.value("listen", "an address such as `127.0.0.1:9464`", parse_listen);
     let listen = listen.or(ADMIN_LISTEN_DEFAULT, &section.location)?;
     Some(listen.value)
 }
@@ -249,9 +215,7 @@ fn read_alerts(top: &Section<'_>) -> Option<Option<Located<String>>> {
         Found::Value(section) => section.value,
     };
     let topic = section.value("topic", "the name of a topic", parse_topic);
-    section
-        .require("topic", topic, "add `topic: ..`, or remove `alerts`")
-        .map(Some)
+    section.require("topic", topic, "add `topic: ..`, or remove `alerts`").map(Some)
 }
 
 /// The entries of `topics`, `None` for each that was bad.
@@ -260,10 +224,7 @@ fn read_topics(top: &Section<'_>) -> Vec<Option<TopicSettings>> {
         Found::Value(sections) => sections,
         Found::Bad => return vec![None],
         Found::Absent => {
-            top.report_missing(
-                "topics",
-                "add `topics:` with `- topic: ..` and `table: ..` below it",
-            );
+            top.report_missing("topics", "add `topics:` with `- topic: ..` and `table: ..` below it");
             return vec![None];
         }
     };
@@ -273,7 +234,5 @@ fn read_topics(top: &Section<'_>) -> Vec<Option<TopicSettings>> {
         top.report.add(&sections.location, reason, fix);
     }
     let sections = sections.value.iter();
-    sections
-        .map(|section| section.as_ref().and_then(read_topic))
-        .collect()
+    sections.map(|section| section.as_ref().and_then(read_topic)).collect()
 }

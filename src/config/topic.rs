@@ -13,8 +13,7 @@ use super::keys;
 use super::names::{TableName, parse_column, parse_table, parse_topic};
 use super::section::{Found, Section};
 use super::units::{
-    ByteSize, Limits, Share, parse_count, parse_duration, parse_rate, parse_share, parse_size,
-    show_duration,
+    ByteSize, Limits, Share, parse_count, parse_duration, parse_rate, parse_share, parse_size, show_duration,
 };
 
 const LINGER_DEFAULT: Duration = Duration::from_secs(1);
@@ -141,20 +140,12 @@ pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {
     let topic = section.require("topic", topic, "add `topic: ..`");
     let table = section.value("table", "`table` or `database.table`", parse_table);
     let table = section.require("table", table, "add `table: database.table`");
-    let format = section
-        .value("format", "`json`", parse_format)
-        .or(Format::Json, here);
-    let start = section
-        .value("start", "`earliest`, `latest` or a time", parse_start)
-        .or(Start::Earliest, here);
+    let format = section.value("format", "`json`", parse_format).or(Format::Json, here);
+    let start = section.value("start", "`earliest`, `latest` or a time", parse_start).or(Start::Earliest, here);
     let batch = read_batch(section);
     let coordinates = read_coordinates(section);
-    let on_gap = section
-        .choice("on_gap", &[("halt", OnGap::Halt), ("skip", OnGap::Skip)])
-        .or(OnGap::Halt, here);
-    let bad_share_max = section
-        .value("bad_share_max", "a percentage", parse_share)
-        .or(BAD_SHARE_MAX_DEFAULT, here);
+    let on_gap = section.choice("on_gap", &[("halt", OnGap::Halt), ("skip", OnGap::Skip)]).or(OnGap::Halt, here);
+    let bad_share_max = section.value("bad_share_max", "a percentage", parse_share).or(BAD_SHARE_MAX_DEFAULT, here);
     let detectors = read_detectors(section);
     Some(TopicSettings {
         topic: topic?,
@@ -178,10 +169,9 @@ fn parse_format(text: &str) -> Result<Format, Problem> {
             "is a format that is not in this version",
             "write `json`, or leave the topic out until its format is supported",
         )),
-        _ if text.eq_ignore_ascii_case("json") => Err(Problem::new(
-            "is not a format known here",
-            "did you mean `json`?",
-        )),
+        _ if text.eq_ignore_ascii_case("json") => {
+            Err(Problem::new("is not a format known here", "did you mean `json`?"))
+        }
         _ => Err(Problem::new("is not a format known here", "write `json`")),
     }
 }
@@ -198,14 +188,9 @@ fn parse_start(text: &str) -> Result<Start, Problem> {
         let fix = near.map_or_else(|| fix.to_owned(), |near| format!("did you mean `{near}`?"));
         return Err(Problem::new("is no start", fix));
     }
-    let timestamp: Timestamp = text
-        .parse()
-        .map_err(|_| Problem::new("is not a time in RFC 3339", fix))?;
+    let timestamp: Timestamp = text.parse().map_err(|_| Problem::new("is not a time in RFC 3339", fix))?;
     if timestamp < Timestamp::UNIX_EPOCH {
-        return Err(Problem::new(
-            "is before 1970, where Kafka's timestamps begin",
-            "write `earliest`",
-        ));
+        return Err(Problem::new("is before 1970, where Kafka's timestamps begin", "write `earliest`"));
     }
     Ok(Start::Timestamp(timestamp))
 }
@@ -226,22 +211,17 @@ fn read_batch(topic: &Section<'_>) -> Option<(BatchSettings, Option<Location>)> 
         Found::Value(section) => section.value,
     };
     let here = &section.location;
-    let linger = section.value("linger", "a duration", |text| {
-        LINGER.check(parse_duration(text)?, show_duration)
-    });
+    let linger = section.value("linger", "a duration", |text| LINGER.check(parse_duration(text)?, show_duration));
     let rows_max = section.value("rows_max", "a whole number", |text| {
         let rows = ROWS_MAX.check(parse_count(text)?, u64::to_string)?;
         Ok(u32::try_from(rows).expect("the limit is far below u32::MAX"))
     });
-    let bytes_max = section.value("bytes_max", "a size", |text| {
-        BYTES_MAX.check(parse_size(text)?, ByteSize::to_string)
-    });
+    let bytes_max =
+        section.value("bytes_max", "a size", |text| BYTES_MAX.check(parse_size(text)?, ByteSize::to_string));
     let inserts_per_second_max = section.value("inserts_per_second_max", "a number", |text| {
         INSERTS_PER_SECOND_MAX.check(parse_rate(text)?, f64::to_string)
     });
-    let bytes_max_location = section
-        .entry("bytes_max")
-        .map(|entry| entry.value.location.clone());
+    let bytes_max_location = section.entry("bytes_max").map(|entry| entry.value.location.clone());
     let linger = linger.or(LINGER_DEFAULT, here);
     let rows_max = rows_max.or(ROWS_MAX_DEFAULT, here);
     let bytes_max = bytes_max.or(BYTES_MAX_DEFAULT, here);
@@ -275,27 +255,12 @@ fn read_coordinates(topic: &Section<'_>) -> Option<CoordinateColumns> {
     let offset = named("offset", "_offset");
     let replay = column("replay").optional();
     let (topic, partition, offset, replay) = (topic?, partition?, offset?, replay?);
-    let columns: Vec<_> = [&topic, &partition, &offset]
-        .into_iter()
-        .chain(&replay)
-        .collect();
+    let columns: Vec<_> = [&topic, &partition, &offset].into_iter().chain(&replay).collect();
     for (index, column) in columns.iter().enumerate() {
-        if columns
-            .iter()
-            .take(index)
-            .any(|other| other.value == column.value)
-        {
+        if columns.iter().take(index).any(|other| other.value == column.value) {
             let path = section.path_of("");
-            let reason = format!(
-                "`{}` names the column `{}` twice",
-                path.trim_end_matches('.'),
-                column.value
-            );
-            section.report.add(
-                &column.location,
-                reason,
-                "give each coordinate its own column",
-            );
+            let reason = format!("`{}` names the column `{}` twice", path.trim_end_matches('.'), column.value);
+            section.report.add(&column.location, reason, "give each coordinate its own column");
         }
     }
     Some(CoordinateColumns {
@@ -322,10 +287,7 @@ mod tests {
         check("earliest", "Earliest");
         check("latest", "Latest");
         check("2026-01-01T00:00:00Z", "Timestamp(2026-01-01T00:00:00Z)");
-        check(
-            "2026-01-01T02:00:00+02:00",
-            "Timestamp(2026-01-01T00:00:00Z)",
-        );
+        check("2026-01-01T02:00:00+02:00", "Timestamp(2026-01-01T00:00:00Z)");
         check("2026-01-01T00:00:00", "error: is not a time in RFC 3339");
         check("2026-01-01", "error: is not a time in RFC 3339");
         check("2026-02-30T00:00:00Z", "error: is not a time in RFC 3339");
@@ -333,9 +295,6 @@ mod tests {
         check("1969-12-31T23:59:59Z", "error: is before 1970");
         check("erliest", "error: is no start | did you mean `earliest`?");
         check("Latest", "error: is no start | did you mean `latest`?");
-        check(
-            "beginning",
-            "error: is no start | write `earliest`, `latest` or",
-        );
+        check("beginning", "error: is no start | write `earliest`, `latest` or");
     }
 }

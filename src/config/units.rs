@@ -72,10 +72,8 @@ const SIZE_UNITS: [(&str, u64); 9] = [
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, size) = SIZE_UNITS
-            .iter()
-            .find(|(_, size)| self.0 >= *size && self.0.is_multiple_of(*size))
-            .unwrap_or(&("B", 1));
+        let (unit, size) =
+            SIZE_UNITS.iter().find(|(_, size)| self.0 >= *size && self.0.is_multiple_of(*size)).unwrap_or(&("B", 1));
         write!(f, "{}{unit}", self.0 / size)
     }
 }
@@ -90,9 +88,7 @@ impl Share {
     /// `percent` of 100. Panics above 100: it is for constants.
     pub const fn from_percent(percent: u32) -> Self {
         assert!(percent <= 100);
-        Self {
-            millionths: percent * 10_000,
-        }
+        Self { millionths: percent * 10_000 }
     }
 
     /// The share in millionths.
@@ -118,13 +114,7 @@ impl fmt::Display for Share {
     }
 }
 
-const DURATION_UNITS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
+const DURATION_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// `duration` as it would be written in the file.
 pub(super) fn show_duration(duration: &Duration) -> String {
@@ -140,11 +130,7 @@ pub(super) fn show_duration(duration: &Duration) -> String {
 pub(super) fn parse_duration(text: &str) -> Result<Duration, Problem> {
     // Nobody waits a thousand seconds for anything here, so from there on milliseconds are meant.
     let guess = |number: u64| {
-        if number < 1_000 {
-            format!("{number}s")
-        } else {
-            show_duration(&Duration::from_millis(number))
-        }
+        if number < 1_000 { format!("{number}s") } else { show_duration(&Duration::from_millis(number)) }
     };
     let examples = "`250ms`, `1s`, `5m`, `12h` or `7d`";
     let millis = parse_amount(text, &DURATION_UNITS, "a duration", guess, examples)?;
@@ -155,11 +141,7 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, Problem> {
 pub(super) fn parse_size(text: &str) -> Result<ByteSize, Problem> {
     // As above: small numbers are mebibytes, large ones bytes.
     let guess = |number: u64| {
-        if number < 65_536 {
-            format!("{number}MiB")
-        } else {
-            ByteSize(number).to_string()
-        }
+        if number < 65_536 { format!("{number}MiB") } else { ByteSize(number).to_string() }
     };
     let examples = "`512KiB`, `64MiB`, `64MB` or `1GiB`";
     parse_amount(text, &SIZE_UNITS, "a size", guess, examples).map(ByteSize)
@@ -173,21 +155,14 @@ fn parse_amount(
     guess: impl Fn(u64) -> String,
     examples: &str,
 ) -> Result<u64, Problem> {
-    let digits_end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(digits_end);
     if digits.is_empty() {
-        return Err(Problem::new(
-            format!("is not {what}"),
-            format!("write {examples}"),
-        ));
+        return Err(Problem::new(format!("is not {what}"), format!("write {examples}")));
     }
     if unit.is_empty() {
-        let problem = Problem::new(
-            format!("has no unit; {what} needs one"),
-            format!("write {what} such as {examples}"),
-        );
+        let problem =
+            Problem::new(format!("has no unit; {what} needs one"), format!("write {what} such as {examples}"));
         return Err(match digits.parse() {
             Ok(number) => problem.guessing(guess(number)),
             Err(_) => problem,
@@ -230,35 +205,21 @@ pub(super) fn parse_share(text: &str) -> Result<Share, Problem> {
 /// A number per second, such as `1` or `0.2`.
 pub(super) fn parse_rate(text: &str) -> Result<f64, Problem> {
     let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    text.parse::<f64>().ok().filter(|_| plain).ok_or_else(|| {
-        Problem::new(
-            "is not a number",
-            "write a number such as `1` or `0.2`, without a unit",
-        )
-    })
+    text.parse::<f64>()
+        .ok()
+        .filter(|_| plain)
+        .ok_or_else(|| Problem::new("is not a number", "write a number such as `1` or `0.2`, without a unit"))
 }
 
 /// A whole number without sign, separators or unit.
 pub(super) fn parse_count(text: &str) -> Result<u64, Problem> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        return text
-            .parse()
-            .map_err(|_| Problem::new("is too large", "write a smaller number"));
+        return text.parse().map_err(|_| Problem::new("is too large", "write a smaller number"));
     }
-    let digits: String = text
-        .chars()
-        .filter(|c| !matches!(c, '_' | ',' | ' '))
-        .collect();
-    let problem = Problem::new(
-        "is not a whole number",
-        "write digits only, such as `500000`",
-    );
+    let digits: String = text.chars().filter(|c| !matches!(c, '_' | ',' | ' ')).collect();
+    let problem = Problem::new("is not a whole number", "write digits only, such as `500000`");
     let only_digits = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-    Err(if only_digits {
-        problem.guessing(digits)
-    } else {
-        problem
-    })
+    Err(if only_digits { problem.guessing(digits) } else { problem })
 }
 
 #[cfg(test)]
@@ -266,12 +227,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check<T>(
-        text: &str,
-        parsed: Result<T, Problem>,
-        show: impl Fn(T) -> String,
-        expected: &str,
-    ) {
+    fn check<T>(text: &str, parsed: Result<T, Problem>, show: impl Fn(T) -> String, expected: &str) {
         let found = match parsed {
             Ok(value) => show(value),
             Err(problem) => {
@@ -300,25 +256,14 @@ mod tests {
             ("-1s", "error: is not a duration"),
             ("10 s", "error: is not a duration | 10s"),
             ("10S", "error: is not a duration | 10s"),
-            (
-                "1.5s",
-                "error: is not a duration | write a whole number and one unit",
-            ),
-            (
-                "1h30m",
-                "error: is not a duration | write a whole number and one unit",
-            ),
+            ("1.5s", "error: is not a duration | write a whole number and one unit"),
+            ("1h30m", "error: is not a duration | write a whole number and one unit"),
             ("5min", "error: is not a duration"),
             ("1w", "error: is not a duration"),
             ("99999999999999999999s", "error: is too large"),
             ("18446744073709551615d", "error: is too large"),
         ] {
-            check(
-                text,
-                parse_duration(text),
-                |duration| show_duration(&duration),
-                expected,
-            );
+            check(text, parse_duration(text), |duration| show_duration(&duration), expected);
         }
     }
 
@@ -335,14 +280,8 @@ mod tests {
             ("268435456", "error: has no unit; a size needs one | 256MiB"),
             ("64mib", "error: is not a size | 64MiB"),
             ("64 MB", "error: is not a size | 64MB"),
-            (
-                "64M",
-                "error: is not a size | write a whole number and one unit",
-            ),
-            (
-                "1.5GiB",
-                "error: is not a size | write a whole number and one unit",
-            ),
+            ("64M", "error: is not a size | write a whole number and one unit"),
+            ("1.5GiB", "error: is not a size | write a whole number and one unit"),
             ("99999999TiB", "error: is too large"),
         ] {
             check(text, parse_size(text), |size| size.to_string(), expected);

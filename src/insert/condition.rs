@@ -18,13 +18,8 @@ impl Condition {
     ///
     /// Panics without a claim: such a fence would refuse nobody.
     pub fn fence(lane: &LaneTables, claims: &BTreeMap<Partition, Claim>) -> Self {
-        assert!(
-            !claims.is_empty(),
-            "an insert needs a claim to be fenced by"
-        );
-        let mine = claims
-            .iter()
-            .map(|(partition, claim)| format!("({partition}, toUInt128('{}'))", claim.0));
+        assert!(!claims.is_empty(), "an insert needs a claim to be fenced by");
+        let mine = claims.iter().map(|(partition, claim)| format!("({partition}, toUInt128('{}'))", claim.0));
         let question = format!(
             "SELECT countIf((`partition`, newest) IN ({})) FROM (SELECT `partition`, max(claim) AS newest FROM {} \
              WHERE {} AND `partition` IN ({}) GROUP BY `partition`)",
@@ -73,13 +68,8 @@ impl Condition {
         let verdict = if rows.is_empty() {
             "-1".to_owned()
         } else {
-            let pairs = rows
-                .iter()
-                .map(|(partition, count)| format!("({partition}, {count})"));
-            format!(
-                "if((unit_partition, unit_rows) IN ({}), 1, -1)",
-                sql::joined(pairs, ", ")
-            )
+            let pairs = rows.iter().map(|(partition, count)| format!("({partition}, {count})"));
+            format!("if((unit_partition, unit_rows) IN ({}), 1, -1)", sql::joined(pairs, ", "))
         };
         let question = format!(
             "SELECT sum({verdict}) FROM (SELECT toInt32({}) AS unit_partition, count() AS unit_rows {} \
@@ -92,10 +82,7 @@ impl Condition {
 
     /// `ifNull`, because a profile can turn the aggregate of nothing into NULL, and `throwIf(NULL)` lets rows vanish.
     fn equal(question: &str, wanted: usize, text: &str) -> Self {
-        Self(format!(
-            "throwIf(ifNull(({question}), 0) != {wanted}, {}) = 0",
-            sql::string(text)
-        ))
+        Self(format!("throwIf(ifNull(({question}), 0) != {wanted}, {}) = 0", sql::string(text)))
     }
 
     /// The text.
@@ -125,10 +112,7 @@ mod tests {
 
     #[test]
     fn the_fence_counts_claims_that_are_the_newest() {
-        let claims = BTreeMap::from([
-            (Partition(0), Claim(1 << 64)),
-            (Partition(7), Claim((3 << 64) + 5)),
-        ]);
+        let claims = BTreeMap::from([(Partition(0), Claim(1 << 64)), (Partition(7), Claim((3 << 64) + 5))]);
         assert_eq!(
             Condition::fence(&lane(), &claims).as_sql(),
             "throwIf(ifNull((SELECT countIf((`partition`, newest) IN \

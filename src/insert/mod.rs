@@ -31,13 +31,8 @@ pub(crate) mod tests {
                 target: TableName::new("iot", "readings"),
                 topic: "it's".to_owned(),
             },
-            coordinates: Coordinates {
-                replay: Some("_replay".to_owned()),
-                ..Coordinates::default()
-            },
-            state: StateTables {
-                database: "oncesink".to_owned(),
-            },
+            coordinates: Coordinates { replay: Some("_replay".to_owned()), ..Coordinates::default() },
+            state: StateTables { database: "oncesink".to_owned() },
         }
     }
 }

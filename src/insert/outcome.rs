@@ -67,28 +67,20 @@ impl Outcome {
             return Self::of_error(code, codes::message(reply.body));
         }
         if let Some(header) = reply.exception_code {
-            return Self::Unknown {
-                why: format!("an exception code that is no number: {header:?}"),
-            };
+            return Self::Unknown { why: format!("an exception code that is no number: {header:?}") };
         }
         if reply.status != 200 {
             return Self::Unknown {
-                why: format!(
-                    "http status {} without a clickhouse code: {}",
-                    reply.status,
-                    excerpt(reply.body)
-                ),
+                why: format!("http status {} without a clickhouse code: {}", reply.status, excerpt(reply.body)),
             };
         }
         match reply.summary.map(written_rows) {
             None => Self::Acknowledged,
             Some(Some(written)) if written >= rows => Self::Acknowledged,
-            Some(Some(written)) => Self::Unknown {
-                why: format!("the summary speaks of {written} written rows, {rows} were sent"),
-            },
-            Some(None) => Self::Unknown {
-                why: "the summary cannot be read".to_owned(),
-            },
+            Some(Some(written)) => {
+                Self::Unknown { why: format!("the summary speaks of {written} written rows, {rows} were sent") }
+            }
+            Some(None) => Self::Unknown { why: "the summary cannot be read".to_owned() },
         }
     }
 
@@ -115,14 +107,10 @@ impl Refusal {
     /// Ours only if the message *begins* with our text: the server appends the expression that failed, and with a
     /// view that throws by itself this names whatever else stands in the statement.
     fn of_message(message: &str) -> Option<Self> {
-        [
-            (FENCED, Self::Fenced),
-            (SHORT, Self::Short),
-            (PRESENT, Self::Present),
-        ]
-        .into_iter()
-        .find(|(text, _)| message.starts_with(text))
-        .map(|(_, refusal)| refusal)
+        [(FENCED, Self::Fenced), (SHORT, Self::Short), (PRESENT, Self::Present)]
+            .into_iter()
+            .find(|(text, _)| message.starts_with(text))
+            .map(|(_, refusal)| refusal)
     }
 }
 
@@ -145,12 +133,7 @@ mod tests {
     use super::*;
 
     fn reply<'a>(status: u16, code: &'a str, body: &'a str) -> Reply<'a> {
-        Reply {
-            status,
-            exception_code: (!code.is_empty()).then_some(code),
-            summary: None,
-            body,
-        }
+        Reply { status, exception_code: (!code.is_empty()).then_some(code), summary: None, body }
     }
 
     #[test]
@@ -159,9 +142,7 @@ mod tests {
             let outcome = match Outcome::judge(&reply, 10) {
                 Outcome::Acknowledged => "acknowledged".to_owned(),
                 Outcome::Refused(refusal) => format!("{refusal:?}").to_lowercase(),
-                Outcome::Ended {
-                    code, disposition, ..
-                } => format!("ended {code} {disposition:?}"),
+                Outcome::Ended { code, disposition, .. } => format!("ended {code} {disposition:?}"),
                 Outcome::Unknown { .. } => "unknown".to_owned(),
             };
             assert_eq!(outcome, expected, "{reply:?}");
@@ -171,63 +152,29 @@ mod tests {
         check(reply(500, "395", fenced), "fenced");
         check(reply(500, "", fenced), "fenced");
         check(reply(200, "", fenced), "fenced");
-        check(
-            reply(
-                500,
-                "395",
-                "Code: 395. DB::Exception: oncesink:short: while executing",
-            ),
-            "short",
-        );
-        check(
-            reply(
-                500,
-                "395",
-                "Code: 395. DB::Exception: oncesink:present: while executing",
-            ),
-            "present",
-        );
+        check(reply(500, "395", "Code: 395. DB::Exception: oncesink:short: while executing"), "short");
+        check(reply(500, "395", "Code: 395. DB::Exception: oncesink:present: while executing"), "present");
         // A view's own 395, also when the statement that it quotes carries our text.
         check(
-            reply(
-                500,
-                "395",
-                "Code: 395. DB::Exception: too hot: while executing 'FUNCTION throwIf'",
-            ),
+            reply(500, "395", "Code: 395. DB::Exception: too hot: while executing 'FUNCTION throwIf'"),
             "ended 395 PermanentForBytes",
         );
         check(
-            reply(
-                500,
-                "395",
-                "Code: 395. DB::Exception: too hot: while executing throwIf(.., 'oncesink:fenced')",
-            ),
+            reply(500, "395", "Code: 395. DB::Exception: too hot: while executing throwIf(.., 'oncesink:fenced')"),
             "ended 395 PermanentForBytes",
         );
         check(reply(500, "395", ""), "ended 395 Other");
         // Our text under another code is not the fence.
-        check(
-            reply(500, "47", "Code: 47. DB::Exception: oncesink:fenced"),
-            "ended 47 Configuration",
-        );
-        check(
-            reply(500, "241", "Code: 241. DB::Exception: Memory limit"),
-            "ended 241 Backoff",
-        );
+        check(reply(500, "47", "Code: 47. DB::Exception: oncesink:fenced"), "ended 47 Configuration");
+        check(reply(500, "241", "Code: 241. DB::Exception: Memory limit"), "ended 241 Backoff");
         check(reply(200, "209", ""), "ended 209 Backoff");
-        check(
-            reply(404, "60", "Code: 60. DB::Exception: x"),
-            "ended 60 Configuration",
-        );
+        check(reply(404, "60", "Code: 60. DB::Exception: x"), "ended 60 Configuration");
         check(reply(502, "", "<html>Bad Gateway"), "unknown");
         check(reply(504, "", ""), "unknown");
         check(reply(204, "", ""), "unknown");
         check(reply(301, "", ""), "unknown");
         check(reply(500, "x", ""), "unknown");
-        let with_summary = |summary: &'static str| Reply {
-            summary: Some(summary),
-            ..reply(200, "", "")
-        };
+        let with_summary = |summary: &'static str| Reply { summary: Some(summary), ..reply(200, "", "") };
         check(with_summary(r#"{"written_rows":"10"}"#), "acknowledged");
         check(with_summary(r#"{"written_rows":10}"#), "acknowledged");
         check(with_summary(r#"{"written_rows":"30"}"#), "acknowledged");

@@ -109,12 +109,7 @@ impl InsertRequest {
             }
             Body::RowBinary(rows) => vec![Bytes::from(rows.into_bytes())],
         };
-        Self {
-            statement,
-            settings,
-            body,
-            rows: insert.rows,
-        }
+        Self { statement, settings, body, rows: insert.rows }
     }
 
     /// The statement, for logs and tests.
@@ -130,18 +125,8 @@ impl InsertRequest {
 
 /// Unique per send: claims hold random bits, and the number of a block is never used twice by a process.
 fn query_id(writer: &Writer, insert: &Insert<'_>) -> String {
-    let claim = insert
-        .claims
-        .values()
-        .max()
-        .expect("an insert without claims is refused when its fence is built");
-    format!(
-        "{}{}-{claim}-{}-{}",
-        writer.prefix.as_str(),
-        writer.owner,
-        insert.block,
-        insert.role
-    )
+    let claim = insert.claims.values().max().expect("an insert without claims is refused when its fence is built");
+    format!("{}{}-{claim}-{}-{}", writer.prefix.as_str(), writer.owner, insert.block, insert.role)
 }
 
 /// Ends at the format's name, without a newline: the server adds one, and a second would be the body's first byte.
@@ -161,19 +146,11 @@ fn statement(insert: &Insert<'_>) -> String {
         }
     }
     let fence = Condition::fence(insert.lane, insert.claims);
-    let conditions = std::iter::once(&fence)
-        .chain(&insert.conditions)
-        .map(Condition::as_sql);
+    let conditions = std::iter::once(&fence).chain(&insert.conditions).map(Condition::as_sql);
     format!(
         "INSERT INTO {} ({}) SELECT {} FROM input({}) WHERE {} FORMAT {}",
         insert.table.quoted(),
-        sql::joined(
-            insert
-                .columns
-                .iter()
-                .map(|column| sql::identifier(&column.name)),
-            ", "
-        ),
+        sql::joined(insert.columns.iter().map(|column| sql::identifier(&column.name)), ", "),
         selected.join(", "),
         sql::string(&structure.join(", ")),
         sql::joined(conditions, " AND "),
@@ -187,21 +164,14 @@ mod tests {
     use crate::insert::tests::lane;
 
     fn column(name: &str, kind: &str, default: Option<&str>) -> InputColumn {
-        InputColumn {
-            name: name.to_owned(),
-            kind: kind.to_owned(),
-            default: default.map(str::to_owned),
-        }
+        InputColumn { name: name.to_owned(), kind: kind.to_owned(), default: default.map(str::to_owned) }
     }
 
     fn request(columns: &[InputColumn], body: Body) -> InsertRequest {
         let lane = lane();
         InsertRequest::new(
             &Pins::default(),
-            &Writer {
-                prefix: QueryPrefix::new("c1", "readings"),
-                owner: "host-1".to_owned(),
-            },
+            &Writer { prefix: QueryPrefix::new("c1", "readings"), owner: "host-1".to_owned() },
             Insert {
                 lane: &lane,
                 table: &lane.cell.target,
@@ -225,20 +195,14 @@ mod tests {
             assert!(statement.ends_with(after), "{statement}");
         };
         check(
-            &[
-                column("at", "DateTime64(3, 'UTC')", None),
-                column("v", "Float64", None),
-            ],
+            &[column("at", "DateTime64(3, 'UTC')", None), column("v", "Float64", None)],
             Body::Native { frames: Vec::new() },
             "INSERT INTO `iot`.`readings` (`at`, `v`) SELECT `at`, `v` FROM \
              input('`at` DateTime64(3, \\'UTC\\'), `v` Float64') WHERE throwIf(ifNull((SELECT countIf(",
             "!= 1, 'oncesink:fenced') = 0 FORMAT Native",
         );
         check(
-            &[
-                column("b", "UInt32", Some("a * 2")),
-                column("a", "UInt32", None),
-            ],
+            &[column("b", "UInt32", Some("a * 2")), column("a", "UInt32", None)],
             Body::RowBinary(RowBinary::new()),
             "INSERT INTO `iot`.`readings` (`b`, `a`) SELECT if(`_has_b`, `b`, a * 2) AS `b`, `a` FROM \
              input('`b` UInt32, `_has_b` UInt8, `a` UInt32') WHERE ",
@@ -260,10 +224,7 @@ mod tests {
                 assert!(found.len() <= 1, "{wanted} twice");
                 found.first().map(|value| (*value).to_owned())
             };
-            let id = format!(
-                "{}host-1-2-000000000000000a-17-target",
-                QueryPrefix::new("c1", "readings").as_str()
-            );
+            let id = format!("{}host-1-2-000000000000000a-17-target", QueryPrefix::new("c1", "readings").as_str());
             for name in ["query_id", "log_comment", "insert_deduplication_token"] {
                 assert_eq!(value(name).as_deref(), Some(id.as_str()), "{name}");
             }

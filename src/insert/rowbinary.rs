@@ -125,14 +125,8 @@ mod tests {
         check(&|row| row.u32(0x0102), &[2, 1, 0, 0]);
         check(&|row| row.i32(-1), &[255; 4]);
         check(&|row| row.u64(258), &[2, 1, 0, 0, 0, 0, 0, 0]);
-        check(
-            &|row| row.i64(-2),
-            &[254, 255, 255, 255, 255, 255, 255, 255],
-        );
-        check(
-            &|row| row.u128(1),
-            &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        );
+        check(&|row| row.i64(-2), &[254, 255, 255, 255, 255, 255, 255, 255]);
+        check(&|row| row.u128(1), &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         check(&|row| row.f64(1.0), &[0, 0, 0, 0, 0, 0, 0xf0, 0x3f]);
         check(&|row| row.string(""), &[0]);
         check(&|row| row.string([0xff, 0x00]), &[2, 0xff, 0]);
@@ -143,10 +137,7 @@ mod tests {
         check(&|row| row.nullable(Some(9), RowBinary::u8), &[0, 9]);
         check(
             &|row| row.uuid(Uuid::from_u128(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff)),
-            &[
-                0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 0x00, 0xff, 0xee, 0xdd, 0xcc, 0xbb, 0xaa,
-                0x99, 0x88,
-            ],
+            &[0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 0x00, 0xff, 0xee, 0xdd, 0xcc, 0xbb, 0xaa, 0x99, 0x88],
         );
     }
 }

@@ -49,13 +49,7 @@ impl Sender {
         let user = header("user", user)?;
         let mut password = header("password", password)?;
         password.set_sensitive(true);
-        Ok(Self {
-            http,
-            base,
-            user,
-            password,
-            response_timeout,
-        })
+        Ok(Self { http, base, user, password, response_timeout })
     }
 
     /// Sends the request and judges the reply. Whatever goes wrong on the way is [`Outcome::Unknown`].
@@ -63,11 +57,7 @@ impl Sender {
         let rows = insert.rows;
         match tokio::time::timeout(self.response_timeout, self.exchange(insert)).await {
             Ok(Ok((head, body))) => {
-                let text = |name: &str| {
-                    head.headers
-                        .get(name)
-                        .map(|value| String::from_utf8_lossy(value.as_bytes()))
-                };
+                let text = |name: &str| head.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
                 Outcome::judge(
                     &Reply {
                         status: head.status.as_u16(),
@@ -79,16 +69,11 @@ impl Sender {
                 )
             }
             Ok(Err(why)) => Outcome::Unknown { why },
-            Err(_) => Outcome::Unknown {
-                why: format!("no reply within {} s", self.response_timeout.as_secs_f32()),
-            },
+            Err(_) => Outcome::Unknown { why: format!("no reply within {} s", self.response_timeout.as_secs_f32()) },
         }
     }
 
-    async fn exchange(
-        &self,
-        insert: InsertRequest,
-    ) -> Result<(hyper::http::response::Parts, String), String> {
+    async fn exchange(&self, insert: InsertRequest) -> Result<(hyper::http::response::Parts, String), String> {
         let request = Request::builder()
             .method(Method::POST)
             .uri(self.url(&insert)?)
@@ -97,11 +82,7 @@ impl Sender {
             .header("Content-Type", "application/octet-stream")
             .body(Frames::new(insert.body))
             .map_err(|error| format!("the request cannot be built: {error}"))?;
-        let reply = self
-            .http
-            .request(request)
-            .await
-            .map_err(|error| chain(&error))?;
+        let reply = self.http.request(request).await.map_err(|error| chain(&error))?;
         let (head, body) = reply.into_parts();
         let body = read(body).await?;
         Ok((head, body))
@@ -121,8 +102,7 @@ impl Sender {
             url.push('=');
             push_encoded(&mut url, value);
         }
-        url.parse()
-            .map_err(|error| format!("the url of the insert cannot be built: {error}"))
+        url.parse().map_err(|error| format!("the url of the insert cannot be built: {error}"))
     }
 }
 
@@ -158,10 +138,7 @@ pub(crate) struct Frames {
 
 impl Frames {
     fn new(frames: Vec<Bytes>) -> Self {
-        let rest: VecDeque<Bytes> = frames
-            .into_iter()
-            .filter(|frame| frame.has_remaining())
-            .collect();
+        let rest: VecDeque<Bytes> = frames.into_iter().filter(|frame| frame.has_remaining()).collect();
         let bytes = rest.iter().map(length).sum();
         Self { rest, bytes }
     }
@@ -175,10 +152,7 @@ impl Body for Frames {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let next = self.rest.pop_front();
         if let Some(frame) = &next {
             self.bytes -= length(frame);
@@ -214,12 +188,7 @@ mod tests {
     #[test]
     fn the_length_is_known_before_sending() {
         let check = |frames: &[&'static str], expected: u64| {
-            let frames = Frames::new(
-                frames
-                    .iter()
-                    .map(|frame| Bytes::from_static(frame.as_bytes()))
-                    .collect(),
-            );
+            let frames = Frames::new(frames.iter().map(|frame| Bytes::from_static(frame.as_bytes())).collect());
             assert_eq!(frames.size_hint().exact(), Some(expected));
             assert_eq!(frames.is_end_stream(), expected == 0);
         };

@@ -11,9 +11,7 @@ use uuid::Uuid;
 use super::missing;
 use crate::clickhouse::{ControlError, LaneTables, Session, sql};
 use crate::protocol::facts::{StoredFacts, StoredIdentity};
-use crate::types::{
-    Claim, Offset, OffsetRange, OffsetSet, Partition, PartitionKey, Replay, TopicId,
-};
+use crate::types::{Claim, Offset, OffsetRange, OffsetSet, Partition, PartitionKey, Replay, TopicId};
 
 /// A replay as one of the tables knows it: a row per topic id that was seen with it.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
@@ -55,10 +53,8 @@ pub async fn stored_facts(
     partitions: &[Partition],
     rows_countable: bool,
 ) -> Result<BTreeMap<PartitionKey, StoredFacts>, ControlError> {
-    let mut facts: BTreeMap<Partition, StoredFacts> = partitions
-        .iter()
-        .map(|partition| (*partition, StoredFacts::default()))
-        .collect();
+    let mut facts: BTreeMap<Partition, StoredFacts> =
+        partitions.iter().map(|partition| (*partition, StoredFacts::default())).collect();
     let identities = identities(session, lane, partitions).await?;
     for (partition, identity) in &identities {
         if let Some(facts) = facts.get_mut(partition) {
@@ -66,11 +62,7 @@ pub async fn stored_facts(
         }
     }
     if !identities.is_empty() {
-        let ledger = Ledger {
-            session,
-            lane,
-            condition: rows_of(lane, &identities),
-        };
+        let ledger = Ledger { session, lane, condition: rows_of(lane, &identities) };
         ledger.read_newest(&mut facts).await?;
         ledger.read_covered(&mut facts).await?;
         ledger.read_damaged(&mut facts).await?;
@@ -83,38 +75,20 @@ pub async fn stored_facts(
             }
         }
     }
-    Ok(facts
-        .into_iter()
-        .map(|(partition, facts)| (lane.key(partition), facts))
-        .collect())
+    Ok(facts.into_iter().map(|(partition, facts)| (lane.key(partition), facts)).collect())
 }
 
 /// The ledger's rows of the greatest replay of each partition. A row without a topic id is of any.
-pub(super) fn rows_of(
-    lane: &LaneTables,
-    identities: &BTreeMap<Partition, StoredIdentity>,
-) -> String {
-    let any_of = identities
-        .iter()
-        .map(|(partition, identity)| rows_of_partition(*partition, identity));
-    format!(
-        "{} AND ({})",
-        lane.cell.condition(),
-        sql::joined(any_of, " OR ")
-    )
+pub(super) fn rows_of(lane: &LaneTables, identities: &BTreeMap<Partition, StoredIdentity>) -> String {
+    let any_of = identities.iter().map(|(partition, identity)| rows_of_partition(*partition, identity));
+    format!("{} AND ({})", lane.cell.condition(), sql::joined(any_of, " OR "))
 }
 
 pub(super) fn rows_of_partition(partition: Partition, identity: &StoredIdentity) -> String {
-    let topic_id = identity.topic_id.map_or_else(String::new, |id| {
-        format!(
-            " AND (topic_id IS NULL OR topic_id = '{}')",
-            Uuid::from_u128(id.0)
-        )
-    });
-    format!(
-        "(`partition` = {partition} AND replay = {}{topic_id})",
-        identity.replay
-    )
+    let topic_id = identity
+        .topic_id
+        .map_or_else(String::new, |id| format!(" AND (topic_id IS NULL OR topic_id = '{}')", Uuid::from_u128(id.0)));
+    format!("(`partition` = {partition} AND replay = {}{topic_id})", identity.replay)
 }
 
 async fn identities(
@@ -151,18 +125,10 @@ fn greatest_replay(known: &[Known]) -> BTreeMap<Partition, StoredIdentity> {
     let mut greatest: BTreeMap<Partition, (StoredIdentity, Option<Claim>)> = BTreeMap::new();
     for row in known {
         let replay = Replay(row.replay);
-        let (identity, begun) = greatest.entry(Partition(row.partition)).or_insert((
-            StoredIdentity {
-                topic_id: None,
-                replay,
-            },
-            None,
-        ));
+        let (identity, begun) =
+            greatest.entry(Partition(row.partition)).or_insert((StoredIdentity { topic_id: None, replay }, None));
         if replay > identity.replay {
-            *identity = StoredIdentity {
-                topic_id: None,
-                replay,
-            };
+            *identity = StoredIdentity { topic_id: None, replay };
             *begun = None;
         }
         let first = Claim(row.first_claim);
@@ -174,10 +140,7 @@ fn greatest_replay(known: &[Known]) -> BTreeMap<Partition, StoredIdentity> {
             *begun = Some(first);
         }
     }
-    greatest
-        .into_iter()
-        .map(|(partition, (identity, _))| (partition, identity))
-        .collect()
+    greatest.into_iter().map(|(partition, (identity, _))| (partition, identity)).collect()
 }
 
 struct Ledger<'a> {
@@ -187,10 +150,7 @@ struct Ledger<'a> {
 }
 
 impl Ledger<'_> {
-    async fn read_newest(
-        &self,
-        facts: &mut BTreeMap<Partition, StoredFacts>,
-    ) -> Result<(), ControlError> {
+    async fn read_newest(&self, facts: &mut BTreeMap<Partition, StoredFacts>) -> Result<(), ControlError> {
         let rows: Vec<Newest> = self
             .session
             .fetch(
@@ -215,10 +175,7 @@ impl Ledger<'_> {
 
     /// The union of all ranges. Ranges follow one another, so where one ends and the next begins the two cancel out and
     /// only the borders of the union are left. Rows within the newest checkpoint add nothing and are not counted.
-    async fn read_covered(
-        &self,
-        facts: &mut BTreeMap<Partition, StoredFacts>,
-    ) -> Result<(), ControlError> {
+    async fn read_covered(&self, facts: &mut BTreeMap<Partition, StoredFacts>) -> Result<(), ControlError> {
         let ledger = self.lane.state.ledger().quoted();
         let condition = &self.condition;
         let borders: Vec<Border> = self
@@ -248,10 +205,7 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    async fn read_damaged(
-        &self,
-        facts: &mut BTreeMap<Partition, StoredFacts>,
-    ) -> Result<(), ControlError> {
+    async fn read_damaged(&self, facts: &mut BTreeMap<Partition, StoredFacts>) -> Result<(), ControlError> {
         let rows: Vec<Damaged> = self
             .session
             .fetch(
@@ -266,10 +220,7 @@ impl Ledger<'_> {
             .await?;
         for row in rows {
             if let Some(facts) = facts.get_mut(&Partition(row.partition)) {
-                facts.damaged.push(OffsetRange::new(
-                    Offset::new(row.start_offset),
-                    Offset::new(row.end_offset),
-                ));
+                facts.damaged.push(OffsetRange::new(Offset::new(row.start_offset), Offset::new(row.end_offset)));
             }
         }
         Ok(())
@@ -281,21 +232,19 @@ fn covered(borders: &[Border]) -> BTreeMap<Partition, OffsetSet> {
     let mut covered: BTreeMap<Partition, OffsetSet> = BTreeMap::new();
     let mut open: Option<(i32, u64, i64)> = None;
     for border in borders {
-        open =
-            match open {
-                Some((partition, start, depth)) if partition == border.partition => {
-                    match depth + border.change {
-                        0 => {
-                            covered.entry(Partition(partition)).or_default().insert(
-                                OffsetRange::new(Offset::new(start), Offset::new(border.offset)),
-                            );
-                            None
-                        }
-                        depth => Some((partition, start, depth)),
-                    }
+        open = match open {
+            Some((partition, start, depth)) if partition == border.partition => match depth + border.change {
+                0 => {
+                    covered
+                        .entry(Partition(partition))
+                        .or_default()
+                        .insert(OffsetRange::new(Offset::new(start), Offset::new(border.offset)));
+                    None
                 }
-                _ => Some((border.partition, border.offset, border.change)),
-            };
+                depth => Some((partition, start, depth)),
+            },
+            _ => Some((border.partition, border.offset, border.change)),
+        };
     }
     covered
 }
@@ -336,11 +285,7 @@ mod tests {
         let check = |borders: &[(i32, u64, i64)], expected: &[(i32, u64, u64)]| {
             let borders: Vec<_> = borders
                 .iter()
-                .map(|(partition, offset, change)| Border {
-                    partition: *partition,
-                    offset: *offset,
-                    change: *change,
-                })
+                .map(|(partition, offset, change)| Border { partition: *partition, offset: *offset, change: *change })
                 .collect();
             let ranges: Vec<_> = covered(&borders)
                 .into_iter()
@@ -355,19 +300,9 @@ mod tests {
         };
         check(&[], &[]);
         check(&[(0, 3, 1), (0, 9, -1)], &[(0, 3, 9)]);
+        check(&[(0, 0, 1), (0, 5, 1), (0, 7, -1), (0, 9, -1)], &[(0, 0, 9)]);
         check(
-            &[(0, 0, 1), (0, 5, 1), (0, 7, -1), (0, 9, -1)],
-            &[(0, 0, 9)],
-        );
-        check(
-            &[
-                (0, 0, 2),
-                (0, 5, -2),
-                (0, 7, 1),
-                (0, 9, -1),
-                (1, 1, 1),
-                (1, 2, -1),
-            ],
+            &[(0, 0, 2), (0, 5, -2), (0, 7, 1), (0, 9, -1), (1, 1, 1), (1, 2, -1)],
             &[(0, 0, 5), (0, 7, 9), (1, 1, 2)],
         );
     }

@@ -41,20 +41,16 @@ pub(super) async fn first_missing(
     identities: &BTreeMap<Partition, StoredIdentity>,
 ) -> Result<BTreeMap<Partition, OffsetRange>, ControlError> {
     let mut missing = BTreeMap::new();
-    let identities: Vec<(Partition, StoredIdentity)> = identities
-        .iter()
-        .map(|(partition, identity)| (*partition, *identity))
-        .collect();
+    let identities: Vec<(Partition, StoredIdentity)> =
+        identities.iter().map(|(partition, identity)| (*partition, *identity)).collect();
     for chunk in identities.chunks(PARTITIONS_PER_STATEMENT) {
         let newest = newest(session, lane, chunk).await?;
         let proven = undisputed(&newest);
         if proven.is_empty() {
             continue;
         }
-        let replays: BTreeMap<Partition, Replay> = chunk
-            .iter()
-            .map(|(partition, identity)| (*partition, identity.replay))
-            .collect();
+        let replays: BTreeMap<Partition, Replay> =
+            chunk.iter().map(|(partition, identity)| (*partition, identity.replay)).collect();
         let counted = counted(session, lane, &proven, &replays).await?;
         missing.extend(short(&proven, &counted));
     }
@@ -77,12 +73,7 @@ async fn newest(
             rows_of_partition(*partition, identity),
         )
     });
-    session
-        .fetch(
-            "reading the newest ledger rows",
-            &sql::joined(questions, " UNION ALL "),
-        )
-        .await
+    session.fetch("reading the newest ledger rows", &sql::joined(questions, " UNION ALL ")).await
 }
 
 /// Of rows that overlap, the newest decides: what an older one counted may have been repaired or cut differently since.
@@ -121,10 +112,8 @@ async fn counted(
 ) -> Result<Vec<Counted>, ControlError> {
     let units = Units::of_target(lane);
     let questions = proven.iter().map(|(partition, rows)| {
-        let ranges: Vec<String> = rows
-            .iter()
-            .map(|row| units.within(*partition, replays[partition], row.range()))
-            .collect();
+        let ranges: Vec<String> =
+            rows.iter().map(|row| units.within(*partition, replays[partition], row.range())).collect();
         // Within the ranges, the greatest start that is not above an offset is that of its own range.
         let starts = rows.iter().map(|row| format!("toUInt64({})", row.start_offset));
         format!(
@@ -144,27 +133,14 @@ async fn counted(
         .await
 }
 
-fn short(
-    proven: &BTreeMap<Partition, Vec<Proven>>,
-    counted: &[Counted],
-) -> BTreeMap<Partition, OffsetRange> {
-    let counted: BTreeMap<(i32, u64), RecordCount> = counted
-        .iter()
-        .map(|row| {
-            (
-                (row.partition, row.start_offset),
-                RecordCount(row.unit_rows),
-            )
-        })
-        .collect();
+fn short(proven: &BTreeMap<Partition, Vec<Proven>>, counted: &[Counted]) -> BTreeMap<Partition, OffsetRange> {
+    let counted: BTreeMap<(i32, u64), RecordCount> =
+        counted.iter().map(|row| ((row.partition, row.start_offset), RecordCount(row.unit_rows))).collect();
     proven
         .iter()
         .filter_map(|(partition, rows)| {
             let short = rows.iter().find(|row| {
-                let there = counted
-                    .get(&(row.partition, row.start_offset))
-                    .copied()
-                    .unwrap_or_default();
+                let there = counted.get(&(row.partition, row.start_offset)).copied().unwrap_or_default();
                 there < RecordCount(row.rows)
             })?;
             Some((*partition, short.range()))
@@ -178,31 +154,28 @@ mod tests {
 
     #[test]
     fn the_newest_of_overlapping_rows_decides() {
-        let check =
-            |newest: &[(u64, u64, u64)], counts: &[(u64, u64)], expected: Option<(u64, u64)>| {
-                let newest: Vec<_> = newest
-                    .iter()
-                    .map(|(start_offset, end_offset, rows)| Proven {
-                        partition: 3,
-                        start_offset: *start_offset,
-                        end_offset: *end_offset,
-                        rows: *rows,
-                    })
-                    .collect();
-                let counted: Vec<_> = counts
-                    .iter()
-                    .map(|(start_offset, unit_rows)| Counted {
-                        partition: 3,
-                        start_offset: *start_offset,
-                        unit_rows: *unit_rows,
-                    })
-                    .collect();
-                let missing = short(&undisputed(&newest), &counted);
-                let missing = missing
-                    .get(&Partition(3))
-                    .map(|range| (range.start().get(), range.end().get()));
-                assert_eq!(missing, expected, "{newest:?} {counts:?}");
-            };
+        let check = |newest: &[(u64, u64, u64)], counts: &[(u64, u64)], expected: Option<(u64, u64)>| {
+            let newest: Vec<_> = newest
+                .iter()
+                .map(|(start_offset, end_offset, rows)| Proven {
+                    partition: 3,
+                    start_offset: *start_offset,
+                    end_offset: *end_offset,
+                    rows: *rows,
+                })
+                .collect();
+            let counted: Vec<_> = counts
+                .iter()
+                .map(|(start_offset, unit_rows)| Counted {
+                    partition: 3,
+                    start_offset: *start_offset,
+                    unit_rows: *unit_rows,
+                })
+                .collect();
+            let missing = short(&undisputed(&newest), &counted);
+            let missing = missing.get(&Partition(3)).map(|range| (range.start().get(), range.end().get()));
+            assert_eq!(missing, expected, "{newest:?} {counts:?}");
+        };
         check(&[], &[], None);
         check(&[(10, 20, 10)], &[(10, 10)], None);
         check(&[(10, 20, 10)], &[(10, 11)], None);

@@ -14,9 +14,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::clickhouse::{LaneTables, Session};
-use crate::insert::{
-    Body, Condition, Expected, InputColumn, Insert, InsertRequest, RowBinary, Writer,
-};
+use crate::insert::{Body, Condition, Expected, InputColumn, Insert, InsertRequest, RowBinary, Writer};
 use crate::protocol::facts::LedgerRow;
 use crate::types::{BlockNumber, Claim, Partition};
 
@@ -40,15 +38,9 @@ pub fn insert(
     }
     let mut conditions = Vec::new();
     if prove_rows {
-        conditions.extend(Condition::proof_of_rows(
-            lane,
-            &expected(rows, |row| row.rows),
-        ));
+        conditions.extend(Condition::proof_of_rows(lane, &expected(rows, |row| row.rows)));
     }
-    conditions.extend(Condition::proof_of_dead_letters(
-        lane,
-        &expected(rows, |row| row.dead),
-    ));
+    conditions.extend(Condition::proof_of_dead_letters(lane, &expected(rows, |row| row.dead)));
     InsertRequest::new(
         session.pins(),
         writer,
@@ -67,17 +59,9 @@ pub fn insert(
 }
 
 /// What a row vouches for. A row that repairs a damaged range proves it like any other.
-fn expected(
-    rows: &[LedgerRow],
-    count: impl Fn(&LedgerRow) -> crate::types::RecordCount,
-) -> Vec<Expected> {
+fn expected(rows: &[LedgerRow], count: impl Fn(&LedgerRow) -> crate::types::RecordCount) -> Vec<Expected> {
     rows.iter()
-        .map(|row| Expected {
-            partition: row.key.partition,
-            replay: row.replay,
-            range: row.range,
-            rows: count(row),
-        })
+        .map(|row| Expected { partition: row.key.partition, replay: row.replay, range: row.range, rows: count(row) })
         .collect()
 }
 
@@ -110,21 +94,11 @@ const COLUMNS: [(&str, &str); 22] = [
 fn columns() -> Vec<InputColumn> {
     COLUMNS
         .iter()
-        .map(|(name, kind)| InputColumn {
-            name: (*name).to_owned(),
-            kind: (*kind).to_owned(),
-            default: None,
-        })
+        .map(|(name, kind)| InputColumn { name: (*name).to_owned(), kind: (*kind).to_owned(), default: None })
         .collect()
 }
 
-fn encode(
-    body: &mut RowBinary,
-    lane: &LaneTables,
-    block: BlockNumber,
-    server_version: &str,
-    row: &LedgerRow,
-) {
+fn encode(body: &mut RowBinary, lane: &LaneTables, block: BlockNumber, server_version: &str, row: &LedgerRow) {
     body.string(&lane.cell.cluster_id);
     body.string(&lane.cell.connector);
     body.string(lane.cell.target.to_string());

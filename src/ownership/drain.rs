@@ -32,16 +32,9 @@ pub struct Drain<'a> {
 
 impl<'a> Drain<'a> {
     /// Lists what is running now. Belongs behind the claim: before it, an older insert could still start.
-    pub async fn begin(
-        session: &'a Session,
-        prefix: &'a QueryPrefix,
-    ) -> Result<Self, ControlError> {
+    pub async fn begin(session: &'a Session, prefix: &'a QueryPrefix) -> Result<Self, ControlError> {
         let left = running(session, prefix).await?;
-        Ok(Self {
-            session,
-            prefix,
-            left,
-        })
+        Ok(Self { session, prefix, left })
     }
 
     /// Waits until all of them have ended, and says how many there were.
@@ -67,20 +60,13 @@ impl<'a> Drain<'a> {
 }
 
 /// Waits until every insert of this connector that is running now has ended, and says how many there were.
-pub async fn drain(
-    session: &Session,
-    prefix: &QueryPrefix,
-    deadline: Duration,
-) -> Result<usize, ControlError> {
+pub async fn drain(session: &Session, prefix: &QueryPrefix, deadline: Duration) -> Result<usize, ControlError> {
     Drain::begin(session, prefix).await?.wait(deadline).await
 }
 
 /// Plainly `SELECT .. FROM system.processes`: in this form the server does not count it against the limit of
 /// concurrent queries, which may be exactly what the older inserts have used up.
-async fn running(
-    session: &Session,
-    prefix: &QueryPrefix,
-) -> Result<BTreeSet<Running>, ControlError> {
+async fn running(session: &Session, prefix: &QueryPrefix) -> Result<BTreeSet<Running>, ControlError> {
     let prefix = sql::string(prefix.as_str());
     let rows: Vec<Running> = session
         .fetch(
@@ -130,14 +116,7 @@ mod tests {
         check(&[("a", "a")], "1 still running: a");
         check(&[("x", "a"), ("y", "b")], "2 still running: x (a), y (b)");
         check(
-            &[
-                ("1", ""),
-                ("2", ""),
-                ("3", ""),
-                ("4", ""),
-                ("5", ""),
-                ("6", ""),
-            ],
+            &[("1", ""), ("2", ""), ("3", ""), ("4", ""), ("5", ""), ("6", "")],
             "6 still running: 1, 2, 3, 4, 5, ..",
         );
     }

@@ -69,19 +69,12 @@ struct ReplicaState {
 
 /// Looks which units are there, from each partition's offset on. On a replicated target only after
 /// [`parts_are_certain`].
-pub async fn look(
-    session: &Session,
-    lane: &LaneTables,
-    partitions: &[LookFrom],
-) -> Result<Look, ControlError> {
+pub async fn look(session: &Session, lane: &LaneTables, partitions: &[LookFrom]) -> Result<Look, ControlError> {
     let mut look = Look::default();
     for from in partitions {
-        look.presence
-            .insert(lane.key(from.partition), Presence::default());
+        look.presence.insert(lane.key(from.partition), Presence::default());
     }
-    let rows = Scan::new(session, lane, Units::of_target(lane), partitions)
-        .run(LOOK_RUNS_MAX)
-        .await?;
+    let rows = Scan::new(session, lane, Units::of_target(lane), partitions).run(LOOK_RUNS_MAX).await?;
     for (partition, found) in rows {
         let key = lane.key(partition);
         if found.doubled.0 > 0 {
@@ -89,9 +82,7 @@ pub async fn look(
         }
         look.presence.entry(key).or_default().rows = found.offsets;
     }
-    let dead = Scan::new(session, lane, Units::of_dead_letters(lane), partitions)
-        .run(LOOK_RUNS_MAX)
-        .await?;
+    let dead = Scan::new(session, lane, Units::of_dead_letters(lane), partitions).run(LOOK_RUNS_MAX).await?;
     for (partition, found) in dead {
         let key = lane.key(partition);
         if found.doubled.0 > 0 {
@@ -124,18 +115,8 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn new(
-        session: &'a Session,
-        lane: &'a LaneTables,
-        units: Units,
-        partitions: &'a [LookFrom],
-    ) -> Self {
-        Self {
-            session,
-            lane,
-            units,
-            partitions,
-        }
+    fn new(session: &'a Session, lane: &'a LaneTables, units: Units, partitions: &'a [LookFrom]) -> Self {
+        Self { session, lane, units, partitions }
     }
 
     async fn run(&self, runs_max: usize) -> Result<BTreeMap<Partition, Found>, ControlError> {
@@ -169,21 +150,14 @@ impl<'a> Scan<'a> {
     }
 
     /// Where the units of each partition begin and end.
-    async fn extents(
-        &self,
-        partitions: &[LookFrom],
-    ) -> Result<BTreeMap<Partition, Rest>, ControlError> {
+    async fn extents(&self, partitions: &[LookFrom]) -> Result<BTreeMap<Partition, Rest>, ControlError> {
         if partitions.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let replays: BTreeMap<Partition, Replay> = partitions
-            .iter()
-            .map(|from| (from.partition, from.replay))
-            .collect();
-        let conditions: Vec<String> = partitions
-            .iter()
-            .map(|one| self.units.from(one.partition, one.replay, one.from))
-            .collect();
+        let replays: BTreeMap<Partition, Replay> =
+            partitions.iter().map(|from| (from.partition, from.replay)).collect();
+        let conditions: Vec<String> =
+            partitions.iter().map(|one| self.units.from(one.partition, one.replay, one.from)).collect();
         let extents: Vec<Extent> = self
             .session
             .fetch(
@@ -220,10 +194,7 @@ impl<'a> Scan<'a> {
     ) -> Result<Vec<Run>, ControlError> {
         let conditions: Vec<String> = windows
             .iter()
-            .map(|(partition, window)| {
-                self.units
-                    .within(*partition, rest[partition].replay, *window)
-            })
+            .map(|(partition, window)| self.units.within(*partition, rest[partition].replay, *window))
             .collect();
         self.session
             .fetch(
@@ -262,11 +233,7 @@ impl<'a> Scan<'a> {
                 continue;
             }
             if empty.contains_key(&partition) {
-                jumps.push(LookFrom {
-                    partition,
-                    replay: left.replay,
-                    from: left.next,
-                });
+                jumps.push(LookFrom { partition, replay: left.replay, from: left.next });
             } else {
                 next.insert(partition, left);
             }
@@ -293,11 +260,7 @@ fn windows(rest: &BTreeMap<Partition, Rest>) -> BTreeMap<Partition, OffsetRange>
     let size = (WINDOW_OFFSETS / partitions.max(1)).max(PARTITION_WINDOW_OFFSETS_MIN);
     rest.iter()
         .map(|(partition, left)| {
-            let end = left
-                .next
-                .get()
-                .saturating_add(size)
-                .min(left.last.get() + 1);
+            let end = left.next.get().saturating_add(size).min(left.last.get() + 1);
             (*partition, OffsetRange::new(left.next, Offset::new(end)))
         })
         .collect()
@@ -336,11 +299,7 @@ mod tests {
             let rest = rest
                 .iter()
                 .map(|(partition, next, last)| {
-                    let rest = Rest {
-                        replay: Replay(0),
-                        next: Offset::new(*next),
-                        last: Offset::new(*last),
-                    };
+                    let rest = Rest { replay: Replay(0), next: Offset::new(*next), last: Offset::new(*last) };
                     (Partition(*partition), rest)
                 })
                 .collect();
@@ -353,20 +312,13 @@ mod tests {
         check(&[], &[]);
         check(&[(0, 5, 5)], &[(0, 5, 6)]);
         check(&[(0, 5, 9_000_000)], &[(0, 5, 4_000_005)]);
-        check(
-            &[(0, 0, 9_000_000), (3, 7, 8)],
-            &[(0, 0, 2_000_000), (3, 7, 9)],
-        );
+        check(&[(0, 0, 9_000_000), (3, 7, 8)], &[(0, 0, 2_000_000), (3, 7, 9)]);
     }
 
     #[test]
     fn parts_are_certain_when_nothing_is_in_doubt() {
         let check = |is_readonly, is_session_expired, parts_to_check, expected| {
-            let replica = ReplicaState {
-                is_readonly,
-                is_session_expired,
-                parts_to_check,
-            };
+            let replica = ReplicaState { is_readonly, is_session_expired, parts_to_check };
             assert_eq!(is_certain(&replica), expected, "{replica:?}");
         };
         check(0, 0, 0, true);

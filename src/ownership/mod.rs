@@ -95,10 +95,7 @@ async fn greatest(
             ),
         )
         .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (Partition(row.partition), Claim(row.claim)))
-        .collect())
+    Ok(rows.into_iter().map(|row| (Partition(row.partition), Claim(row.claim))).collect())
 }
 
 /// Not restricted to our cluster: rows of another cluster's topic of the same name would have the same coordinates.
@@ -131,18 +128,9 @@ async fn others(session: &Session, lane: &LaneTables) -> Result<Vec<String>, Con
     Ok(named.into_iter().collect())
 }
 
-fn row(
-    lane: &LaneTables,
-    to_claim: &ToClaim,
-    claim: Claim,
-    table_uuid: Uuid,
-    owner: &str,
-) -> String {
+fn row(lane: &LaneTables, to_claim: &ToClaim, claim: Claim, table_uuid: Uuid, owner: &str) -> String {
     let cell = &lane.cell;
-    let topic_id = to_claim.topic_id.map_or_else(
-        || "NULL".to_owned(),
-        |id| format!("'{}'", Uuid::from_u128(id.0)),
-    );
+    let topic_id = to_claim.topic_id.map_or_else(|| "NULL".to_owned(), |id| format!("'{}'", Uuid::from_u128(id.0)));
     format!(
         "({}, {}, {}, {}, {}, '{}', {}, '{table_uuid}', {topic_id}, {})",
         sql::string(&cell.cluster_id),

@@ -205,9 +205,7 @@ impl Effects {
             .iter()
             .map(|(key, (from, replay))| LookFrom { partition: key.partition, replay: *replay, from: *from })
             .collect();
-        let look = ownership::look(&self.session(), &lane.tables, &wanted)
-            .await
-            .map_err(|error| error.to_string())?;
+        let look = ownership::look(&self.session(), &lane.tables, &wanted).await.map_err(|error| error.to_string())?;
         for (key, rows) in &look.doubled {
             tracing::error!(
                 topic = lane.tables.cell.topic, partition = %key.partition, table = %lane.tables.cell.target, %rows,

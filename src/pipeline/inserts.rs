@@ -121,7 +121,8 @@ impl Effects {
         let conditions = test.into_iter().filter(|_| session.server().behind_proxy()).collect();
         let claims = claims(insert);
         let (tables, block) = (&lane.tables, insert.block);
-        let parts = insert::Insert { lane: tables, table, role, claims: &claims, block, columns, conditions, rows, body };
+        let parts =
+            insert::Insert { lane: tables, table, role, claims: &claims, block, columns, conditions, rows, body };
         Prepared { request: InsertRequest::new(session.pins(), &self.writer, parts), rows, bytes }
     }
 }

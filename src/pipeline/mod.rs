@@ -115,7 +115,8 @@ async fn run_consumer(
     views: &Views,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<Ended, RunError> {
-    let server = Server::new(&server_settings(&settings.clickhouse)).map_err(|error| RunError::Unfit(error.to_string()))?;
+    let server =
+        Server::new(&server_settings(&settings.clickhouse)).map_err(|error| RunError::Unfit(error.to_string()))?;
     let opening = wait_for(views, stop, "clickhouse", || async {
         let session = Session::open(server.clone()).await?;
         let state = StateTables { database: settings.state_database.clone() };
@@ -142,11 +143,13 @@ async fn run_consumer(
         let asking = asking.clone();
         async move {
             let answer = tokio::task::spawn_blocking(move || asking.cluster_id(CLUSTER_ID_TIMEOUT)).await;
-            answer.expect("asking for the cluster's id panicked").ok_or_else(|| LaneError::from(ControlError::Unreachable {
-                doing: "asking for the cluster's id".to_owned(),
-                server: settings.kafka.brokers.clone(),
-                why: "no broker answers".to_owned(),
-            }))
+            answer.expect("asking for the cluster's id panicked").ok_or_else(|| {
+                LaneError::from(ControlError::Unreachable {
+                    doing: "asking for the cluster's id".to_owned(),
+                    server: settings.kafka.brokers.clone(),
+                    why: "no broker answers".to_owned(),
+                })
+            })
         }
     });
     let Some(cluster_id) = cluster_id.await? else { return Ok(Ended::Stopped) };
@@ -173,8 +176,7 @@ async fn run_consumer(
         policies.insert(lane, policy);
         lane_effects.insert(lane, effects);
     }
-    let writer =
-        Writer { prefix: QueryPrefix::new(&cluster_id, &settings.name), owner: settings.instance.clone() };
+    let writer = Writer { prefix: QueryPrefix::new(&cluster_id, &settings.name), owner: settings.instance.clone() };
     let effects = Arc::new(Effects::new(session, group.clone(), writer, lane_effects));
     let transactions = TransactionThread::start(
         TransactionSettings {
@@ -221,9 +223,11 @@ async fn run_consumer(
 }
 
 fn lanes(settings: &Settings) -> impl Iterator<Item = (LaneId, &crate::config::TopicSettings)> {
-    settings.topics.iter().enumerate().map(|(index, topic)| {
-        (LaneId(u16::try_from(index).expect("a configuration has at most 1,000 topics")), topic)
-    })
+    settings
+        .topics
+        .iter()
+        .enumerate()
+        .map(|(index, topic)| (LaneId(u16::try_from(index).expect("a configuration has at most 1,000 topics")), topic))
 }
 
 fn owned<'a>(properties: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, String> {

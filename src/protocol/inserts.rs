@@ -31,8 +31,7 @@ impl State {
             .iter()
             .filter_map(|(key, batch)| {
                 let (dead, records) = (batch.dead_inserted, batch.records());
-                let too_many =
-                    dead >= BAD_SAMPLE_MIN && u128::from(dead.0) * 1_000_000 > share * u128::from(records.0);
+                let too_many = dead >= BAD_SAMPLE_MIN && u128::from(dead.0) * 1_000_000 > share * u128::from(records.0);
                 let from = batch.range.start();
                 too_many.then_some((*key, HaltReason::BadShare { dead, records, from }))
             })

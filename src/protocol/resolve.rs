@@ -89,29 +89,27 @@ pub fn resolve(facts: &Facts, on_gap: OnGap) -> Resolution {
         Err(reason) => return Resolution::Halt(reason),
     };
     let mut start = position(facts, &identity);
+    start.origin = start.origin.min(start.commit);
     if start.commit > facts.log.end() {
         return Resolution::Halt(HaltReason::LogTruncated { committed: start.commit, end: facts.log.end() });
     }
-    // Only what the ledger covers: a foreign tool may also have jumped over records that nobody stored.
-    let trusted = match (start.cause, identity.stored.covered.end()) {
-        (StartCause::Moved, Some(end)) if end > start.commit => {
-            identity.stored.covered.within(OffsetRange::new(start.commit, end))
-        }
-        (
-            StartCause::First | StartCause::Committed | StartCause::Ledger | StartCause::Moved | StartCause::Damaged,
-            _,
-        ) => OffsetSet::empty(),
+    // A foreign move leaves the range that commits answer for, [origin, commit), but not the one that was stored.
+    let stored = match start.cause {
+        StartCause::Moved => identity.stored.covered.clone(),
+        StartCause::First | StartCause::Committed | StartCause::Ledger | StartCause::Damaged => OffsetSet::empty(),
     };
-    if let Some(damaged) = damage(&identity.stored, start.origin, start.commit, &trusted) {
+    if let Some(damaged) = damage(&identity.stored, start.origin, start.commit, &stored) {
         if identity.stored.damaged.iter().any(|repaired| repaired.overlaps(damaged)) {
             return Resolution::Halt(HaltReason::DamagedTwice { range: damaged });
         }
         start.commit = start.commit.min(damaged.start());
+        start.origin = start.origin.min(start.commit);
         start.anchor = None;
         start.damaged = Some(damaged);
         start.cause = StartCause::Damaged;
-    } else {
-        start.trusted = trusted;
+    } else if let Some(end) = stored.end().filter(|end| *end > start.commit) {
+        // Only what the ledger covers: the tool may also have jumped over records that nobody stored.
+        start.trusted = stored.within(OffsetRange::new(start.commit, end));
     }
     // A record that retention has removed cannot be compared any more.
     start.anchor = start.anchor.filter(|anchor| facts.log.start() <= anchor.offset);
@@ -180,19 +178,27 @@ fn position(facts: &Facts, identity: &Identity) -> Start {
         }
         // No offset, or one of an older replay: the ledger's floor, else the start policy [S6].
         (Some(_), None) | (None, _) => match stored.floor {
-            Some(floor) => at(floor, floor, stored.origin.unwrap_or(floor), None, StartCause::Ledger),
+            // Not below the origin: what was jumped over lies there.
+            Some(floor) => {
+                let origin = stored.origin.unwrap_or(floor);
+                at(floor.max(origin), floor, origin, None, StartCause::Ledger)
+            }
             None => at(facts.start, facts.start, facts.start, None, StartCause::First),
         },
     }
 }
 
 /// What ClickHouse should have and has not: a hole of the ledger in `[origin, commit)`, or rows gone from its newest
-/// ranges, there or in what is trusted.
-fn damage(stored: &StoredFacts, origin: Offset, commit: Offset, trusted: &OffsetSet) -> Option<OffsetRange> {
+/// ranges, there or in what else is known to be stored.
+fn damage(facts: &StoredFacts, origin: Offset, commit: Offset, stored: &OffsetSet) -> Option<OffsetRange> {
     let below = (origin < commit).then(|| OffsetRange::new(origin, commit));
-    let promised: OffsetSet = trusted.ranges().iter().copied().chain(below).collect();
-    let hole = below.and_then(|below| stored.covered.first_hole(below)).map(OffsetRange::start);
-    let gone = stored.missing.and_then(|missing| promised.within(missing).ranges().first().map(|range| range.start()));
+    let promised: OffsetSet = stored.ranges().iter().copied().chain(below).collect();
+    let hole = below.and_then(|below| facts.covered.first_hole(below)).map(OffsetRange::start);
+    let gone = facts.missing.and_then(|missing| promised.within(missing).ranges().first().map(|range| range.start()));
     let start = hole.into_iter().chain(gone).min()?;
     Some(OffsetRange::new(start, promised.end()?))
 }
+
+#[cfg(test)]
+#[path = "tests_resolve.rs"]
+mod tests;

@@ -224,3 +224,8 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "a test picks one action out of many")]
+#[path = "tests_step.rs"]
+mod tests;

@@ -106,9 +106,7 @@ impl Assignments {
 
     fn remove(&self, keys: &BTreeSet<PartitionKey>) -> BTreeMap<PartitionKey, AssignmentNumber> {
         let mut table = self.lock();
-        keys.iter()
-            .filter_map(|key| Some((*key, table.owned.remove(key)?)))
-            .collect()
+        keys.iter().filter_map(|key| Some((*key, table.owned.remove(key)?))).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -155,9 +153,7 @@ impl LaneTopics {
     }
 
     pub(crate) fn topic(&self, lane: LaneId) -> &str {
-        self.topics
-            .get(&lane)
-            .expect("lanes are numbered by the configuration that named their topics")
+        self.topics.get(&lane).expect("lanes are numbered by the configuration that named their topics")
     }
 
     pub(crate) fn lane(&self, topic: &str) -> Option<LaneId> {
@@ -165,16 +161,11 @@ impl LaneTopics {
     }
 
     pub(crate) fn key(&self, topic: &str, partition: Partition) -> Option<PartitionKey> {
-        Some(PartitionKey {
-            lane: self.lane(topic)?,
-            partition,
-        })
+        Some(PartitionKey { lane: self.lane(topic)?, partition })
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (LaneId, &str)> {
-        self.topics
-            .iter()
-            .map(|(lane, topic)| (*lane, topic.as_str()))
+        self.topics.iter().map(|(lane, topic)| (*lane, topic.as_str()))
     }
 
     pub(crate) fn list(&self, keys: impl IntoIterator<Item = PartitionKey>) -> TopicPartitionList {
@@ -198,12 +189,7 @@ pub(crate) struct GroupContext {
 
 impl GroupContext {
     pub(crate) fn new(topics: LaneTopics, assignments: std::sync::Arc<Assignments>) -> Self {
-        Self {
-            topics,
-            assignments,
-            queues: std::sync::OnceLock::new(),
-            events: Mutex::new(Vec::new()),
-        }
+        Self { topics, assignments, queues: std::sync::OnceLock::new(), events: Mutex::new(Vec::new()) }
     }
 
     /// The events since the last call.
@@ -212,18 +198,12 @@ impl GroupContext {
     }
 
     pub(crate) fn push(&self, event: GroupEvent) {
-        self.events
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(event);
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     }
 
     /// Sends what is fetched for the partition to the queue of its lane.
     pub(crate) fn forward(&self, consumer: &BaseConsumer<Self>, key: PartitionKey) {
-        let queues = self
-            .queues
-            .get()
-            .expect("set before the consumer subscribes");
+        let queues = self.queues.get().expect("set before the consumer subscribes");
         if let Some(queue) = queues.get(&key.lane) {
             queue.forward(consumer, self.topics.topic(key.lane), key.partition);
         }
@@ -233,9 +213,7 @@ impl GroupContext {
         list.elements()
             .iter()
             .filter_map(|element| {
-                let key = self
-                    .topics
-                    .key(element.topic(), Partition(element.partition()));
+                let key = self.topics.key(element.topic(), Partition(element.partition()));
                 if key.is_none() {
                     tracing::error!(topic = element.topic(), "partition of an unknown topic");
                 }
@@ -244,11 +222,7 @@ impl GroupContext {
             .collect()
     }
 
-    fn assign(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        list: &mut TopicPartitionList,
-    ) -> KafkaResult<()> {
+    fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> KafkaResult<()> {
         let queues = self.queues.get();
         for element in &mut list.elements() {
             let topic = element.topic().to_owned();
@@ -282,9 +256,7 @@ impl GroupContext {
 
 impl ClientContext for GroupContext {
     fn error(&self, error: KafkaError, reason: &str) {
-        let code = error
-            .rdkafka_error_code()
-            .unwrap_or(RDKafkaErrorCode::Unknown);
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         if let Some(event) = event_of_error(code, reason) {
             self.push(event);
         }
@@ -296,21 +268,14 @@ impl ClientContext for GroupContext {
 }
 
 impl ConsumerContext for GroupContext {
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        kind: RDKafkaRespErr,
-        list: &mut TopicPartitionList,
-    ) {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let done = if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             self.assign(consumer, list)
         } else {
             self.revoke(consumer, list)
         };
         if let Err(error) = done {
-            self.push(GroupEvent::Fatal {
-                text: format!("rebalance was not carried out: {error}"),
-            });
+            self.push(GroupEvent::Fatal { text: format!("rebalance was not carried out: {error}") });
         }
     }
 }
@@ -340,9 +305,7 @@ fn event_of_error(code: RDKafkaErrorCode, reason: &str) -> Option<GroupEvent> {
         Code::Fatal => return None,
         Code::FencedInstanceId => GroupEvent::Fenced { text },
         Code::PollExceeded => GroupEvent::ServedTooLate { text },
-        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::InvalidTopic => {
-            GroupEvent::UnknownTopic { text }
-        }
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::InvalidTopic => GroupEvent::UnknownTopic { text },
         Code::TopicAuthorizationFailed
         | Code::GroupAuthorizationFailed
         | Code::ClusterAuthorizationFailed
@@ -357,11 +320,7 @@ fn event_of_error(code: RDKafkaErrorCode, reason: &str) -> Option<GroupEvent> {
 /// The event of a fatal error.
 pub(crate) fn event_of_fatal(code: RDKafkaErrorCode, reason: String) -> GroupEvent {
     let text = format!("{code}: {reason}");
-    if code == RDKafkaErrorCode::FencedInstanceId {
-        GroupEvent::Fenced { text }
-    } else {
-        GroupEvent::Fatal { text }
-    }
+    if code == RDKafkaErrorCode::FencedInstanceId { GroupEvent::Fenced { text } } else { GroupEvent::Fatal { text } }
 }
 
 #[cfg(test)]
@@ -369,10 +328,7 @@ mod tests {
     use super::*;
 
     fn key(partition: i32) -> PartitionKey {
-        PartitionKey {
-            lane: LaneId(0),
-            partition: Partition(partition),
-        }
+        PartitionKey { lane: LaneId(0), partition: Partition(partition) }
     }
 
     #[test]
@@ -412,10 +368,7 @@ mod tests {
         std::thread::scope(|scope| {
             let held = assignments.hold();
             let revoking = scope.spawn(|| assignments.remove(&[key(0)].into()));
-            assert!(
-                held.not_owned([(&key(0), &AssignmentNumber(1))]).is_empty(),
-                "still there"
-            );
+            assert!(held.not_owned([(&key(0), &AssignmentNumber(1))]).is_empty(), "still there");
             drop(held);
             assert_eq!(revoking.join().unwrap().len(), 1);
         });
@@ -424,12 +377,7 @@ mod tests {
     #[test]
     fn two_lanes_cannot_share_a_topic() {
         let lanes = |names: &[&str]| {
-            LaneTopics::new(
-                (0..)
-                    .zip(names)
-                    .map(|(lane, name)| (LaneId(lane), (*name).to_owned()))
-                    .collect(),
-            )
+            LaneTopics::new((0..).zip(names).map(|(lane, name)| (LaneId(lane), (*name).to_owned())).collect())
         };
         assert_eq!(lanes(&["a", "b", "a"]).unwrap_err(), "a");
         let known = lanes(&["a", "b"]).unwrap();
@@ -446,23 +394,11 @@ mod tests {
             assert_eq!(event_of_error(code, "why"), expected, "{code:?}");
         };
         check(Code::Fatal, None);
-        check(
-            Code::FencedInstanceId,
-            Some(GroupEvent::Fenced {
-                text: text(Code::FencedInstanceId),
-            }),
-        );
-        check(
-            Code::PollExceeded,
-            Some(GroupEvent::ServedTooLate {
-                text: text(Code::PollExceeded),
-            }),
-        );
+        check(Code::FencedInstanceId, Some(GroupEvent::Fenced { text: text(Code::FencedInstanceId) }));
+        check(Code::PollExceeded, Some(GroupEvent::ServedTooLate { text: text(Code::PollExceeded) }));
         check(
             Code::UnknownTopicOrPartition,
-            Some(GroupEvent::UnknownTopic {
-                text: text(Code::UnknownTopicOrPartition),
-            }),
+            Some(GroupEvent::UnknownTopic { text: text(Code::UnknownTopicOrPartition) }),
         );
         for code in [Code::GroupAuthorizationFailed, Code::Authentication] {
             check(code, Some(GroupEvent::Denied { text: text(code) }));

@@ -41,16 +41,10 @@ impl GroupHandle {
     }
 
     /// The identity of each lane's topic now.
-    pub fn topic_identities(
-        &self,
-        timeout: Duration,
-    ) -> Result<BTreeMap<LaneId, TopicIdentity>, KafkaFault> {
+    pub fn topic_identities(&self, timeout: Duration) -> Result<BTreeMap<LaneId, TopicIdentity>, KafkaFault> {
         let topics: Vec<&str> = self.topics().iter().map(|(_, topic)| topic).collect();
         let found = native::topic_identities(&self.consumer, &topics, timeout)?;
-        Ok(found
-            .into_iter()
-            .filter_map(|(topic, identity)| Some((self.topics().lane(&topic)?, identity)))
-            .collect())
+        Ok(found.into_iter().filter_map(|(topic, identity)| Some((self.topics().lane(&topic)?, identity))).collect())
     }
 
     /// The id of the cluster; `None` if it could not be learned in time.
@@ -59,11 +53,7 @@ impl GroupHandle {
     }
 
     /// From the oldest retained offset up to the high watermark. Two requests, each with this timeout.
-    pub fn logs(
-        &self,
-        keys: &[PartitionKey],
-        timeout: Duration,
-    ) -> Result<PerPartition<OffsetRange>, KafkaFault> {
+    pub fn logs(&self, keys: &[PartitionKey], timeout: Duration) -> Result<PerPartition<OffsetRange>, KafkaFault> {
         let mut first = self.offsets(keys, WantedOffset::Earliest, timeout)?;
         let last = self.offsets(keys, WantedOffset::HighWatermark, timeout)?;
         Ok(last
@@ -117,17 +107,13 @@ impl GroupHandle {
     }
 
     fn named(&self, keys: &[PartitionKey]) -> Vec<(&str, Partition)> {
-        keys.iter()
-            .map(|key| (self.topics().topic(key.lane), key.partition))
-            .collect()
+        keys.iter().map(|key| (self.topics().topic(key.lane), key.partition)).collect()
     }
 
     fn keyed<T>(&self, found: BTreeMap<(String, Partition), T>) -> BTreeMap<PartitionKey, T> {
         found
             .into_iter()
-            .filter_map(|((topic, partition), value)| {
-                Some((self.topics().key(&topic, partition)?, value))
-            })
+            .filter_map(|((topic, partition), value)| Some((self.topics().key(&topic, partition)?, value)))
             .collect()
     }
 

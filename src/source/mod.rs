@@ -4,6 +4,7 @@ pub mod consumer;
 pub mod group;
 pub mod handle;
 mod native;
+pub mod observer;
 pub mod poll_loop;
 
 pub use native::{Batch, Headers, KafkaFault, Message, StoredOffset, TopicIdentity};

@@ -16,8 +16,8 @@ use crate::columns::Columns;
 use crate::protocol::action::Resume;
 use crate::protocol::halt::HaltReason;
 use crate::source::consumer::{KafkaConsumer, StartError};
-use crate::source::{KafkaFault, Message};
 use crate::source::group::GroupEvent;
+use crate::source::{KafkaFault, Message};
 use crate::types::{AssignmentNumber, BlockNumber, LaneId, PartitionKey};
 
 /// Blocks of a lane that may be handed over and not let go yet: one is inserted, one waits.

@@ -25,9 +25,7 @@ async fn running(session: &Session, log_comment: &str) -> u64 {
     let counts: Vec<u64> = session
         .fetch(
             "testing",
-            &format!(
-                "SELECT count() FROM system.processes WHERE startsWith(Settings['log_comment'], '{log_comment}')"
-            ),
+            &format!("SELECT count() FROM system.processes WHERE startsWith(Settings['log_comment'], '{log_comment}')"),
         )
         .await
         .unwrap();
@@ -52,9 +50,7 @@ async fn an_insert_that_passed_its_fence_is_waited_for() {
     until_running(&fixture.session, fixture.writer.prefix.as_str(), 1).await;
 
     fixture.claims(&[0]).await;
-    let waited_for = drain(&fixture.session, &fixture.writer.prefix, DEADLINE)
-        .await
-        .unwrap();
+    let waited_for = drain(&fixture.session, &fixture.writer.prefix, DEADLINE).await.unwrap();
     assert_eq!(waited_for, 1);
     // What the old claim wrote is there now, and nothing of it comes later.
     let database = &fixture.lane.cell.target.database;
@@ -62,10 +58,7 @@ async fn an_insert_that_passed_its_fence_is_waited_for() {
     assert_eq!(fixture.count(&format!("{database}.slow")).await, 2);
     let outcome = tasks.join_next().await.unwrap().unwrap();
     assert_eq!(outcome, Outcome::Acknowledged);
-    assert_eq!(
-        fixture.insert(&old, &[(0, 2)]).await,
-        Outcome::Refused(Refusal::Fenced)
-    );
+    assert_eq!(fixture.insert(&old, &[(0, 2)]).await, Outcome::Refused(Refusal::Fenced));
     assert_eq!(fixture.target_rows().await, 2);
     fixture.finish().await;
 }
@@ -105,33 +98,18 @@ async fn other_connectors_are_not_waited_for_and_a_deadline_says_what_runs() {
     {
         let (server, busy) = (stranger.server().clone(), busy.clone());
         // A select may carry our prefix too: the drain asks no query what it is.
-        let statement = format!(
-            "SELECT sum(sleepEachRow(1)) FROM numbers(3) SETTINGS log_comment = '{busy}', max_block_size = 1"
-        );
+        let statement =
+            format!("SELECT sum(sleepEachRow(1)) FROM numbers(3) SETTINGS log_comment = '{busy}', max_block_size = 1");
         tasks.spawn(async move { server.execute("testing", &statement, &[]).await });
     }
     until_running(&fixture.session, &busy, 1).await;
     let other = oncesink::clickhouse::QueryPrefix::new("cluster", "somebody else");
     assert_eq!(drain(&fixture.session, &other, DEADLINE).await.unwrap(), 0);
-    let error = drain(
-        &fixture.session,
-        &fixture.writer.prefix,
-        Duration::from_millis(50),
-    )
-    .await
-    .unwrap_err();
-    assert!(
-        matches!(&error, ControlError::Deadline { why, .. } if why.contains("someone-else")),
-        "{error}"
-    );
+    let error = drain(&fixture.session, &fixture.writer.prefix, Duration::from_millis(50)).await.unwrap_err();
+    assert!(matches!(&error, ControlError::Deadline { why, .. } if why.contains("someone-else")), "{error}");
     while let Some(ended) = tasks.join_next().await {
         ended.unwrap().unwrap();
     }
-    assert_eq!(
-        drain(&fixture.session, &fixture.writer.prefix, DEADLINE)
-            .await
-            .unwrap(),
-        0
-    );
+    assert_eq!(drain(&fixture.session, &fixture.writer.prefix, DEADLINE).await.unwrap(), 0);
     fixture.finish().await;
 }

@@ -21,34 +21,18 @@ async fn claims_are_ordered_and_name_other_connectors() {
 
     let mut other = fixture.lane.clone();
     other.cell.connector = "another".to_owned();
-    let partitions = [oncesink::ownership::ToClaim {
-        partition: Partition(7),
-        topic_id: None,
-        replay: oncesink::types::Replay(0),
-    }];
-    let theirs = oncesink::ownership::claim(
-        &fixture.session,
-        &other,
-        &partitions,
-        uuid::Uuid::nil(),
-        "o",
-        rand::random,
-    )
-    .await
-    .unwrap();
+    let partitions =
+        [oncesink::ownership::ToClaim { partition: Partition(7), topic_id: None, replay: oncesink::types::Replay(0) }];
+    let theirs =
+        oncesink::ownership::claim(&fixture.session, &other, &partitions, uuid::Uuid::nil(), "o", rand::random)
+            .await
+            .unwrap();
     assert_eq!(theirs.others, [fixture.lane.cell.connector.clone()]);
     other.cell.cluster_id = "elsewhere".to_owned();
     other.cell.topic = "a topic of its own".to_owned();
-    let alone = oncesink::ownership::claim(
-        &fixture.session,
-        &other,
-        &partitions,
-        uuid::Uuid::nil(),
-        "o",
-        rand::random,
-    )
-    .await
-    .unwrap();
+    let alone = oncesink::ownership::claim(&fixture.session, &other, &partitions, uuid::Uuid::nil(), "o", rand::random)
+        .await
+        .unwrap();
     assert_eq!(alone.others, Vec::<String>::new());
     assert_eq!(fixture.claim(&[0]).await.others, ["another"]);
     fixture.finish().await;
@@ -58,19 +42,13 @@ async fn claims_are_ordered_and_name_other_connectors() {
 async fn a_stale_claim_writes_nothing() {
     let fixture = Fixture::new().await;
     let old = fixture.claims(&[0, 1]).await;
-    assert_eq!(
-        fixture.insert(&old, &[(0, 0), (1, 0)]).await,
-        Outcome::Acknowledged
-    );
+    assert_eq!(fixture.insert(&old, &[(0, 0), (1, 0)]).await, Outcome::Acknowledged);
     let new = fixture.claims(&[1]).await;
     // One newer claim among the partitions of a block is enough.
     assert_eq!(fixture.insert(&old, &[(0, 1), (1, 1)]).await, FENCED);
     assert_eq!(fixture.target_rows().await, 2);
     let still_mine = BTreeMap::from([(Partition(0), old[&Partition(0)])]);
-    assert_eq!(
-        fixture.insert(&still_mine, &[(0, 1)]).await,
-        Outcome::Acknowledged
-    );
+    assert_eq!(fixture.insert(&still_mine, &[(0, 1)]).await, Outcome::Acknowledged);
     assert_eq!(fixture.insert(&new, &[(1, 1)]).await, Outcome::Acknowledged);
     assert_eq!(fixture.target_rows().await, 4);
     fixture.finish().await;
@@ -83,12 +61,7 @@ async fn a_claim_that_cannot_be_seen_writes_nothing() {
     let claims = fixture.claims(&[0]).await;
     let never_claimed = BTreeMap::from([(Partition(5), Claim(1 << 64))]);
     assert_eq!(fixture.insert(&never_claimed, &[(5, 0)]).await, FENCED);
-    fixture
-        .run(&format!(
-            "TRUNCATE TABLE {}",
-            fixture.lane.state.ownership().quoted()
-        ))
-        .await;
+    fixture.run(&format!("TRUNCATE TABLE {}", fixture.lane.state.ownership().quoted())).await;
     assert_eq!(fixture.insert(&claims, &[(0, 0)]).await, FENCED);
     assert_eq!(fixture.target_rows().await, 0);
     fixture.finish().await;
@@ -100,14 +73,8 @@ async fn of_claims_that_race_one_writes() {
     for round in 0..5 {
         let (left, right) = tokio::join!(fixture.claims(&[0]), fixture.claims(&[0]));
         assert_ne!(left, right);
-        let outcomes = [
-            fixture.insert(&left, &[(0, round)]).await,
-            fixture.insert(&right, &[(0, round)]).await,
-        ];
-        let acknowledged = outcomes
-            .iter()
-            .filter(|outcome| **outcome == Outcome::Acknowledged)
-            .count();
+        let outcomes = [fixture.insert(&left, &[(0, round)]).await, fixture.insert(&right, &[(0, round)]).await];
+        let acknowledged = outcomes.iter().filter(|outcome| **outcome == Outcome::Acknowledged).count();
         assert_eq!(acknowledged, 1, "{outcomes:?}");
         assert!(outcomes.contains(&FENCED), "{outcomes:?}");
     }
@@ -120,16 +87,9 @@ async fn a_ledger_row_is_written_only_if_its_rows_are_there() {
     let fixture = Fixture::new().await;
     let claims = fixture.claims(&[0, 1]).await;
     let short = Outcome::Refused(Refusal::Short);
-    fixture
-        .insert(&claims, &[(0, 10), (0, 11), (0, 13), (1, 5)])
-        .await;
+    fixture.insert(&claims, &[(0, 10), (0, 11), (0, 13), (1, 5)]).await;
     let row = |partition: i32, start, end, rows| {
-        fixture.ledger_row(
-            partition,
-            claims[&Partition(partition)],
-            range(start, end),
-            rows,
-        )
+        fixture.ledger_row(partition, claims[&Partition(partition)], range(start, end), rows)
     };
     let check = async |rows: Vec<_>, wanted: &Outcome| {
         let outcome = fixture.write_ledger(&claims, &rows).await;
@@ -144,22 +104,14 @@ async fn a_ledger_row_is_written_only_if_its_rows_are_there() {
     let mut dead = row(0, 10, 14, 3);
     dead.dead.0 = 1;
     check(vec![dead.clone()], &short).await;
-    assert_eq!(
-        fixture.count(&fixture.lane.state.ledger().quoted()).await,
-        0
-    );
+    assert_eq!(fixture.count(&fixture.lane.state.ledger().quoted()).await, 0);
     // Another connector's dead letter is none of ours [R1].
     fixture.dead_letters("another", 0, "[12]").await;
     check(vec![dead.clone()], &short).await;
-    fixture
-        .dead_letters(&fixture.lane.cell.connector, 0, "[12]")
-        .await;
+    fixture.dead_letters(&fixture.lane.cell.connector, 0, "[12]").await;
     check(vec![dead, row(1, 5, 6, 1)], &Outcome::Acknowledged).await;
     check(vec![row(1, 6, 9, 0)], &Outcome::Acknowledged).await;
-    assert_eq!(
-        fixture.count(&fixture.lane.state.ledger().quoted()).await,
-        3
-    );
+    assert_eq!(fixture.count(&fixture.lane.state.ledger().quoted()).await, 3);
     // A block without rows meets the fence all the same.
     fixture.claims(&[1]).await;
     check(vec![row(1, 9, 12, 0)], &FENCED).await;
@@ -171,9 +123,7 @@ async fn the_presence_test_refuses_a_second_copy() {
     let fixture = Fixture::new().await;
     let claims = fixture.claims(&[0]).await;
     let condition = |found: u64| {
-        Condition::presence_of_rows(&fixture.lane, &[expected(0, range(0, 10), found)])
-            .into_iter()
-            .collect()
+        Condition::presence_of_rows(&fixture.lane, &[expected(0, range(0, 10), found)]).into_iter().collect()
     };
     let send = async |rows: &[(i32, u64)], found| {
         let request = fixture.request(&claims, rows, condition(found));
@@ -199,15 +149,9 @@ async fn an_exception_of_a_view_is_not_the_fence() {
              SELECT throwIf(_offset = 1, 'view says no') AS x FROM {database}.target"
         ))
         .await;
-    assert_eq!(
-        fixture.insert(&claims, &[(0, 0)]).await,
-        Outcome::Acknowledged
-    );
+    assert_eq!(fixture.insert(&claims, &[(0, 0)]).await, Outcome::Acknowledged);
     let outcome = fixture.insert(&claims, &[(0, 1)]).await;
-    let Outcome::Ended {
-        code: 395, text, ..
-    } = &outcome
-    else {
+    let Outcome::Ended { code: 395, text, .. } = &outcome else {
         panic!("{outcome:?}");
     };
     assert!(text.contains("view says no"), "{text}");

@@ -5,17 +5,13 @@ use std::time::Duration;
 
 use devstack::Stack;
 use oncesink::clickhouse::{
-    Cell, Coordinates, LaneTables, QueryPrefix, Server, ServerSettings, Session, StateTables,
-    TableName, ensure_state_tables,
+    Cell, Coordinates, LaneTables, QueryPrefix, Server, ServerSettings, Session, StateTables, TableName,
+    ensure_state_tables,
 };
-use oncesink::insert::{
-    Body, Condition, Expected, InputColumn, Insert, InsertRequest, Outcome, RowBinary, Writer,
-};
+use oncesink::insert::{Body, Condition, Expected, InputColumn, Insert, InsertRequest, Outcome, RowBinary, Writer};
 use oncesink::ownership::{ToClaim, claim};
 use oncesink::protocol::facts::{Claimed, LedgerRow};
-use oncesink::types::{
-    BlockNumber, Claim, LaneId, Offset, OffsetRange, Partition, RecordCount, Replay, TopicId,
-};
+use oncesink::types::{BlockNumber, Claim, LaneId, Offset, OffsetRange, Partition, RecordCount, Replay, TopicId};
 use uuid::Uuid;
 
 pub(crate) const LEDGER_RETENTION: Duration = Duration::from_secs(604_800);
@@ -33,7 +29,7 @@ pub(crate) fn settings(url: &str) -> ServerSettings {
         url: url.to_owned(),
         user: "default".to_owned(),
         password: secrecy::SecretString::from(""),
-        ca_file: None,
+        certificate_authorities: None,
         connect_timeout: Duration::from_secs(5),
         response_timeout: Duration::from_secs(60),
         behind_proxy: false,
@@ -45,9 +41,7 @@ pub(crate) fn url() -> String {
 }
 
 pub(crate) async fn session(url: &str) -> Session {
-    Session::open(Server::new(&settings(url)).unwrap())
-        .await
-        .unwrap()
+    Session::open(Server::new(&settings(url)).unwrap()).await.unwrap()
 }
 
 pub(crate) fn range(start: u64, end: u64) -> OffsetRange {
@@ -63,14 +57,7 @@ impl Fixture {
     /// The same on a server of one's choice.
     pub(crate) async fn at(url: &str) -> Self {
         let fixture = Self::without_tables(url).await;
-        ensure_state_tables(
-            &fixture.session,
-            &fixture.lane.state,
-            LEDGER_RETENTION,
-            true,
-        )
-        .await
-        .unwrap();
+        ensure_state_tables(&fixture.session, &fixture.lane.state, LEDGER_RETENTION, true).await.unwrap();
         fixture
             .run(&format!(
                 "CREATE TABLE {} (_topic LowCardinality(String), _partition Int32, _offset UInt64, _replay UInt32, \
@@ -85,10 +72,7 @@ impl Fixture {
     pub(crate) async fn without_tables(url: &str) -> Self {
         let session = session(url).await;
         let unique = format!("it_{:016x}", rand::random::<u64>());
-        session
-            .execute("preparing", &format!("CREATE DATABASE {unique}"))
-            .await
-            .unwrap();
+        session.execute("preparing", &format!("CREATE DATABASE {unique}")).await.unwrap();
         let cell = Cell {
             cluster_id: "cluster".to_owned(),
             connector: unique.clone(),
@@ -97,20 +81,12 @@ impl Fixture {
         };
         Self {
             session,
-            writer: Writer {
-                prefix: QueryPrefix::new(&cell.cluster_id, &cell.connector),
-                owner: "tester".to_owned(),
-            },
+            writer: Writer { prefix: QueryPrefix::new(&cell.cluster_id, &cell.connector), owner: "tester".to_owned() },
             lane: LaneTables {
                 lane: LaneId(3),
-                state: StateTables {
-                    database: format!("{unique}_state"),
-                },
+                state: StateTables { database: format!("{unique}_state") },
                 cell,
-                coordinates: Coordinates {
-                    replay: Some("_replay".to_owned()),
-                    ..Coordinates::default()
-                },
+                coordinates: Coordinates { replay: Some("_replay".to_owned()), ..Coordinates::default() },
             },
             block: std::cell::Cell::new(0),
         }
@@ -119,8 +95,7 @@ impl Fixture {
     /// Drops what the test made.
     pub(crate) async fn finish(self) {
         for database in [&self.lane.cell.target.database, &self.lane.state.database] {
-            self.run(&format!("DROP DATABASE IF EXISTS {database}"))
-                .await;
+            self.run(&format!("DROP DATABASE IF EXISTS {database}")).await;
         }
     }
 
@@ -129,11 +104,7 @@ impl Fixture {
     }
 
     pub(crate) async fn count(&self, from: &str) -> u64 {
-        let counts: Vec<u64> = self
-            .session
-            .fetch("testing", &format!("SELECT count() FROM {from}"))
-            .await
-            .unwrap();
+        let counts: Vec<u64> = self.session.fetch("testing", &format!("SELECT count() FROM {from}")).await.unwrap();
         counts[0]
     }
 
@@ -144,32 +115,14 @@ impl Fixture {
     pub(crate) async fn claim(&self, partitions: &[i32]) -> Claimed {
         let partitions: Vec<_> = partitions
             .iter()
-            .map(|partition| ToClaim {
-                partition: Partition(*partition),
-                topic_id: Some(TOPIC_ID),
-                replay: Replay(0),
-            })
+            .map(|partition| ToClaim { partition: Partition(*partition), topic_id: Some(TOPIC_ID), replay: Replay(0) })
             .collect();
-        claim(
-            &self.session,
-            &self.lane,
-            &partitions,
-            Uuid::nil(),
-            "tester",
-            rand::random,
-        )
-        .await
-        .unwrap()
+        claim(&self.session, &self.lane, &partitions, Uuid::nil(), "tester", rand::random).await.unwrap()
     }
 
     /// The claims of [`Fixture::claim`] as an insert wants them.
     pub(crate) async fn claims(&self, partitions: &[i32]) -> BTreeMap<Partition, Claim> {
-        self.claim(partitions)
-            .await
-            .claims
-            .into_iter()
-            .map(|(key, claim)| (key.partition, claim))
-            .collect()
+        self.claim(partitions).await.claims.into_iter().map(|(key, claim)| (key.partition, claim)).collect()
     }
 
     pub(crate) fn next_block(&self) -> BlockNumber {
@@ -199,11 +152,7 @@ impl Fixture {
             ("v", "String"),
         ]
         .into_iter()
-        .map(|(name, kind)| InputColumn {
-            name: name.to_owned(),
-            kind: kind.to_owned(),
-            default: None,
-        })
+        .map(|(name, kind)| InputColumn { name: name.to_owned(), kind: kind.to_owned(), default: None })
         .collect();
         InsertRequest::new(
             self.session.pins(),
@@ -222,11 +171,7 @@ impl Fixture {
         )
     }
 
-    pub(crate) async fn insert(
-        &self,
-        claims: &BTreeMap<Partition, Claim>,
-        rows: &[(i32, u64)],
-    ) -> Outcome {
+    pub(crate) async fn insert(&self, claims: &BTreeMap<Partition, Claim>, rows: &[(i32, u64)]) -> Outcome {
         let request = self.request(claims, rows, Vec::new());
         self.session.server().insert(request).await
     }
@@ -242,13 +187,7 @@ impl Fixture {
         .await;
     }
 
-    pub(crate) fn ledger_row(
-        &self,
-        partition: i32,
-        claim: Claim,
-        range: OffsetRange,
-        rows: u64,
-    ) -> LedgerRow {
+    pub(crate) fn ledger_row(&self, partition: i32, claim: Claim, range: OffsetRange, rows: u64) -> LedgerRow {
         LedgerRow {
             key: self.lane.key(Partition(partition)),
             claim,
@@ -267,29 +206,13 @@ impl Fixture {
         }
     }
 
-    pub(crate) async fn write_ledger(
-        &self,
-        claims: &BTreeMap<Partition, Claim>,
-        rows: &[LedgerRow],
-    ) -> Outcome {
-        let request = oncesink::ledger::insert(
-            &self.session,
-            &self.lane,
-            &self.writer,
-            self.next_block(),
-            claims,
-            rows,
-            true,
-        );
+    pub(crate) async fn write_ledger(&self, claims: &BTreeMap<Partition, Claim>, rows: &[LedgerRow]) -> Outcome {
+        let request =
+            oncesink::ledger::insert(&self.session, &self.lane, &self.writer, self.next_block(), claims, rows, true);
         self.session.server().insert(request).await
     }
 }
 
 pub(crate) fn expected(partition: i32, range: OffsetRange, rows: u64) -> Expected {
-    Expected {
-        partition: Partition(partition),
-        replay: Replay(0),
-        range,
-        rows: RecordCount(rows),
-    }
+    Expected { partition: Partition(partition), replay: Replay(0), range, rows: RecordCount(rows) }
 }

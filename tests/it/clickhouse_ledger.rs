@@ -29,10 +29,7 @@ impl Fixture {
 }
 
 fn set(ranges: &[(u64, u64)]) -> OffsetSet {
-    ranges
-        .iter()
-        .map(|(start, end)| range(*start, *end))
-        .collect()
+    ranges.iter().map(|(start, end)| range(*start, *end)).collect()
 }
 
 #[tokio::test]
@@ -41,13 +38,7 @@ async fn a_partition_nobody_knows_has_no_facts() {
     assert_eq!(fixture.facts(0).await, StoredFacts::default());
     fixture.claims(&[0]).await;
     let facts = fixture.facts(0).await;
-    assert_eq!(
-        facts.identity,
-        Some(StoredIdentity {
-            topic_id: Some(TOPIC_ID),
-            replay: Replay(0)
-        })
-    );
+    assert_eq!(facts.identity, Some(StoredIdentity { topic_id: Some(TOPIC_ID), replay: Replay(0) }));
     assert_eq!((facts.origin, facts.floor), (None, None));
     fixture.finish().await;
 }
@@ -66,7 +57,11 @@ async fn ranges_are_united_and_the_newest_row_gives_the_origin() {
     write(10, 20, &|row| row.floor = Offset::new(10)).await;
     write(20, 30, &|row| row.floor = Offset::new(25)).await;
     write(15, 35, &|row| row.floor = Offset::new(20)).await;
-    write(50, 60, &|row| row.origin = Offset::new(50)).await;
+    write(50, 60, &|row| {
+        row.origin = Offset::new(50);
+        row.floor = Offset::new(0);
+    })
+    .await;
     // Of another replay and another topic: neither counts for this one.
     write(70, 80, &|row| row.topic_id = Some(TopicId(9))).await;
     let facts = fixture.facts(0).await;
@@ -98,13 +93,7 @@ async fn ranges_are_united_and_the_newest_row_gives_the_origin() {
     })
     .await;
     let facts = fixture.facts(0).await;
-    assert_eq!(
-        facts.identity,
-        Some(StoredIdentity {
-            topic_id: Some(TopicId(9)),
-            replay: Replay(1)
-        })
-    );
+    assert_eq!(facts.identity, Some(StoredIdentity { topic_id: Some(TopicId(9)), replay: Replay(1) }));
     assert_eq!(facts.covered, set(&[(0, 3)]));
     assert_eq!(facts.damaged, []);
     fixture.finish().await;
@@ -117,12 +106,7 @@ async fn rows_that_are_gone_are_noticed() {
     for partition in [0, 1] {
         fixture.put_rows(partition, 0, 100).await;
         for start in (0..100).step_by(10) {
-            let row = fixture.ledger_row(
-                partition,
-                claims[&Partition(partition)],
-                range(start, start + 10),
-                10,
-            );
+            let row = fixture.ledger_row(partition, claims[&Partition(partition)], range(start, start + 10), 10);
             let outcome = fixture.write_ledger(&claims, &[row]).await;
             assert_eq!(outcome, Outcome::Acknowledged);
         }
@@ -130,11 +114,7 @@ async fn rows_that_are_gone_are_noticed() {
     assert_eq!(fixture.facts(0).await.missing, None);
     let target = fixture.lane.cell.target.quoted();
     // Rows that somebody deleted on purpose are not damage.
-    fixture
-        .run(&format!(
-            "DELETE FROM {target} WHERE _partition = 1 AND _offset = 95"
-        ))
-        .await;
+    fixture.run(&format!("DELETE FROM {target} WHERE _partition = 1 AND _offset = 95")).await;
     assert_eq!(fixture.facts(1).await.missing, None);
     fixture
         .run(&format!(

@@ -25,9 +25,7 @@ impl Fixture {
                 from: Offset::new(*from),
             })
             .collect();
-        look(&self.session, &self.lane, &partitions, false)
-            .await
-            .unwrap()
+        look(&self.session, &self.lane, &partitions).await.unwrap()
     }
 
     fn presence(&self, look: &Look, partition: i32) -> Presence {
@@ -36,10 +34,7 @@ impl Fixture {
 }
 
 fn set(ranges: &[(u64, u64)]) -> OffsetSet {
-    ranges
-        .iter()
-        .map(|(start, end)| range(*start, *end))
-        .collect()
+    ranges.iter().map(|(start, end)| range(*start, *end)).collect()
 }
 
 #[tokio::test]
@@ -53,11 +48,7 @@ async fn runs_gaps_and_borders() {
     fixture.put("another topic", 0, 0, "range(50)").await;
     let look = fixture.look(&[(0, 6), (1, 0), (2, 99)]).await;
     let check = |partition, rows: &[(u64, u64)]| {
-        assert_eq!(
-            fixture.presence(&look, partition).rows,
-            set(rows),
-            "partition {partition}"
-        );
+        assert_eq!(fixture.presence(&look, partition).rows, set(rows), "partition {partition}");
     };
     check(0, &[(6, 10), (20, 22)]);
     check(1, &[]);
@@ -83,17 +74,8 @@ async fn windows_join_and_holes_are_jumped() {
     fixture.put(topic, 0, 0, "[1000000000000]").await;
     fixture.put(topic, 1, 0, "[0, 9000000000000000000]").await;
     let look = fixture.look(&[(0, 0), (1, 0)]).await;
-    assert_eq!(
-        fixture.presence(&look, 0).rows,
-        set(&[(3, 4_500_003), (1_000_000_000_000, 1_000_000_000_001)])
-    );
-    assert_eq!(
-        fixture.presence(&look, 1).rows,
-        set(&[
-            (0, 1),
-            (9_000_000_000_000_000_000, 9_000_000_000_000_000_001)
-        ])
-    );
+    assert_eq!(fixture.presence(&look, 0).rows, set(&[(3, 4_500_003), (1_000_000_000_000, 1_000_000_000_001)]));
+    assert_eq!(fixture.presence(&look, 1).rows, set(&[(0, 1), (9_000_000_000_000_000_000, 9_000_000_000_000_000_001)]));
     fixture.finish().await;
 }
 
@@ -118,11 +100,7 @@ async fn doubled_rows_are_reported() {
     fixture.put(topic, 0, 0, "[2, 3]").await;
     fixture.put(topic, 1, 0, "[1]").await;
     let look = fixture.look(&[(0, 0), (1, 0)]).await;
-    let doubled: Vec<_> = look
-        .doubled
-        .iter()
-        .map(|(key, count)| (key.partition.0, count.0))
-        .collect();
+    let doubled: Vec<_> = look.doubled.iter().map(|(key, count)| (key.partition.0, count.0)).collect();
     assert_eq!(doubled, [(0, 2)]);
     assert_eq!(fixture.presence(&look, 0).rows, set(&[(1, 4)]));
     fixture.finish().await;

@@ -32,34 +32,19 @@ async fn a_hostile_profile_changes_nothing() {
     let engine = engine(
         folder.path(),
         "<empty_result_for_aggregation_by_empty_set>1</empty_result_for_aggregation_by_empty_set>\
-         <limit>1</limit><offset>1</offset><timeout_overflow_mode>break</timeout_overflow_mode>\
+         <limit>1</limit><timeout_overflow_mode>break</timeout_overflow_mode>\
          <result_overflow_mode>break</result_overflow_mode><min_insert_block_size_rows>0</min_insert_block_size_rows>\
          <min_insert_block_size_bytes>0</min_insert_block_size_bytes><join_use_nulls>1</join_use_nulls>\
          <final>1</final>",
     );
     let fixture = Fixture::at(engine.url()).await;
-    let sent = |name: &str| {
-        fixture
-            .session
-            .pins()
-            .control()
-            .iter()
-            .any(|(pin, _)| pin == name)
-    };
-    for name in [
-        "empty_result_for_aggregation_by_empty_set",
-        "limit",
-        "offset",
-        "final",
-    ] {
+    let sent = |name: &str| fixture.session.pins().control().iter().any(|(pin, _)| pin == name);
+    for name in ["empty_result_for_aggregation_by_empty_set", "limit", "final"] {
         assert!(sent(name), "{name}");
     }
     assert!(!sent("read_overflow_mode"));
     let claims = fixture.claims(&[0]).await;
-    assert_eq!(
-        fixture.insert(&claims, &[(0, 0), (0, 1), (0, 2)]).await,
-        Outcome::Acknowledged
-    );
+    assert_eq!(fixture.insert(&claims, &[(0, 0), (0, 1), (0, 2)]).await, Outcome::Acknowledged);
     assert_eq!(fixture.target_rows().await, 3);
     fixture.finish().await;
 }
@@ -72,10 +57,7 @@ async fn a_constraint_is_named() {
         "<timeout_overflow_mode>break</timeout_overflow_mode>\
          <constraints><timeout_overflow_mode><readonly/></timeout_overflow_mode></constraints>",
     );
-    let error = Session::open(Server::new(&settings(engine.url())).unwrap())
-        .await
-        .unwrap_err()
-        .to_string();
+    let error = Session::open(Server::new(&settings(engine.url())).unwrap()).await.unwrap_err().to_string();
     assert!(error.contains("timeout_overflow_mode"), "{error}");
     assert!(error.contains("remove"), "{error}");
 }

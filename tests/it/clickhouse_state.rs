@@ -9,9 +9,7 @@ async fn state_tables_are_made_once_and_a_newer_version_is_refused() {
     let fixture = Fixture::without_tables(&url()).await;
     let state = &fixture.lane.state;
     let ensure = async |create| {
-        ensure_state_tables(&fixture.session, state, LEDGER_RETENTION, create)
-            .await
-            .map_err(|error| error.to_string())
+        ensure_state_tables(&fixture.session, state, LEDGER_RETENTION, create).await.map_err(|error| error.to_string())
     };
     let refused = ensure(false).await.unwrap_err();
     assert!(refused.contains("CREATE TABLE IF NOT EXISTS"), "{refused}");
@@ -21,12 +19,7 @@ async fn state_tables_are_made_once_and_a_newer_version_is_refused() {
     assert_eq!(ensure(true).await, Ok(()));
     assert_eq!(ensure(false).await, Ok(()));
     assert_eq!(fixture.count(&state.ownership().quoted()).await, 1);
-    fixture
-        .run(&format!(
-            "ALTER TABLE {} MODIFY COMMENT 'oncesink schema 2'",
-            state.ledger().quoted()
-        ))
-        .await;
+    fixture.run(&format!("ALTER TABLE {} MODIFY COMMENT 'oncesink schema 2'", state.ledger().quoted())).await;
     let refused = ensure(true).await.unwrap_err();
     assert!(refused.contains("has schema 2"), "{refused}");
     fixture.finish().await;

@@ -26,39 +26,25 @@ async fn a_table_is_read_whole() {
             "CREATE MATERIALIZED VIEW {database}.view ENGINE = MergeTree ORDER BY a AS SELECT a FROM {database}.described"
         ))
         .await;
-    let table = Table::read(&fixture.session, &TableName::new(database, "described"))
-        .await
-        .unwrap()
-        .unwrap();
+    let table = Table::read(&fixture.session, &TableName::new(database, "described")).await.unwrap().unwrap();
     assert_eq!(table.engine, "ReplacingMergeTree");
     assert!(!table.uuid.is_nil());
-    assert_eq!(
-        (table.partition_key.as_str(), table.sorting_key.as_str()),
-        ("a", "a, at")
-    );
+    assert_eq!((table.partition_key.as_str(), table.sorting_key.as_str()), ("a", "a, at"));
     assert!(table.has_row_ttl());
     assert!(!table.rows_countable());
     assert!(table.has_offset_index(&fixture.lane.coordinates));
     assert_eq!(table.dependents, [TableName::new(database, "view")]);
-    assert!(matches!(
-        table.verdict(&fixture.lane.coordinates),
-        Verdict::Conditional { .. }
-    ));
-    let text = |text: &str| ConstantDefault::Text(text.to_owned());
+    assert!(matches!(table.verdict(&fixture.lane.coordinates), Verdict::Conditional { .. }));
+    let json = |text: &str| ConstantDefault::Json(text.to_owned());
     for (column, expected) in [
-        ("a", text("5")),
+        ("a", json("5")),
         ("b", ConstantDefault::NotConstant),
-        ("c", ConstantDefault::Null),
+        ("c", json("null")),
         ("d", ConstantDefault::NotConstant),
         ("e", ConstantDefault::NotConstant),
-        ("g", text("[1,2]")),
+        ("g", json("[1,2]")),
     ] {
-        let default = table
-            .column(column)
-            .unwrap()
-            .constant_default(&fixture.session)
-            .await
-            .unwrap();
+        let default = table.column(column).unwrap().constant_default(&fixture.session).await.unwrap();
         assert_eq!(default, expected, "{column}");
     }
     let absent = Table::read(&fixture.session, &TableName::new(database, "absent")).await;
@@ -99,11 +85,7 @@ async fn the_server_fills_a_default_in_where_a_record_has_no_value() {
             role: "target",
             claims: &claims,
             block: fixture.next_block(),
-            columns: &[
-                column("a", None),
-                column("b", Some("a * 2")),
-                column("c", Some("b + 1")),
-            ],
+            columns: &[column("a", None), column("b", Some("a * 2")), column("c", Some("b + 1"))],
             conditions: Vec::new(),
             rows: 3,
             body: Body::RowBinary(body),
@@ -111,14 +93,8 @@ async fn the_server_fills_a_default_in_where_a_record_has_no_value() {
     );
     let outcome = fixture.session.server().insert(request).await;
     assert_eq!(outcome, Outcome::Acknowledged);
-    let rows: Vec<(u32, u32, u32)> = fixture
-        .session
-        .fetch(
-            "testing",
-            &format!("SELECT a, b, c FROM {} ORDER BY a", table.quoted()),
-        )
-        .await
-        .unwrap();
+    let rows: Vec<(u32, u32, u32)> =
+        fixture.session.fetch("testing", &format!("SELECT a, b, c FROM {} ORDER BY a", table.quoted())).await.unwrap();
     assert_eq!(rows, [(1, 7, 9), (2, 4, 5), (3, 0, 1)]);
     fixture.finish().await;
 }
@@ -139,26 +115,11 @@ async fn a_good_target_has_no_errors_and_a_bad_one_is_named() {
     let target = fixture.lane.cell.target.quoted();
     fixture.run(&format!("DROP TABLE {target}")).await;
     let found = errors(&fixture).await;
-    assert!(
-        found.iter().any(|text| text.contains("is not there")),
-        "{found:?}"
-    );
-    fixture
-        .run(&format!(
-            "CREATE TABLE {target} (k UInt8, n UInt64) ENGINE = SummingMergeTree ORDER BY k"
-        ))
-        .await;
+    assert!(found.iter().any(|text| text.contains("is not there")), "{found:?}");
+    fixture.run(&format!("CREATE TABLE {target} (k UInt8, n UInt64) ENGINE = SummingMergeTree ORDER BY k")).await;
     let found = errors(&fixture).await;
-    assert!(
-        found.iter().any(|text| text.contains("SummingMergeTree")),
-        "{found:?}"
-    );
-    assert!(
-        found
-            .iter()
-            .any(|text| text.contains("ADD COLUMN `_offset` UInt64")),
-        "{found:?}"
-    );
+    assert!(found.iter().any(|text| text.contains("SummingMergeTree")), "{found:?}");
+    assert!(found.iter().any(|text| text.contains("ADD COLUMN `_offset` UInt64")), "{found:?}");
     fixture.finish().await;
 }
 
@@ -171,8 +132,6 @@ async fn nobody_listening_is_unreachable() {
     };
     let mut settings = settings(&format!("http://127.0.0.1:{port}"));
     settings.connect_timeout = Duration::from_secs(1);
-    let error = Session::open(Server::new(&settings).unwrap())
-        .await
-        .unwrap_err();
+    let error = Session::open(Server::new(&settings).unwrap()).await.unwrap_err();
     assert!(matches!(error, ControlError::Unreachable { .. }), "{error}");
 }

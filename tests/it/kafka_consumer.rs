@@ -18,10 +18,7 @@ struct Positions {
 impl Positions {
     fn take(&mut self, worker: &Worker, seen: &[Seen]) {
         for record in seen {
-            assert!(
-                worker.owned.contains_key(&record.key),
-                "record of a partition that is not assigned: {record:?}"
-            );
+            assert!(worker.owned.contains_key(&record.key), "record of a partition that is not assigned: {record:?}");
             let next = self.next.entry(record.key).or_default();
             assert_eq!(record.offset, *next, "gap or repeat: {record:?}");
             assert_eq!(record.payload, record.offset.to_string());
@@ -64,9 +61,7 @@ fn rebalances(strategy: &str) {
         } else if joined == 1
             && left == 0
             && positions.total > all / 4
-            && second
-                .as_ref()
-                .is_some_and(|worker| !worker.owned.is_empty())
+            && second.as_ref().is_some_and(|worker| !worker.owned.is_empty())
         {
             second = None;
             left += 1;
@@ -123,13 +118,7 @@ fn start_moves_a_running_partition_and_pause_stops_it() {
     kafka.fill(&topic, 1, 5_000);
     let mut worker = kafka.worker(&fresh("group"), "a", &topic);
     worker.wait_for_assignment(1);
-    for (from, pause) in [
-        (0, false),
-        (4_000, true),
-        (17, true),
-        (0, false),
-        (4_999, false),
-    ] {
+    for (from, pause) in [(0, false), (4_000, true), (17, true), (0, false), (4_999, false)] {
         if pause {
             worker.consumer.pause(&[key(0)]).unwrap();
             assert_eq!(worker.read(10), []);
@@ -159,17 +148,11 @@ fn an_offset_that_the_log_lacks_is_an_error_never_a_jump() {
         worker.start(key(0), wrong);
         let fault = until("an error item", || {
             worker.serve();
-            let batch = worker
-                .consumer
-                .read(LANE, std::time::Duration::from_millis(20), 10);
+            let batch = worker.consumer.read(LANE, std::time::Duration::from_millis(20), 10);
             let message = batch.iter().next()?;
             assert_eq!(message.payload(), None);
             assert_eq!(message.partition(), key(0).partition);
-            Some(
-                message
-                    .error()
-                    .expect("no record is below or above the log"),
-            )
+            Some(message.error().expect("no record is below or above the log"))
         });
         assert!(fault.needs_rejoin(), "{fault:?}");
         // Where it goes on is said by us.
@@ -178,9 +161,7 @@ fn an_offset_that_the_log_lacks_is_an_error_never_a_jump() {
         until("a new assignment", || {
             worker.serve();
             let number = worker.owned.get(&key(0));
-            number
-                .is_some_and(|number| *number > given_up)
-                .then_some(())
+            number.is_some_and(|number| *number > given_up).then_some(())
         });
         worker.start(key(0), 60);
         let seen = until("records", || {
@@ -253,7 +234,5 @@ fn a_full_queue_does_not_keep_the_consumer_from_closing() {
         drop(handle);
         done.send(()).unwrap();
     });
-    closed
-        .recv_timeout(std::time::Duration::from_secs(20))
-        .expect("the consumer hangs");
+    closed.recv_timeout(std::time::Duration::from_secs(20)).expect("the consumer hangs");
 }

@@ -9,9 +9,7 @@ use oncesink::types::Offset;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 
-use crate::kafka_support::{
-    Committer, LANE, TIMEOUT, commit_of, fresh, kafka, key, metadata, until,
-};
+use crate::kafka_support::{Committer, LANE, TIMEOUT, commit_of, fresh, kafka, key, metadata, until};
 
 #[test]
 fn metadata_comes_back_as_it_was_committed() {
@@ -40,11 +38,8 @@ fn metadata_of_others_is_bytes() {
     let kafka = kafka();
     let topic = kafka.fresh_topic(1);
     let group = fresh("group");
-    let foreign: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &kafka.bootstrap)
-        .set("group.id", &group)
-        .create()
-        .unwrap();
+    let foreign: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", &kafka.bootstrap).set("group.id", &group).create().unwrap();
     let mut offsets = rdkafka::TopicPartitionList::new();
     {
         let mut element = offsets.add_partition(&topic, 0);
@@ -71,9 +66,7 @@ fn a_topic_has_another_id_when_it_is_made_again() {
     assert!(matches!(first, TopicIdentity::Id(_)), "{first:?}");
     assert_eq!(identity(), first);
     kafka.delete_topic(&topic);
-    until("the topic to be gone", || {
-        (identity() == TopicIdentity::Unknown).then_some(())
-    });
+    until("the topic to be gone", || (identity() == TopicIdentity::Unknown).then_some(()));
     kafka.create_topic(&topic, 1);
     let second = until("the topic to be back", || match identity() {
         TopicIdentity::Unknown => None,
@@ -82,10 +75,7 @@ fn a_topic_has_another_id_when_it_is_made_again() {
     assert!(matches!(second, TopicIdentity::Id(_)), "{second:?}");
     assert_ne!(second, first);
     let cluster = handle.cluster_id(TIMEOUT);
-    assert!(
-        cluster.as_ref().is_some_and(|id| id.len() == 22),
-        "{cluster:?}"
-    );
+    assert!(cluster.as_ref().is_some_and(|id| id.len() == 22), "{cluster:?}");
 }
 
 #[test]
@@ -128,9 +118,7 @@ fn an_open_transaction_is_above_the_last_stable_offset() {
     producer.send(record).map_err(|(error, _)| error).unwrap();
     producer.flush(TIMEOUT).unwrap();
     let handle = kafka.worker(&fresh("group"), "a", &topic).handle();
-    let log = handle.logs(&[key(0)], TIMEOUT).unwrap()[&key(0)]
-        .clone()
-        .unwrap();
+    let log = handle.logs(&[key(0)], TIMEOUT).unwrap()[&key(0)].clone().unwrap();
     let stable = handle.last_stable_offsets(&[key(0)], TIMEOUT).unwrap();
     assert_eq!(log.end(), Offset::new(11));
     assert_eq!(stable[&key(0)], Ok(Some(Offset::new(10))));

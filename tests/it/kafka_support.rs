@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use devstack::{Broker, BrokerOptions};
 use oncesink::commit::transactions::{
-    BuildEnd, Job, OffsetCommit, Transaction, TransactionEnd, TransactionSettings,
-    TransactionThread,
+    BuildEnd, Job, OffsetCommit, Transaction, TransactionEnd, TransactionSettings, TransactionThread,
 };
 use oncesink::protocol::facts::Metadata;
 use oncesink::source::consumer::{ConsumerSettings, KafkaConsumer, StartError};
@@ -34,28 +33,17 @@ static SHARED: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
 
 pub(crate) fn kafka() -> Kafka {
     if let Ok(bootstrap) = std::env::var("KAFKA_BOOTSTRAP") {
-        return Kafka {
-            bootstrap,
-            _broker: None,
-        };
+        return Kafka { bootstrap, _broker: None };
     }
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    let broker = shared
-        .upgrade()
-        .unwrap_or_else(|| Arc::new(Broker::start(&BrokerOptions::default()).unwrap()));
+    let broker = shared.upgrade().unwrap_or_else(|| Arc::new(Broker::start(&BrokerOptions::default()).unwrap()));
     *shared = Arc::downgrade(&broker);
-    Kafka {
-        bootstrap: broker.bootstrap().to_owned(),
-        _broker: Some(broker),
-    }
+    Kafka { bootstrap: broker.bootstrap().to_owned(), _broker: Some(broker) }
 }
 
 impl Kafka {
     fn admin(&self) -> AdminClient<DefaultClientContext> {
-        ClientConfig::new()
-            .set("bootstrap.servers", &self.bootstrap)
-            .create()
-            .unwrap()
+        ClientConfig::new().set("bootstrap.servers", &self.bootstrap).create().unwrap()
     }
 
     pub(crate) fn create_topic(&self, name: &str, partitions: i32) {
@@ -79,8 +67,7 @@ impl Kafka {
     /// Deletes the records below `offset`, as retention does.
     pub(crate) fn delete_records(&self, topic: &str, partition: i32, offset: i64) {
         let mut list = rdkafka::TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, rdkafka::Offset::Offset(offset))
-            .unwrap();
+        list.add_partition_offset(topic, partition, rdkafka::Offset::Offset(offset)).unwrap();
         wait(self.admin().delete_records(&list, &AdminOptions::new())).unwrap();
     }
 
@@ -97,11 +84,7 @@ impl Kafka {
             for partition in 0..partitions {
                 let payload = index.to_string();
                 producer
-                    .send(
-                        BaseRecord::<(), _>::to(topic)
-                            .partition(partition)
-                            .payload(&payload),
-                    )
+                    .send(BaseRecord::<(), _>::to(topic).partition(partition).payload(&payload))
                     .map_err(|(error, _)| error)
                     .unwrap();
             }
@@ -113,13 +96,7 @@ impl Kafka {
         self.worker_with(group, instance, topic, &[])
     }
 
-    pub(crate) fn worker_with(
-        &self,
-        group: &str,
-        instance: &str,
-        topic: &str,
-        properties: &[(&str, &str)],
-    ) -> Worker {
+    pub(crate) fn worker_with(&self, group: &str, instance: &str, topic: &str, properties: &[(&str, &str)]) -> Worker {
         Worker::new(&self.bootstrap, group, instance, topic, properties)
     }
 }
@@ -129,16 +106,10 @@ pub(crate) fn fresh(what: &str) -> String {
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests bound their waiting by the real clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "tests bound their waiting by the real clock")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
@@ -155,10 +126,7 @@ pub(crate) fn until<T>(what: &str, mut turn: impl FnMut() -> Option<T>) -> T {
 }
 
 pub(crate) fn key(partition: i32) -> PartitionKey {
-    PartitionKey {
-        lane: LANE,
-        partition: Partition(partition),
-    }
+    PartitionKey { lane: LANE, partition: Partition(partition) }
 }
 
 pub(crate) fn settings(
@@ -173,10 +141,7 @@ pub(crate) fn settings(
         name: group.to_owned(),
         instance: instance.to_owned(),
         topics: [(LANE, topic.to_owned())].into(),
-        properties: properties
-            .iter()
-            .map(|(property, value)| ((*property).to_owned(), (*value).to_owned()))
-            .collect(),
+        properties: properties.iter().map(|(property, value)| ((*property).to_owned(), (*value).to_owned())).collect(),
         memory_bytes: 64 << 20,
     }
 }
@@ -197,13 +162,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(
-        bootstrap: &str,
-        group: &str,
-        instance: &str,
-        topic: &str,
-        properties: &[(&str, &str)],
-    ) -> Self {
+    pub(crate) fn new(bootstrap: &str, group: &str, instance: &str, topic: &str, properties: &[(&str, &str)]) -> Self {
         let settings = settings(bootstrap, group, instance, topic, properties);
         Self {
             consumer: KafkaConsumer::subscribe(&settings, Arc::new(Assignments::new())).unwrap(),
@@ -255,15 +214,13 @@ impl Worker {
     pub(crate) fn start(&mut self, key: PartitionKey, offset: u64) {
         let number = self.owned[&key];
         self.waiting.remove(&key);
-        until("start", || {
-            match self.consumer.start(key, number, Offset::new(offset)) {
-                Ok(()) => Some(()),
-                Err(StartError::NotYet(_)) => {
-                    self.consumer.serve();
-                    None
-                }
-                Err(error) => panic!("{error}"),
+        until("start", || match self.consumer.start(key, number, Offset::new(offset)) {
+            Ok(()) => Some(()),
+            Err(StartError::NotYet(_)) => {
+                self.consumer.serve();
+                None
             }
+            Err(error) => panic!("{error}"),
         });
     }
 
@@ -339,24 +296,11 @@ impl Committer {
 }
 
 pub(crate) fn metadata(floor: u64) -> Metadata {
-    Metadata {
-        topic_id: None,
-        replay: Replay(1),
-        floor: Offset::new(floor),
-        origin: Offset::ZERO,
-        anchor: None,
-    }
+    Metadata { topic_id: None, replay: Replay(1), floor: Offset::new(floor), origin: Offset::ZERO, anchor: None }
 }
 
 /// A transaction that commits one partition.
 pub(crate) fn commit_of(key: PartitionKey, number: AssignmentNumber, offset: u64) -> Transaction {
-    let commit = OffsetCommit {
-        number,
-        offset: Offset::new(offset),
-        metadata: metadata(offset),
-    };
-    Transaction {
-        offsets: [(key, commit)].into(),
-        alerts: Vec::new(),
-    }
+    let commit = OffsetCommit { number, offset: Offset::new(offset), metadata: metadata(offset) };
+    Transaction { offsets: [(key, commit)].into(), alerts: Vec::new() }
 }

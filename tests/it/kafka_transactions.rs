@@ -10,15 +10,10 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 
-use crate::kafka_support::{
-    Committer, Kafka, TIMEOUT, Worker, commit_of, fresh, kafka, key, until,
-};
+use crate::kafka_support::{Committer, Kafka, TIMEOUT, Worker, commit_of, fresh, kafka, key, until};
 
 fn committed(worker: &Worker, partition: i32) -> Option<u64> {
-    let found = worker
-        .handle()
-        .committed(&[key(partition)], TIMEOUT)
-        .unwrap();
+    let found = worker.handle().committed(&[key(partition)], TIMEOUT).unwrap();
     let stored = found[&key(partition)].clone().unwrap();
     stored.map(|stored| stored.offset.get())
 }
@@ -73,15 +68,9 @@ fn offsets_and_alerts_are_committed_together() {
     let mut both = commit_of(key(0), worker.owned[&key(0)], 5);
     both.alerts = vec![alert(&alerts, "one"), alert(&alerts, "two")];
     assert_committed(&committer.run(both));
-    assert_eq!(
-        (committed(&worker, 0), committed(&worker, 1)),
-        (Some(5), None)
-    );
+    assert_eq!((committed(&worker, 0), committed(&worker, 1)), (Some(5), None));
 
-    let alone = Transaction {
-        alerts: vec![alert(&alerts, "three")],
-        ..Transaction::default()
-    };
+    let alone = Transaction { alerts: vec![alert(&alerts, "three")], ..Transaction::default() };
     assert_committed(&committer.run(alone));
 
     // The number of another assignment: nothing of it is committed, not even the alert.
@@ -92,16 +81,10 @@ fn offsets_and_alerts_are_committed_together() {
     stale.alerts = vec![alert(&alerts, "stale")];
     let end = committer.run(stale);
     assert_eq!(end, TransactionEnd::NotOwned([key(1)].into()));
-    assert_eq!(
-        (committed(&worker, 0), committed(&worker, 1)),
-        (Some(5), None)
-    );
+    assert_eq!((committed(&worker, 0), committed(&worker, 1)), (Some(5), None));
 
     assert_committed(&committer.run(owned));
-    let last = Transaction {
-        alerts: vec![alert(&alerts, "last")],
-        ..Transaction::default()
-    };
+    let last = Transaction { alerts: vec![alert(&alerts, "last")], ..Transaction::default() };
     assert_committed(&committer.run(last));
     let seen = read_committed(&kafka, &alerts, "last");
     assert_eq!(seen, ["one", "two", "three", "last"]);
@@ -117,10 +100,7 @@ fn a_producer_that_failed_or_was_never_built_commits_nothing() {
     let committer = Committer::new(&kafka.bootstrap, &group, "a", worker.handle());
     let commit = commit_of(key(0), worker.owned[&key(0)], 1);
     let end = committer.run(commit.clone());
-    assert!(
-        matches!(&end, TransactionEnd::Fatal { fenced: false, text } if text.contains("no producer")),
-        "{end:?}"
-    );
+    assert!(matches!(&end, TransactionEnd::Fatal { fenced: false, text } if text.contains("no producer")), "{end:?}");
     assert_eq!(committer.build(), BuildEnd::Built);
     // Building again replaces the producer.
     assert_eq!(committer.build(), BuildEnd::Built);
@@ -139,10 +119,7 @@ fn a_second_producer_with_the_same_id_fences_the_first() {
     let first = Committer::built(&kafka.bootstrap, &group, "x", worker.handle());
     let second = Committer::built(&kafka.bootstrap, &group, "x", worker.handle());
     let end = first.run(commit_of(key(0), number, 3));
-    assert!(
-        matches!(end, TransactionEnd::Fatal { fenced: true, .. }),
-        "{end:?}"
-    );
+    assert!(matches!(end, TransactionEnd::Fatal { fenced: true, .. }), "{end:?}");
     let end = second.run(commit_of(key(0), number, 4));
     assert_committed(&end);
     assert_eq!(committed(&worker, 0), Some(4));
@@ -158,26 +135,14 @@ fn a_member_that_the_group_dropped_is_rejected() {
     let topic = kafka.fresh_topic(1);
     let group = fresh("group");
     // It must not learn of it by a heartbeat before it commits.
-    let properties = [
-        ("heartbeat.interval.ms", "15000"),
-        ("session.timeout.ms", "45000"),
-    ];
+    let properties = [("heartbeat.interval.ms", "15000"), ("session.timeout.ms", "45000")];
     let mut worker = kafka.worker_with(&group, "a", &topic, &properties);
     worker.wait_for_assignment(1);
     let number = worker.owned[&key(0)];
     let committer = Committer::built(&kafka.bootstrap, &group, "a", worker.handle());
     leave_group(&kafka.bootstrap, &group, &format!("{group}-a"));
     let end = committer.run(commit_of(key(0), number, 3));
-    assert!(
-        matches!(
-            end,
-            TransactionEnd::Rejected {
-                member_fenced: true,
-                ..
-            }
-        ),
-        "{end:?}"
-    );
+    assert!(matches!(end, TransactionEnd::Rejected { member_fenced: true, .. }), "{end:?}");
     assert_eq!(committed(&worker, 0), None);
 }
 
@@ -200,9 +165,7 @@ fn leave_group(bootstrap: &str, group: &str, instance: &str) {
     .concat();
     let mut stream = TcpStream::connect(bootstrap).unwrap();
     let length = i32::try_from(request.len()).unwrap();
-    stream
-        .write_all(&[&length.to_be_bytes()[..], &request].concat())
-        .unwrap();
+    stream.write_all(&[&length.to_be_bytes()[..], &request].concat()).unwrap();
     // Length, correlation id, throttle time, error code.
     let mut reply = [0_u8; 14];
     stream.read_exact(&mut reply).unwrap();
@@ -236,11 +199,9 @@ fn without_a_generation_nothing_is_sent_though_the_table_has_the_partition() {
     let committer = Committer::built(&kafka.bootstrap, &group, "a", worker.handle());
     leave_group(&kafka.bootstrap, &group, &format!("{group}-a"));
     // The next heartbeat takes the member's id away. The consumer is not served, so the table does not know.
-    let end = until("the client to know", || {
-        match committer.run(commit_of(key(0), number, 3)) {
-            TransactionEnd::Rejected { .. } => None,
-            end => Some(end),
-        }
+    let end = until("the client to know", || match committer.run(commit_of(key(0), number, 3)) {
+        TransactionEnd::Rejected { .. } => None,
+        end => Some(end),
     });
     assert_eq!(end, TransactionEnd::NotOwned([key(0)].into()));
     assert_eq!(worker.handle().assignments().number(key(0)), Some(number));
@@ -259,10 +220,7 @@ fn an_alert_that_cannot_be_delivered_takes_the_offsets_with_it() {
     let mut transaction = commit_of(key(0), number, 3);
     transaction.alerts = vec![alert(&fresh("missing"), "lost")];
     let end = committer.run(transaction);
-    assert!(
-        matches!(end, TransactionEnd::AlertsFailed { .. }),
-        "{end:?}"
-    );
+    assert!(matches!(end, TransactionEnd::AlertsFailed { .. }), "{end:?}");
     assert_eq!(committed(&worker, 0), None);
     let end = committer.run(commit_of(key(0), number, 4));
     assert_committed(&end);

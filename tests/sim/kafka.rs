@@ -31,7 +31,7 @@ pub(crate) fn kind(unit: Unit) -> Kind {
 
 /// Whether a detector fires on the record.
 pub(crate) fn fires(unit: Unit) -> bool {
-    kind(unit) == Kind::Good && hash(unit) / 32 % 2 == 0
+    kind(unit) == Kind::Good && (hash(unit) / 32).is_multiple_of(2)
 }
 
 pub(crate) fn hash(unit: Unit) -> u64 {

@@ -140,9 +140,8 @@ impl Oracle {
             self.excused_alerts.extend(jumped);
             if self.lost_ledger {
                 // Nothing tells what was there any more: the jump covers it.
-                let lost = self.below(key, generation, 0, to).into_iter().filter(|unit| self.lost.contains(unit));
-                let lost: Vec<Unit> = lost.collect();
-                self.excused.extend(lost);
+                let below = self.below(key, generation, 0, to);
+                self.excused.extend(below.into_iter().filter(|unit| self.lost.contains(unit)));
             }
         }
         let blocks = self.blocks.get(&(key, generation)).cloned().unwrap_or_default();
@@ -153,6 +152,11 @@ impl Oracle {
         for unit in from.map(|from| self.below(key, generation, from, u64::MAX)).unwrap_or_default() {
             *self.repeats.entry(unit).or_default() += 1;
         }
+    }
+
+    /// Neither Kafka nor the ledger knows the partition any more: the start policy counts again.
+    pub(crate) fn restarted(&mut self, key: PartitionKey) {
+        self.started.retain(|(known, _)| *known != key);
     }
 
     /// The records of a deleted topic are not owed any more.

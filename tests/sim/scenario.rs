@@ -155,12 +155,13 @@ impl Scenario {
             Mutant::GenerationMinusOne => &[Fault::Freeze, Fault::Kick],
             Mutant::AlertsOutsideTransaction | Mutant::PresentNotFed => &[Fault::Crash, Fault::TxnTimeout],
             Mutant::LateOffsetsThenAgain => &[Fault::TxnUnclear, Fault::ErrorReply, Fault::Timeout],
-            Mutant::TopicNotChecked => &[Fault::Recreate],
+            Mutant::TopicNotChecked => &[Fault::Recreate, Fault::Kick],
             Mutant::CheckpointUnproved => &[Fault::PowerLoss],
         };
         self.budgets = faults.iter().map(|fault| (*fault, 6)).collect();
         self.replicated |= mutant == Mutant::SettleSkipped || mutant == Mutant::LedgerOmitted;
         self.checkpoints |= mutant == Mutant::CheckpointUnproved;
         self.records = rng.between(5, 15);
+        self.faulty_steps += 400;
     }
 }

@@ -113,9 +113,18 @@ impl World {
             if !current || !self.kafka.logs[&key].records.contains(&row.unit.offset) {
                 self.oracle.irreparable(row.unit);
             }
-            let committed = self.kafka.committed.get(&key).filter(|_| current).map(|committed| committed.offset.get());
+            let committed = if current { self.consumed(key) } else { None };
             self.oracle.vanish(row.unit, by_power_loss, committed);
         }
+    }
+
+    /// The committed offset, if it is not one of an older topic.
+    fn consumed(&self, key: PartitionKey) -> Option<u64> {
+        let generation = self.kafka.generations[&key.lane];
+        let committed = self.kafka.committed.get(&key)?;
+        let replay = committed.metadata.map(|metadata| metadata.replay);
+        let current = replay.is_none_or(|replay| self.oracle.replays.get(&(key, replay)) == Some(&generation));
+        current.then_some(committed.offset.get())
     }
 
     /// One fault of those that strike from outside.
@@ -289,14 +298,15 @@ impl World {
         }
         let key = self.keys[self.rng.below(self.keys.len())];
         let generation = self.kafka.generations[&key.lane];
-        let from = self.kafka.committed.get(&key).map(|committed| committed.offset.get());
+        let from = self.consumed(key);
         let (start, end) = (self.kafka.logs[&key].start, self.kafka.logs[&key].end);
         if self.rng.percent(30) {
             self.kafka.committed.remove(&key);
             let silent = !self.clickhouse.ledger.iter().any(|row| row.key == key);
-            // With nothing in the ledger either, the start policy counts again.
-            let to = if silent && self.scenario.start_latest { Some(end) } else { None };
-            self.oracle.moved(key, generation, from, to);
+            if silent {
+                self.oracle.restarted(key);
+            }
+            self.oracle.moved(key, generation, from, None);
         } else {
             let to = self.rng.between(start, end);
             self.kafka.committed.insert(key, CommittedOffset { offset: Offset::new(to), metadata: None });

@@ -181,11 +181,10 @@ impl Source {
     pub(crate) fn obey(&mut self, assigned: &BTreeMap<PartitionKey, AssignmentNumber>) {
         match self.orders.pop_front() {
             Some(Order::Stop(lane)) => self.stop(lane),
+            Some(Order::Resume(resume)) if self.stopping || assigned.get(&resume.key) != Some(&resume.assignment) => {}
             Some(Order::Resume(resume)) => {
-                if assigned.get(&resume.key) == Some(&resume.assignment) {
-                    let fills = self.fills.entry(resume.key.lane).or_default();
-                    fills.insert(resume.key, PartitionFill::new(*resume));
-                }
+                let fills = self.fills.entry(resume.key.lane).or_default();
+                fills.insert(resume.key, PartitionFill::new(*resume));
             }
             Some(Order::Limit(lane, limit)) => {
                 self.limits.remove(&lane);

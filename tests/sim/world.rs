@@ -126,6 +126,7 @@ impl World {
         world
     }
 
+    #[expect(clippy::print_stdout, reason = "the trace of a replayed seed is for a person to read")]
     pub(crate) fn trace(&self, text: impl FnOnce() -> String) {
         if self.verbose {
             println!("{}", text());

@@ -28,10 +28,7 @@ pub(super) struct Messages {
 
 impl Messages {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self {
-            stream: BufReader::with_capacity(PIECE_BYTES, stream),
-            rest: Rest::Nothing,
-        }
+        Self { stream: BufReader::with_capacity(PIECE_BYTES, stream), rest: Rest::Nothing }
     }
 
     /// The head of the next message with the empty line after it; None when the peer has closed.
@@ -75,26 +72,16 @@ impl Messages {
             }
             Rest::Chunk(left) => {
                 let read = self.read_some(&mut piece, left)?;
-                self.rest = if left == read {
-                    Rest::Chunks
-                } else {
-                    Rest::Chunk(left - read)
-                };
+                self.rest = if left == read { Rest::Chunks } else { Rest::Chunk(left - read) };
                 if read == 0 {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
             }
             Rest::Chunks => {
                 self.line(&mut piece)?;
-                let digits = piece
-                    .split(|byte| matches!(byte, b';' | b'\r' | b'\n'))
-                    .next()
-                    .unwrap_or_default();
-                let digits = std::str::from_utf8(digits)
-                    .map_err(io::Error::other)?
-                    .trim();
-                let size =
-                    u64::from_str_radix(digits, 16).map_err(|_| io::ErrorKind::UnexpectedEof)?;
+                let digits = piece.split(|byte| matches!(byte, b';' | b'\r' | b'\n')).next().unwrap_or_default();
+                let digits = std::str::from_utf8(digits).map_err(io::Error::other)?.trim();
+                let size = u64::from_str_radix(digits, 16).map_err(|_| io::ErrorKind::UnexpectedEof)?;
                 if size == 0 {
                     self.line(&mut piece)?;
                     self.rest = Rest::Nothing;
@@ -107,9 +94,7 @@ impl Messages {
     }
 
     fn line(&mut self, into: &mut Vec<u8>) -> io::Result<()> {
-        (&mut self.stream)
-            .take(LINE_BYTES_MAX)
-            .read_until(b'\n', into)?;
+        (&mut self.stream).take(LINE_BYTES_MAX).read_until(b'\n', into)?;
         Ok(())
     }
 
@@ -125,9 +110,7 @@ impl Messages {
 fn rest_after(head: &[u8], bodiless: bool) -> Rest {
     let head = String::from_utf8_lossy(head).to_ascii_lowercase();
     let value = |name: &str| {
-        let line = head
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let line = head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.map(str::trim)
     };
     if value("transfer-encoding").is_some_and(|encoding| encoding.contains("chunked")) {
@@ -143,11 +126,7 @@ fn rest_after(head: &[u8], bodiless: bool) -> Rest {
 
 /// Undoes the encoding of a URL as far as texts of SQL go.
 pub(super) fn url_decoded(bytes: &[u8]) -> Vec<u8> {
-    let hex = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
+    let hex = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let [first, tail @ ..] = rest {

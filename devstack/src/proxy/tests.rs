@@ -31,10 +31,7 @@ impl Echo {
                             }
                         }
                         let body = String::from_utf8(body).unwrap();
-                        let reply = format!(
-                            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
-                            body.len()
-                        );
+                        let reply = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
                         record.lock().unwrap().push(body);
                         stream.write_all(reply.as_bytes()).unwrap();
                     }
@@ -50,17 +47,11 @@ impl Echo {
 }
 
 fn request(body: &str) -> String {
-    format!(
-        "POST /?query=INSERT+INTO%20t HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
+    format!("POST /?query=INSERT+INTO%20t HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
 fn reply(body: &str) -> String {
-    format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
 /// Everything that comes back until the peer closes.
@@ -99,10 +90,7 @@ fn rules_cut_where_they_say() {
 
 #[test]
 fn stalled_request_arrives_when_released() {
-    for action in [
-        Action::StallRequest { after: 30 },
-        Action::StallReply { after: 5 },
-    ] {
+    for action in [Action::StallRequest { after: 30 }, Action::StallReply { after: 5 }] {
         let echo = Echo::start();
         let proxy = Proxy::start(echo.address).unwrap();
         let rule = proxy.add(Rule::once("INSERT INTO t", action));
@@ -139,13 +127,7 @@ fn rule_picks_its_requests_out_of_a_kept_connection() {
     let proxy = Proxy::start(echo.address).unwrap();
     let rule = proxy.add(Rule::once("second", Action::DropReply));
     let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nsecond\r\n0\r\n\r\n";
-    assert_eq!(
-        sent(
-            &proxy,
-            &format!("{}{chunked}{}", request("first"), request("third"))
-        ),
-        reply("first")
-    );
+    assert_eq!(sent(&proxy, &format!("{}{chunked}{}", request("first"), request("third"))), reply("first"));
     assert_eq!(rule.hits(), 1);
     assert_eq!(echo.bodies(), ["first", "6\r\nsecond\r\n0\r\n\r\n"]);
 }

@@ -1,8 +1,10 @@
-//! Which column a key belongs to, guessed from the order of the last record.
+//! Which column a key belongs to, guessed from the last record.
 //!
-//! Producers write the fields of their records in one order, so the key after `a` is most likely
-//! the one that followed `a` last time. A guess is checked against the bytes; only where it fails
-//! is the key looked up. Keys without a column are learned too, up to a bound.
+//! Producers write the fields of their records in one order and one style, so what follows the
+//! value of `a` is most likely what followed it last time: the same comma, white space, key and
+//! colon. That text is compared as a whole, and where it is the same bytes it means the same; only
+//! where it differs is the key parsed and looked up, and the text learned. Keys without a column
+//! are learned too. All that is learned is bounded.
 
 use std::collections::HashMap;
 
@@ -12,13 +14,20 @@ use crate::columns::ColumnSpec;
 const UNKNOWN_KEYS_MAX: usize = 256;
 /// Longest key without a column that is remembered.
 const UNKNOWN_KEY_BYTES_MAX: usize = 256;
+/// Longest text between two values that is learned. It is compared four words at a time, which
+/// costs less than a call.
+const TEXT_BYTES_MAX: usize = 32;
+const TEXT_WORDS: usize = TEXT_BYTES_MAX / 8;
 
 /// The place before the first key.
 pub(crate) const START: usize = 0;
+/// The place of all keys that are not remembered; nothing is learned of what follows.
+const NOWHERE: usize = 1;
 
 /// What is known of the keys of a table's records.
 #[derive(Debug)]
 pub(crate) struct KeyGuess {
+    /// One per known key, after the one for the start of a record.
     entries: Vec<KeyEntry>,
     places: HashMap<Box<[u8]>, usize>,
     unknown_keys: usize,
@@ -26,60 +35,71 @@ pub(crate) struct KeyGuess {
 
 #[derive(Debug)]
 struct KeyEntry {
-    /// The key in quotes and the colon, as a record without white space has it; empty where the
-    /// key cannot be compared byte by byte.
-    quoted: Box<[u8]>,
     column: Option<usize>,
-    /// The entry that followed this one last.
-    next: usize,
+    next: Next,
+}
+
+/// What followed a value last time, up to the next value.
+#[derive(Debug, Default)]
+struct Next {
+    words: [u64; TEXT_WORDS],
+    /// Ones where the text is; nothing was learned where it has none.
+    mask: [u64; TEXT_WORDS],
+    bytes: usize,
+    place: usize,
 }
 
 impl KeyGuess {
     pub(crate) fn new(columns: &[ColumnSpec]) -> Self {
-        let mut guess = Self {
-            entries: vec![KeyEntry {
-                quoted: Box::default(),
-                column: None,
-                next: START,
-            }],
-            places: HashMap::new(),
-            unknown_keys: 0,
-        };
-        for (column, spec) in columns.iter().enumerate() {
-            guess.learn(spec.name.as_bytes(), Some(column));
+        let mut guess = Self { entries: Vec::new(), places: HashMap::new(), unknown_keys: 0 };
+        for place in [START, NOWHERE] {
+            let added = guess.add_entry(None);
+            debug_assert_eq!(added, place);
         }
-        // The first guess: fields in the order of the columns.
-        let last = guess.entries.len() - 1;
-        for (place, entry) in guess.entries.iter_mut().enumerate() {
-            entry.next = (place + 1).min(last);
+        for (column, spec) in columns.iter().enumerate() {
+            let place = guess.add_entry(Some(column));
+            guess.places.insert(spec.name.as_bytes().into(), place);
         }
         guess
     }
 
-    /// The place of the key that most likely follows, and how many bytes it and its colon take,
-    /// where `rest` begins with it.
+    /// Where `rest`, which begins after a value, is what followed that value last time: the place
+    /// of the next key, and the bytes up to its value.
     #[inline]
     pub(crate) fn guess(&self, after: usize, rest: &[u8]) -> Option<(usize, usize)> {
-        let place = self.entries[after].next;
-        let quoted = &self.entries[place].quoted;
-        (!quoted.is_empty() && rest.starts_with(quoted)).then_some((place, quoted.len()))
+        let next = &self.entries[after].next;
+        // The last bytes of a record are too few to compare: a shorter read would cost all others.
+        let text = words(rest.first_chunk()?);
+        let differing = (text[0] ^ next.words[0]) & next.mask[0]
+            | (text[1] ^ next.words[1]) & next.mask[1]
+            | (text[2] ^ next.words[2]) & next.mask[2]
+            | (text[3] ^ next.words[3]) & next.mask[3];
+        (differing == 0 && next.bytes > 0).then_some((next.place, next.bytes))
     }
 
-    /// The place of a key. `None` for a key that is neither a column nor remembered.
-    pub(crate) fn look_up(&mut self, after: usize, key: &[u8]) -> Option<usize> {
-        let place = match self.places.get(key) {
-            Some(&place) => place,
-            None => {
-                let room = self.unknown_keys < UNKNOWN_KEYS_MAX;
-                if !room || key.len() > UNKNOWN_KEY_BYTES_MAX {
-                    return None;
-                }
-                self.unknown_keys += 1;
-                self.learn(key, None)
-            }
+    /// The place of a key.
+    pub(crate) fn look_up(&mut self, key: &[u8]) -> usize {
+        if let Some(&place) = self.places.get(key) {
+            return place;
+        }
+        if self.unknown_keys == UNKNOWN_KEYS_MAX || key.len() > UNKNOWN_KEY_BYTES_MAX {
+            return NOWHERE;
+        }
+        self.unknown_keys += 1;
+        let place = self.add_entry(None);
+        self.places.insert(key.into(), place);
+        place
+    }
+
+    /// Remembers the whole text between two values.
+    pub(crate) fn learn(&mut self, after: usize, text: &[u8], place: usize) {
+        let (mut padded, mut mask) = ([0; TEXT_BYTES_MAX], [0; TEXT_BYTES_MAX]);
+        let Some(start) = padded.get_mut(..text.len()).filter(|_| after != NOWHERE) else {
+            return;
         };
-        self.entries[after].next = place;
-        Some(place)
+        start.copy_from_slice(text);
+        mask[..text.len()].fill(0xFF);
+        self.entries[after].next = Next { words: words(&padded), mask: words(&mask), bytes: text.len(), place };
     }
 
     #[inline]
@@ -87,19 +107,19 @@ impl KeyGuess {
         self.entries[place].column
     }
 
-    fn learn(&mut self, key: &[u8], column: Option<usize>) -> usize {
-        let plain = key.iter().all(|b| *b >= b' ' && *b != b'"' && *b != b'\\');
-        let quoted = match plain {
-            true => [b"\"", key, b"\":"].concat().into(),
-            false => Box::default(),
-        };
-        let place = self.entries.len();
-        self.entries.push(KeyEntry {
-            quoted,
-            column,
-            next: START,
-        });
-        self.places.insert(key.into(), place);
-        place
+    fn add_entry(&mut self, column: Option<usize>) -> usize {
+        self.entries.push(KeyEntry { column, next: Next::default() });
+        self.entries.len() - 1
     }
+}
+
+#[inline]
+fn words(bytes: &[u8; TEXT_BYTES_MAX]) -> [u64; TEXT_WORDS] {
+    let (words, _) = bytes.as_chunks::<8>();
+    [
+        u64::from_le_bytes(words[0]),
+        u64::from_le_bytes(words[1]),
+        u64::from_le_bytes(words[2]),
+        u64::from_le_bytes(words[3]),
+    ]
 }

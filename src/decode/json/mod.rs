@@ -64,37 +64,22 @@ impl JsonDecoder {
         self.decode_object(record, columns).map_err(|fault| {
             columns.rollback_row();
             let spec = self.column.map(|column| &self.plan.columns[column]);
-            fault.explain(
-                record,
-                spec.map(|s| (s.name.as_str(), s.type_text.as_str())),
-            )
+            fault.explain(record, spec.map(|s| (s.name.as_str(), s.type_text.as_str())))
         })
     }
 
     fn decode_object(&mut self, record: &[u8], columns: &mut Columns) -> Result<(), Fault> {
         check_utf8(record)?;
         let mut json = Cursor::new(record);
-        if json.next_token() != b'{' {
-            return Err(not_an_object(&mut json));
-        }
-        json.enter()?;
-        if json.next_token() == b'}' {
-            json.leave();
-        } else {
-            let mut place = START;
-            loop {
-                json.next_token();
-                let key_at = json.at;
-                let column = self.key(&mut json, &mut place)?;
-                json.next_token();
-                match column {
-                    None => json.skip_value()?,
-                    Some(column) => self.field(&mut json, column, key_at, columns)?,
+        let mut place = START;
+        while let Some(column) = self.next_key(&mut json, &mut place)? {
+            json.next_token();
+            match column {
+                Target::Skip => {
+                    self.column = None;
+                    json.skip_value()?;
                 }
-                self.column = None;
-                if !json.another(b'}')? {
-                    break;
-                }
+                Target::Column(column) => self.field(&mut json, column, columns)?,
             }
         }
         if json.next_token() != 0 || !json.at_end() {
@@ -104,36 +89,57 @@ impl JsonDecoder {
         Ok(())
     }
 
-    /// Takes a key and its colon; gives its column, if it has one.
+    /// Takes all between two values, from the opening brace on; `None` after the closing one.
     #[inline]
-    fn key(&mut self, json: &mut Cursor<'_>, place: &mut usize) -> Result<Option<usize>, Fault> {
+    fn next_key(&mut self, json: &mut Cursor<'_>, place: &mut usize) -> Result<Option<Target>, Fault> {
         if let Some((found, bytes)) = self.keys.guess(*place, json.rest()) {
-            json.at += bytes;
+            let after = json.at + bytes;
+            if *place == START {
+                json.enter()?;
+            }
+            json.at = after;
             *place = found;
-            return Ok(self.keys.column(found));
+            return Ok(Some(self.target(found)));
         }
+        self.parse_key(json, place)
+    }
+
+    #[inline(never)]
+    fn parse_key(&mut self, json: &mut Cursor<'_>, place: &mut usize) -> Result<Option<Target>, Fault> {
+        self.column = None;
+        let start = json.at;
+        if *place == START {
+            if json.next_token() != b'{' {
+                return Err(not_an_object(json));
+            }
+            json.enter()?;
+            if json.next_token() == b'}' {
+                json.leave();
+                return Ok(None);
+            }
+        } else if !json.another(b'}')? {
+            return Ok(None);
+        }
+        json.next_token();
         let key = json.string(&mut self.scratch)?;
-        let found = self.keys.look_up(*place, key);
+        let found = self.keys.look_up(key);
         json.expect(b':')?;
-        // After a key that is not remembered the guess goes on from the one before it.
-        *place = found.unwrap_or(*place);
-        Ok(found.and_then(|found| self.keys.column(found)))
+        json.next_token();
+        self.keys.learn(*place, json.since(start), found);
+        *place = found;
+        Ok(Some(self.target(found)))
     }
 
     #[inline]
-    fn field(
-        &mut self,
-        json: &mut Cursor<'_>,
-        column: usize,
-        key_at: usize,
-        columns: &mut Columns,
-    ) -> Result<(), Fault> {
+    fn target(&self, place: usize) -> Target {
+        self.keys.column(place).map_or(Target::Skip, Target::Column)
+    }
+
+    #[inline]
+    fn field(&mut self, json: &mut Cursor<'_>, column: usize, columns: &mut Columns) -> Result<(), Fault> {
         self.column = Some(column);
         let Some(builder) = columns.open(column) else {
-            return Err(Fault {
-                code: ErrorCode::DuplicateKey,
-                at: key_at,
-            });
+            return Err(json.fault(ErrorCode::DuplicateKey));
         };
         if json.peek() == b'n' && !self.accepts_null[column] {
             json.literal(b"null")?;
@@ -142,6 +148,12 @@ impl JsonDecoder {
         }
         append_value(json, builder, &mut self.scratch)
     }
+}
+
+/// What is to be done with a value.
+enum Target {
+    Column(usize),
+    Skip,
 }
 
 /// Appends one JSON value to a column that is not part of a row.
@@ -161,10 +173,7 @@ fn check_utf8(record: &[u8]) -> Result<(), Fault> {
         return Ok(());
     }
     let at = simdutf8::compat::from_utf8(record).map_or_else(|error| error.valid_up_to(), str::len);
-    Err(Fault {
-        code: ErrorCode::InvalidUtf8,
-        at,
-    })
+    Err(Fault { code: ErrorCode::InvalidUtf8, at })
 }
 
 /// The error for a record whose first token is not a brace.
@@ -172,18 +181,11 @@ fn check_utf8(record: &[u8]) -> Result<(), Fault> {
 fn not_an_object(json: &mut Cursor<'_>) -> Fault {
     let at = json.at;
     if json.at_end() {
-        let code = if at == 0 {
-            ErrorCode::Empty
-        } else {
-            ErrorCode::InvalidJson
-        };
+        let code = if at == 0 { ErrorCode::Empty } else { ErrorCode::InvalidJson };
         return Fault { code, at };
     }
     match json.skip_value() {
-        Ok(()) => Fault {
-            code: ErrorCode::NotAnObject,
-            at,
-        },
+        Ok(()) => Fault { code: ErrorCode::NotAnObject, at },
         Err(fault) => fault,
     }
 }

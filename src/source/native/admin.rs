@@ -52,10 +52,7 @@ pub(crate) enum WantedOffset {
 pub(crate) type ByPartition<T> = BTreeMap<(String, Partition), T>;
 
 /// The id of the cluster, or `None` if it could not be learned in time.
-pub(crate) fn cluster_id<C: ConsumerContext>(
-    consumer: &BaseConsumer<C>,
-    timeout: Duration,
-) -> Option<String> {
+pub(crate) fn cluster_id<C: ConsumerContext>(consumer: &BaseConsumer<C>, timeout: Duration) -> Option<String> {
     let client = consumer.client().native_ptr();
     // SAFETY: the client is alive; the string is ours, is copied, then freed by the library's own function.
     unsafe {
@@ -90,20 +87,13 @@ pub(crate) fn committed_offsets<C: ConsumerContext>(
             // SAFETY: an element of a live list.
             let (key, code) = unsafe { described(element) };
             let stored = if code == RDKafkaErrorCode::NoError {
-                Ok(
-                    Offset::from_kafka(element.offset).map(|offset| StoredOffset {
-                        offset,
-                        // SAFETY: the element owns `metadata_size` bytes, if any.
-                        metadata: unsafe {
-                            owned_bytes(element.metadata.cast(), element.metadata_size)
-                        },
-                    }),
-                )
+                Ok(Offset::from_kafka(element.offset).map(|offset| StoredOffset {
+                    offset,
+                    // SAFETY: the element owns `metadata_size` bytes, if any.
+                    metadata: unsafe { owned_bytes(element.metadata.cast(), element.metadata_size) },
+                }))
             } else {
-                Err(KafkaFault::new(
-                    format!("reading the committed offset of {} [{}]", key.0, key.1),
-                    code,
-                ))
+                Err(KafkaFault::new(format!("reading the committed offset of {} [{}]", key.0, key.1), code))
             };
             (key, stored)
         })
@@ -117,28 +107,16 @@ pub(crate) fn topic_identities<C: ConsumerContext>(
     timeout: Duration,
 ) -> Result<BTreeMap<String, TopicIdentity>, KafkaFault> {
     let doing = "reading topic ids";
-    let names: Vec<CString> = topics
-        .iter()
-        .map(|topic| CString::new(*topic).expect("topic names of Kafka hold no NUL"))
-        .collect();
+    let names: Vec<CString> =
+        topics.iter().map(|topic| CString::new(*topic).expect("topic names of Kafka hold no NUL")).collect();
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     let client = consumer.client().native_ptr();
-    let request = Request::new(
-        client,
-        rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
-        timeout,
-    );
+    let request = Request::new(client, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout);
     // SAFETY: the client is alive, the names during the first call, which copies them; the collection is ours and is
     // destroyed once, after the request has copied it.
     unsafe {
-        let collection =
-            rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
-        rd::rd_kafka_DescribeTopics(
-            client,
-            collection,
-            request.options.as_ptr(),
-            request.queue.as_ptr(),
-        );
+        let collection = rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+        rd::rd_kafka_DescribeTopics(client, collection, request.options.as_ptr(), request.queue.as_ptr());
         rd::rd_kafka_TopicCollection_destroy(collection);
     }
     let reply = request.wait(doing)?;
@@ -164,18 +142,13 @@ pub(crate) fn topic_identities<C: ConsumerContext>(
                 )
             };
             let identity = match (code, id) {
-                (
-                    RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopicId,
-                    _,
-                ) => TopicIdentity::Unknown,
+                (RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopicId, _) => {
+                    TopicIdentity::Unknown
+                }
                 (RDKafkaErrorCode::NoError, None) => TopicIdentity::WithoutId,
                 (RDKafkaErrorCode::NoError, Some(id)) => TopicIdentity::Id(id),
                 _ => {
-                    return Err(KafkaFault {
-                        doing: format!("reading the id of topic {name}"),
-                        code,
-                        text,
-                    });
+                    return Err(KafkaFault { doing: format!("reading the id of topic {name}"), code, text });
                 }
             };
             Ok((name, identity))
@@ -209,27 +182,17 @@ pub(crate) fn offsets_of_log<C: ConsumerContext>(
             .map_err(|error| KafkaFault::from_client(doing, &error))?;
     }
     let client = consumer.client().native_ptr();
-    let request = Request::new(
-        client,
-        rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS,
-        timeout,
-    );
+    let request = Request::new(client, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, timeout);
     // SAFETY: list, client, options and queue are alive during the calls; the request copies the list. The error that a
     // wrong isolation level would give is ours and destroyed once.
     unsafe {
-        let refused =
-            rd::rd_kafka_AdminOptions_set_isolation_level(request.options.as_ptr(), isolation);
+        let refused = rd::rd_kafka_AdminOptions_set_isolation_level(request.options.as_ptr(), isolation);
         if !refused.is_null() {
             let fault = KafkaFault::new(doing, rd::rd_kafka_error_code(refused).into());
             rd::rd_kafka_error_destroy(refused);
             return Err(fault);
         }
-        rd::rd_kafka_ListOffsets(
-            client,
-            list.ptr(),
-            request.options.as_ptr(),
-            request.queue.as_ptr(),
-        );
+        rd::rd_kafka_ListOffsets(client, list.ptr(), request.options.as_ptr(), request.queue.as_ptr());
     }
     let reply = request.wait(doing)?;
     // SAFETY: as in `topic_identities`.
@@ -251,10 +214,7 @@ pub(crate) fn offsets_of_log<C: ConsumerContext>(
             let offset = if code == RDKafkaErrorCode::NoError {
                 Ok(Offset::from_kafka(offset))
             } else {
-                Err(KafkaFault::new(
-                    format!("reading the offsets of {} [{}]", key.0, key.1),
-                    code,
-                ))
+                Err(KafkaFault::new(format!("reading the offsets of {} [{}]", key.0, key.1), code))
             };
             (key, offset)
         })
@@ -280,12 +240,7 @@ impl Request {
     fn new(client: *mut rd::rd_kafka_t, kind: rd::rd_kafka_admin_op_t, timeout: Duration) -> Self {
         // SAFETY: the callers pass the pointer of a consumer that they borrow for longer than this value lives. Options and
         // queue are ours and destroyed in `drop`.
-        let (options, queue) = unsafe {
-            (
-                rd::rd_kafka_AdminOptions_new(client, kind),
-                rd::rd_kafka_queue_new(client),
-            )
-        };
+        let (options, queue) = unsafe { (rd::rd_kafka_AdminOptions_new(client, kind), rd::rd_kafka_queue_new(client)) };
         let options = NonNull::new(options).expect("the library knows this kind of request");
         let queue = NonNull::new(queue).expect("the library aborts when memory runs out");
         // SAFETY: the options are alive; without a buffer for its text the call writes none. It fails only above an hour.
@@ -297,11 +252,7 @@ impl Request {
                 0,
             );
         }
-        Self {
-            options,
-            queue,
-            timeout,
-        }
+        Self { options, queue, timeout }
     }
 
     fn wait(&self, doing: &str) -> Result<Reply, KafkaFault> {
@@ -323,11 +274,7 @@ impl Request {
         if code == RDKafkaErrorCode::NoError {
             return Ok(reply);
         }
-        Err(KafkaFault {
-            doing: doing.to_owned(),
-            code,
-            text,
-        })
+        Err(KafkaFault { doing: doing.to_owned(), code, text })
     }
 }
 
@@ -350,9 +297,7 @@ impl Drop for Reply {
 
 /// # Safety
 /// `list` points to a list that lives and does not change for `'l`.
-unsafe fn elements<'l>(
-    list: *const rd::rd_kafka_topic_partition_list_t,
-) -> &'l [rd::rd_kafka_topic_partition_t] {
+unsafe fn elements<'l>(list: *const rd::rd_kafka_topic_partition_list_t) -> &'l [rd::rd_kafka_topic_partition_t] {
     // SAFETY: by the caller; the library keeps `cnt` elements behind `elems`.
     unsafe {
         let count = usize::try_from((*list).cnt).unwrap_or(0);
@@ -374,9 +319,7 @@ unsafe fn array<'a, T>(first: *const T, count: usize) -> &'a [T] {
 ///
 /// # Safety
 /// The element belongs to a live list or result.
-unsafe fn described(
-    element: &rd::rd_kafka_topic_partition_t,
-) -> ((String, Partition), RDKafkaErrorCode) {
+unsafe fn described(element: &rd::rd_kafka_topic_partition_t) -> ((String, Partition), RDKafkaErrorCode) {
     // SAFETY: by the caller, the name is a string.
     let topic = unsafe { owned_text(element.topic) };
     // SAFETY: a field of a live value, read as the number it is.
@@ -391,12 +334,8 @@ unsafe fn topic_id(id: *const rd::rd_kafka_Uuid_t) -> Option<TopicId> {
         return None;
     }
     // SAFETY: by the caller.
-    let (high, low) = unsafe {
-        (
-            rd::rd_kafka_Uuid_most_significant_bits(id),
-            rd::rd_kafka_Uuid_least_significant_bits(id),
-        )
-    };
+    let (high, low) =
+        unsafe { (rd::rd_kafka_Uuid_most_significant_bits(id), rd::rd_kafka_Uuid_least_significant_bits(id)) };
     let value = (u128::from(high.cast_unsigned()) << 64) | u128::from(low.cast_unsigned());
     (value != 0).then_some(TopicId(value))
 }

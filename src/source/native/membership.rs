@@ -27,23 +27,16 @@ impl GroupIdentity {
     /// without one, so they must not be sent at all.
     pub(crate) fn of<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<Self> {
         // SAFETY: the client is alive. The object made here is ours and destroyed in `drop`.
-        let native =
-            unsafe { rd::rd_kafka_consumer_group_metadata(consumer.client().native_ptr()) };
+        let native = unsafe { rd::rd_kafka_consumer_group_metadata(consumer.client().native_ptr()) };
         let native = NonNull::new(native)?;
         // SAFETY: the object is alive, and its member id is a string within it.
         let (generation, member_id) = unsafe {
             (
                 rd::rd_kafka_consumer_group_metadata_generation_id(native.as_ptr()),
-                owned_text(rd::rd_kafka_consumer_group_metadata_member_id(
-                    native.as_ptr(),
-                )),
+                owned_text(rd::rd_kafka_consumer_group_metadata_member_id(native.as_ptr())),
             )
         };
-        let identity = Self {
-            native,
-            generation,
-            member_id,
-        };
+        let identity = Self { native, generation, member_id };
         (generation >= 0 && !identity.member_id.is_empty()).then_some(identity)
     }
 }
@@ -76,9 +69,7 @@ pub(crate) struct TransactionError {
 
 impl From<KafkaError> for TransactionError {
     fn from(error: KafkaError) -> Self {
-        let code = error
-            .rdkafka_error_code()
-            .unwrap_or(RDKafkaErrorCode::Unknown);
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         match error {
             KafkaError::Transaction(native) => Self {
                 code,
@@ -95,13 +86,7 @@ impl From<KafkaError> for TransactionError {
                 requires_abort: false,
                 text: error.to_string(),
             },
-            other => Self {
-                code,
-                fatal: false,
-                retriable: false,
-                requires_abort: false,
-                text: other.to_string(),
-            },
+            other => Self { code, fatal: false, retriable: false, requires_abort: false, text: other.to_string() },
         }
     }
 }

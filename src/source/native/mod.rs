@@ -4,10 +4,7 @@
 //! Takes safe clients, gives owned values or values whose borrow ends before what they point to.
 //! Promises: no pointer leaves this module; a queue never outlives its consumer, a message never its queue.
 //! Never: decides anything about the protocol.
-#![expect(
-    unsafe_code,
-    reason = "the safe client has no batch reads, no group generation, no topic ids"
-)]
+#![expect(unsafe_code, reason = "the safe client has no batch reads, no group generation, no topic ids")]
 
 mod admin;
 mod membership;
@@ -20,10 +17,8 @@ use std::time::Duration;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 
+pub(crate) use admin::{ByPartition, WantedOffset, cluster_id, committed_offsets, offsets_of_log, topic_identities};
 pub use admin::{StoredOffset, TopicIdentity};
-pub(crate) use admin::{
-    WantedOffset, cluster_id, committed_offsets, offsets_of_log, topic_identities,
-};
 pub(crate) use membership::{GroupIdentity, TransactionError, send_offsets};
 pub use queue::{Batch, Headers, Message};
 pub(crate) use queue::{BatchQueue, ForwardTarget};
@@ -43,11 +38,7 @@ pub struct KafkaFault {
 impl KafkaFault {
     /// A fault of the code alone, explained by the library's own text.
     pub(crate) fn new(doing: impl Into<String>, code: RDKafkaErrorCode) -> Self {
-        Self {
-            doing: doing.into(),
-            code,
-            text: code.to_string(),
-        }
+        Self { doing: doing.into(), code, text: code.to_string() }
     }
 
     /// Whether the client has given the partition up, so that only [`super::consumer::KafkaConsumer::rejoin`] brings it
@@ -60,9 +51,7 @@ impl KafkaFault {
     pub(crate) fn from_client(doing: impl Into<String>, error: &KafkaError) -> Self {
         Self {
             doing: doing.into(),
-            code: error
-                .rdkafka_error_code()
-                .unwrap_or(RDKafkaErrorCode::Unknown),
+            code: error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
             text: error.to_string(),
         }
     }
@@ -88,9 +77,7 @@ unsafe fn owned_text(text: *const c_char) -> String {
         return String::new();
     }
     // SAFETY: not null, and the caller vouches for the rest.
-    unsafe { CStr::from_ptr(text) }
-        .to_string_lossy()
-        .into_owned()
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

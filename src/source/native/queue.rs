@@ -29,12 +29,7 @@ unsafe impl Send for QueueAddress {}
 impl ForwardTarget {
     /// Sends what is fetched for the partition to this queue. To be called before each assign: a partition that starts
     /// without a new forward is silent for ever. Does nothing once the queue is gone.
-    pub(crate) fn forward<C: ConsumerContext>(
-        &self,
-        consumer: &BaseConsumer<C>,
-        topic: &str,
-        partition: Partition,
-    ) {
+    pub(crate) fn forward<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>, topic: &str, partition: Partition) {
         let target = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(target) = target.as_ref() else {
             return;
@@ -43,11 +38,7 @@ impl ForwardTarget {
         // SAFETY: the client lives as long as the borrow of `consumer`, the name during the call, the target queue as
         // long as the lock is held. The partition's queue is a counted reference of ours, given back here.
         unsafe {
-            let queue = rd::rd_kafka_queue_get_partition(
-                consumer.client().native_ptr(),
-                topic.as_ptr(),
-                partition.0,
-            );
+            let queue = rd::rd_kafka_queue_get_partition(consumer.client().native_ptr(), topic.as_ptr(), partition.0);
             if !queue.is_null() {
                 rd::rd_kafka_queue_forward(queue, target.0.as_ptr());
                 rd::rd_kafka_queue_destroy(queue);
@@ -108,9 +99,7 @@ impl<C: ConsumerContext> BatchQueue<C> {
         if self.held > 0 {
             self.receive(Duration::ZERO, limit);
         }
-        Batch {
-            messages: &self.slots[..self.held],
-        }
+        Batch { messages: &self.slots[..self.held] }
     }
 
     fn receive(&mut self, timeout: Duration, limit: usize) {
@@ -120,12 +109,7 @@ impl<C: ConsumerContext> BatchQueue<C> {
         }
         // SAFETY: the queue is alive, and the array holds `free.len()` slots that belong to no message.
         let received = unsafe {
-            rd::rd_kafka_consume_batch_queue(
-                self.native.as_ptr(),
-                timeout_ms(timeout),
-                free.as_mut_ptr(),
-                free.len(),
-            )
+            rd::rd_kafka_consume_batch_queue(self.native.as_ptr(), timeout_ms(timeout), free.as_mut_ptr(), free.len())
         };
         self.held += usize::try_from(received).unwrap_or(0);
     }
@@ -153,9 +137,7 @@ impl<C: ConsumerContext> Drop for BatchQueue<C> {
 
 impl<C: ConsumerContext> fmt::Debug for BatchQueue<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BatchQueue")
-            .field("held", &self.held)
-            .finish_non_exhaustive()
+        f.debug_struct("BatchQueue").field("held", &self.held).finish_non_exhaustive()
     }
 }
 
@@ -234,6 +216,11 @@ impl<'b> Message<'b> {
         }
     }
 
+    /// Whether it is a record without a value.
+    pub fn is_tombstone(&self) -> bool {
+        self.code() == RDKafkaErrorCode::NoError && self.payload().is_none()
+    }
+
     /// The headers. They are parsed when this is called.
     pub fn headers(&self) -> Headers<'b> {
         let mut native = ptr::null_mut();
@@ -241,11 +228,7 @@ impl<'b> Message<'b> {
         // `Send` nor `Sync`, so that no other thread does the same.
         let found = unsafe { rd::rd_kafka_message_headers(self.native.as_ptr(), &raw mut native) };
         let known = found == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
-        Headers {
-            native: if known { NonNull::new(native) } else { None },
-            next: 0,
-            _batch: PhantomData,
-        }
+        Headers { native: if known { NonNull::new(native) } else { None }, next: 0, _batch: PhantomData }
     }
 
     /// The error that came in place of a record. After one the partition's position inside the library is wrong (its
@@ -257,20 +240,12 @@ impl<'b> Message<'b> {
         }
         // SAFETY: as in `partition`; the text belongs to the message or is static.
         let text = unsafe { owned_text(rd::rd_kafka_message_errstr(self.native.as_ptr())) };
-        Some(KafkaFault {
-            doing: format!("fetching from partition {}", self.partition()),
-            code,
-            text,
-        })
+        Some(KafkaFault { doing: format!("fetching from partition {}", self.partition()), code, text })
     }
 
     fn code(&self) -> RDKafkaErrorCode {
         // SAFETY: as in `partition`. Read as a number, since the value may be none of the enum's.
-        known_code(unsafe {
-            (&raw const (*self.native.as_ptr()).err)
-                .cast::<i32>()
-                .read()
-        })
+        known_code(unsafe { (&raw const (*self.native.as_ptr()).err).cast::<i32>().read() })
     }
 }
 
@@ -300,13 +275,7 @@ impl<'b> Iterator for Headers<'b> {
         let (mut name, mut value, mut len) = (ptr::null::<c_char>(), ptr::null(), 0);
         // SAFETY: the headers belong to a message that lives for `'b`; the three places are written during the call.
         let found = unsafe {
-            rd::rd_kafka_header_get_all(
-                native.as_ptr(),
-                self.next,
-                &raw mut name,
-                &raw mut value,
-                &raw mut len,
-            )
+            rd::rd_kafka_header_get_all(native.as_ptr(), self.next, &raw mut name, &raw mut value, &raw mut len)
         };
         if found != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
             self.native = None;
@@ -315,12 +284,7 @@ impl<'b> Iterator for Headers<'b> {
         self.next += 1;
         // SAFETY: the call succeeded, so the name ends with NUL and the value has `len` bytes or is null, both within the
         // message.
-        unsafe {
-            Some((
-                std::ffi::CStr::from_ptr(name).to_bytes(),
-                bytes(value.cast(), len),
-            ))
-        }
+        unsafe { Some((std::ffi::CStr::from_ptr(name).to_bytes(), bytes(value.cast(), len))) }
     }
 }
 

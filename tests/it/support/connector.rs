@@ -7,16 +7,16 @@ use std::process::{Child, Command, Stdio};
 use super::wait_for;
 
 /// A running `oncesink run`. Killed when dropped.
-pub struct Connector {
+pub(crate) struct Connector {
     child: Child,
     log: PathBuf,
     /// The name of its instance.
-    pub instance: String,
+    pub(crate) instance: String,
 }
 
 impl Connector {
     /// Starts `oncesink run` with this configuration, in `folder`. `failpoint` as in `src/failpoint.rs`.
-    pub fn start(folder: &std::path::Path, instance: &str, config: &str, failpoint: Option<&str>) -> Self {
+    pub(crate) fn start(folder: &std::path::Path, instance: &str, config: &str, failpoint: Option<&str>) -> Self {
         let count = fs::read_dir(folder).unwrap().count();
         let config_file = folder.join(format!("{instance}-{count}.yaml"));
         fs::write(&config_file, config).unwrap();
@@ -34,12 +34,12 @@ impl Connector {
     }
 
     /// Everything it has logged.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap()).into_owned()
     }
 
     /// Waits until it has logged `text`.
-    pub fn wait_for_log(&mut self, text: &str) {
+    pub(crate) fn wait_for_log(&mut self, text: &str) {
         wait_for(&format!("{text:?} in the log of {}", self.instance), || {
             let log = self.log();
             if log.contains(text) {
@@ -53,13 +53,13 @@ impl Connector {
     }
 
     /// Sends a signal by its name, as `kill -s` takes it.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success(), "kill -s {name}");
     }
 
     /// Waits until the kernel says that the process is frozen.
-    pub fn wait_until_frozen(&self) {
+    pub(crate) fn wait_until_frozen(&self) {
         let stat = format!("/proc/{}/stat", self.child.id());
         wait_for(&format!("{} to be frozen", self.instance), || {
             let text = fs::read_to_string(&stat).map_err(|error| error.to_string())?;
@@ -69,13 +69,13 @@ impl Connector {
     }
 
     /// `kill -9`, and waits for the end.
-    pub fn kill9(&mut self) {
+    pub(crate) fn kill9(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Waits for the process to end; gives its exit code, `None` if a signal ended it.
-    pub fn wait_for_exit(&mut self) -> Option<i32> {
+    pub(crate) fn wait_for_exit(&mut self) -> Option<i32> {
         let status = wait_for(&format!("{} to end", self.instance), || {
             self.child.try_wait().unwrap().ok_or_else(|| tail(&self.log()))
         });
@@ -83,13 +83,13 @@ impl Connector {
     }
 
     /// SIGTERM, and the exit code.
-    pub fn terminate(&mut self) -> Option<i32> {
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
         self.signal("TERM");
         self.wait_for_exit()
     }
 
     /// Whether it still runs.
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 }
@@ -114,7 +114,7 @@ fn tail(log: &str) -> String {
 }
 
 /// Runs another command of the binary to its end.
-pub fn oncesink(arguments: &[&str]) -> (i32, String) {
+pub(crate) fn oncesink(arguments: &[&str]) -> (i32, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_oncesink")).args(arguments).output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.code().unwrap_or(-1), text)

@@ -16,22 +16,22 @@ use super::wait_for;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A client of one cluster.
-pub struct Kafka {
+pub(crate) struct Kafka {
     config: ClientConfig,
 }
 
 /// A record as a reader of committed data sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    pub partition: i32,
-    pub offset: u64,
-    pub key: Option<Vec<u8>>,
-    pub payload: Vec<u8>,
+pub(crate) struct Record {
+    pub(crate) partition: i32,
+    pub(crate) offset: u64,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Kafka {
     /// A client with these properties besides the brokers.
-    pub fn new(brokers: &str, properties: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(brokers: &str, properties: &[(&str, &str)]) -> Self {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", brokers).set("message.max.bytes", "33554432");
         for (name, value) in properties {
@@ -45,7 +45,7 @@ impl Kafka {
     }
 
     /// Makes a topic and waits until it can be used.
-    pub fn create_topic(&self, topic: &str, partitions: i32) {
+    pub(crate) fn create_topic(&self, topic: &str, partitions: i32) {
         let admin = self.admin();
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
@@ -63,7 +63,7 @@ impl Kafka {
     }
 
     /// Deletes a topic and waits until it is gone.
-    pub fn delete_topic(&self, topic: &str) {
+    pub(crate) fn delete_topic(&self, topic: &str) {
         let admin = self.admin();
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
         for result in block_on(admin.delete_topics(&[topic], &options)).unwrap() {
@@ -77,7 +77,7 @@ impl Kafka {
     }
 
     /// Deletes a consumer group: as if its offsets had expired.
-    pub fn delete_group(&self, group: &str) {
+    pub(crate) fn delete_group(&self, group: &str) {
         let admin = self.admin();
         wait_for(&format!("group {group} to be deleted"), || {
             let results = block_on(admin.delete_groups(&[group], &AdminOptions::new()));
@@ -89,7 +89,7 @@ impl Kafka {
     }
 
     /// Moves the group's offsets as a foreign tool does: with empty metadata. The group must have no members.
-    pub fn move_offsets(&self, group: &str, topic: &str, offsets: &BTreeMap<i32, u64>) {
+    pub(crate) fn move_offsets(&self, group: &str, topic: &str, offsets: &BTreeMap<i32, u64>) {
         let mut config = self.config.clone();
         let consumer: BaseConsumer = config.set("group.id", group).create().unwrap();
         let mut list = TopicPartitionList::new();
@@ -103,7 +103,7 @@ impl Kafka {
     }
 
     /// Produces records to given partitions and waits until all are acknowledged.
-    pub fn produce<'a>(&self, topic: &str, records: impl IntoIterator<Item = (i32, &'a [u8])>) {
+    pub(crate) fn produce<'a>(&self, topic: &str, records: impl IntoIterator<Item = (i32, &'a [u8])>) {
         let producer: BaseProducer = self.config.clone().set("linger.ms", "5").create().unwrap();
         for (partition, payload) in records {
             let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(payload);
@@ -118,14 +118,14 @@ impl Kafka {
     }
 
     /// A tombstone: a key without a value.
-    pub fn produce_tombstone(&self, topic: &str, partition: i32) {
+    pub(crate) fn produce_tombstone(&self, topic: &str, partition: i32) {
         let producer: BaseProducer = self.config.create().unwrap();
         producer.send(BaseRecord::<str, [u8]>::to(topic).partition(partition).key("gone")).unwrap();
         producer.flush(TIMEOUT).unwrap();
     }
 
     /// All records of a topic that a reader of committed data sees, from the first to the last.
-    pub fn read_all(&self, topic: &str) -> Vec<Record> {
+    pub(crate) fn read_all(&self, topic: &str) -> Vec<Record> {
         let mut config = self.config.clone();
         config
             .set("group.id", "oracle")

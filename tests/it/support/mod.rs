@@ -1,20 +1,20 @@
 //! What the tests on real parts share: a scenario with its own names, the connector as a process, the oracle.
 
-pub mod connector;
-pub mod kafka;
-pub mod oracle;
-pub mod scenario;
+pub(crate) mod connector;
+pub(crate) mod kafka;
+pub(crate) mod oracle;
+pub(crate) mod scenario;
 
 use std::time::{Duration, Instant};
 
 /// A bound on every wait of the tests: reached only when something is broken.
-pub const WAIT_MAX: Duration = Duration::from_secs(90);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(90);
 
 const PROBE_EVERY: Duration = Duration::from_millis(50);
 
 /// Waits until `condition` gives something; fails with `what` and the last word of `condition` when it never does.
 #[expect(clippy::disallowed_methods, reason = "the tests have no clock of their own")]
-pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Result<T, String>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Result<T, String>) -> T {
     let began = Instant::now();
     loop {
         match condition() {
@@ -23,4 +23,13 @@ pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Result<T, String>)
             Err(_) => std::thread::sleep(PROBE_EVERY),
         }
     }
+}
+
+/// Whether the servers may be killed; says what is left out where they may not.
+pub(crate) fn servers_are_ours(what: &str) -> bool {
+    let ours = devstack::Stack::shared().unwrap().can_kill();
+    if !ours {
+        println!("left out on servers of the user's own: a test that {what}");
+    }
+    ours
 }

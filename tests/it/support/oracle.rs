@@ -2,25 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use devstack::http::Client;
+
 /// (partition, offset).
-pub type Unit = (i32, u64);
+pub(crate) type Unit = (i32, u64);
 
 /// How often each unit is in the target table and in the dead letters.
 #[derive(Debug, Default)]
-pub struct Stored {
-    pub rows: BTreeMap<Unit, u64>,
-    pub dead: BTreeMap<Unit, u64>,
+pub(crate) struct Stored {
+    pub(crate) rows: BTreeMap<Unit, u64>,
+    pub(crate) dead: BTreeMap<Unit, u64>,
 }
 
 impl Stored {
-    /// Reads both tables. `replay` is the SQL condition on the target's replay column, if the table has one.
-    pub fn read(clickhouse_url: &str, table: &str, state_database: &str, topic: &str) -> Result<Self, String> {
+    /// Reads both tables.
+    pub(crate) fn read(client: &Client, table: &str, state_database: &str, topic: &str) -> Result<Self, String> {
         let rows = units(
-            clickhouse_url,
+            client,
             &format!("SELECT _partition, _offset, count() FROM {table} WHERE _topic = '{topic}' GROUP BY ALL"),
         )?;
         let dead = units(
-            clickhouse_url,
+            client,
             &format!(
                 "SELECT kafka_partition, kafka_offset, count() FROM {state_database}.dead_letters \
                  WHERE kafka_topic_name = '{topic}' AND target = '{table}' GROUP BY ALL"
@@ -30,7 +32,7 @@ impl Stored {
     }
 
     /// Says what breaks the promise: units that are missing, doubled, in both tables, or were never produced.
-    pub fn compare(&self, produced: &BTreeSet<Unit>) -> Result<(), String> {
+    pub(crate) fn compare(&self, produced: &BTreeSet<Unit>) -> Result<(), String> {
         let mut faults = Vec::new();
         for unit in produced {
             let rows = self.rows.get(unit).copied().unwrap_or(0);
@@ -42,7 +44,8 @@ impl Stored {
             }
         }
         let stored = self.rows.keys().chain(self.dead.keys());
-        faults.extend(stored.filter(|unit| !produced.contains(unit)).map(|unit| format!("{unit:?} was never produced")));
+        faults
+            .extend(stored.filter(|unit| !produced.contains(unit)).map(|unit| format!("{unit:?} was never produced")));
         if faults.is_empty() {
             return Ok(());
         }
@@ -52,8 +55,8 @@ impl Stored {
     }
 }
 
-fn units(clickhouse_url: &str, query: &str) -> Result<BTreeMap<Unit, u64>, String> {
-    let text = devstack::http::query(clickhouse_url, query).map_err(|error| format!("{error:#}"))?;
+fn units(client: &Client, query: &str) -> Result<BTreeMap<Unit, u64>, String> {
+    let text = client.query(query).map_err(|error| format!("{error:#}"))?;
     let parse = |line: &str| {
         let mut fields = line.split('\t');
         let mut number = || fields.next().ok_or_else(|| format!("bad line {line:?}"));

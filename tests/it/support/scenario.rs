@@ -11,72 +11,75 @@ use super::wait_for;
 
 /// Where the servers are.
 #[derive(Debug, Clone)]
-pub struct Servers {
-    pub brokers: String,
-    pub clickhouse_url: String,
-    /// Lines of `kafka.properties`, as the configuration has them.
-    pub kafka_properties: Vec<(String, String)>,
+pub(crate) struct Servers {
+    pub(crate) brokers: String,
+    pub(crate) clickhouse_url: String,
+    /// What a client needs to know to connect to the brokers, as librdkafka and the configuration name it.
+    pub(crate) kafka_properties: Vec<(String, String)>,
+    /// Asks ClickHouse.
+    pub(crate) client: devstack::http::Client,
     /// More lines of `clickhouse`.
-    pub clickhouse_lines: Vec<String>,
+    pub(crate) clickhouse_lines: Vec<String>,
 }
 
 impl Servers {
     /// The broker and the engine that all tests share, or those that the environment names.
-    pub fn shared() -> Self {
-        let stack = devstack::Stack::shared();
-        Self::plain(stack.bootstrap(), stack.url())
+    pub(crate) fn shared() -> Self {
+        let stack = devstack::Stack::shared().unwrap();
+        Self::plain(stack.bootstrap(), stack.clickhouse_url())
     }
 
     /// Servers without passwords.
-    pub fn plain(brokers: &str, clickhouse_url: &str) -> Self {
+    pub(crate) fn plain(brokers: &str, clickhouse_url: &str) -> Self {
         Self {
             brokers: brokers.to_owned(),
             clickhouse_url: clickhouse_url.to_owned(),
             kafka_properties: Vec::new(),
+            client: devstack::http::Client::new(clickhouse_url),
             clickhouse_lines: Vec::new(),
         }
     }
 
-    pub fn kafka(&self) -> Kafka {
+    pub(crate) fn kafka(&self) -> Kafka {
         let properties: Vec<(&str, &str)> =
             self.kafka_properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         Kafka::new(&self.brokers, &properties)
     }
 
-    pub fn query(&self, sql: &str) -> String {
-        devstack::http::query(&self.clickhouse_url, sql).unwrap_or_else(|error| panic!("{sql}: {error:#}"))
+    pub(crate) fn query(&self, sql: &str) -> String {
+        self.client.query(sql).unwrap_or_else(|error| panic!("{sql}: {error:#}"))
     }
 }
 
 /// A scenario of one topic and one table.
-pub struct Scenario {
-    pub servers: Servers,
-    pub kafka: Kafka,
-    pub name: String,
-    pub topic: String,
-    pub alert_topic: String,
-    pub database: String,
-    pub table: String,
-    pub partitions: i32,
-    pub folder: tempfile::TempDir,
+pub(crate) struct Scenario {
+    pub(crate) servers: Servers,
+    pub(crate) kafka: Kafka,
+    pub(crate) name: String,
+    pub(crate) topic: String,
+    pub(crate) alert_topic: String,
+    pub(crate) database: String,
+    pub(crate) table: String,
+    pub(crate) partitions: i32,
+    pub(crate) folder: tempfile::TempDir,
     produced: BTreeSet<Unit>,
     next_offset: BTreeMap<i32, u64>,
     next_id: u64,
     /// More lines below the topic's entry of the configuration.
-    pub topic_lines: Vec<String>,
+    pub(crate) topic_lines: Vec<String>,
     /// More lines at the top level of the configuration.
-    pub top_lines: Vec<String>,
+    pub(crate) top_lines: Vec<String>,
     /// Where the connector connects to, if not straight to the server: a proxy.
-    pub clickhouse_through: Option<String>,
-    pub linger: String,
+    pub(crate) clickhouse_through: Option<String>,
+    pub(crate) linger: String,
 }
 
-/// Every tenth of a thousand records is hot enough to fire an alert.
-pub const HOT_EVERY: u64 = 100;
+/// One record in so many is hot enough to fire an alert.
+pub(crate) const HOT_EVERY: u64 = 100;
 
 impl Scenario {
     /// Makes topic, database and table.
-    pub fn new(servers: Servers, name: &str, partitions: i32) -> Self {
+    pub(crate) fn new(servers: Servers, name: &str, partitions: i32) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let unique = format!("{name}_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let kafka = servers.kafka();
@@ -111,12 +114,12 @@ impl Scenario {
     }
 
     /// Over the servers that all tests share.
-    pub fn shared(name: &str, partitions: i32) -> Self {
+    pub(crate) fn shared(name: &str, partitions: i32) -> Self {
         Self::new(Servers::shared(), name, partitions)
     }
 
     /// The configuration file of an instance.
-    pub fn config(&self, instance: &str) -> String {
+    pub(crate) fn config(&self, instance: &str) -> String {
         let url = self.clickhouse_through.as_ref().unwrap_or(&self.servers.clickhouse_url);
         let mut text = format!(
             "name: {name}\ninstance: {instance}\nkafka:\n  brokers: {brokers}\n  properties:\n    \
@@ -159,17 +162,17 @@ impl Scenario {
     }
 
     /// Starts a connector.
-    pub fn start(&self, instance: &str) -> Connector {
+    pub(crate) fn start(&self, instance: &str) -> Connector {
         Connector::start(self.folder.path(), instance, &self.config(instance), None)
     }
 
     /// Starts a connector that ends or freezes at a failpoint.
-    pub fn start_with_failpoint(&self, instance: &str, failpoint: &str) -> Connector {
+    pub(crate) fn start_with_failpoint(&self, instance: &str, failpoint: &str) -> Connector {
         Connector::start(self.folder.path(), instance, &self.config(instance), Some(failpoint))
     }
 
     /// Produces good records, round robin over the partitions.
-    pub fn produce(&mut self, count: u64) {
+    pub(crate) fn produce(&mut self, count: u64) {
         let payloads: Vec<(i32, String)> = (0..count)
             .map(|_| {
                 let id = self.next_id;
@@ -183,7 +186,7 @@ impl Scenario {
     }
 
     /// Produces these records.
-    pub fn produce_payloads<P: AsRef<[u8]>>(&mut self, payloads: &[(i32, P)]) {
+    pub(crate) fn produce_payloads<P: AsRef<[u8]>>(&mut self, payloads: &[(i32, P)]) {
         for (partition, _) in payloads {
             let next = self.next_offset.entry(*partition).or_default();
             self.produced.insert((*partition, *next));
@@ -197,58 +200,54 @@ impl Scenario {
     }
 
     /// Forgets what was produced, and which offsets: the topic was made anew.
-    pub fn forget_produced(&mut self) {
+    pub(crate) fn forget_produced(&mut self) {
         self.produced.clear();
         self.next_offset.clear();
     }
 
     /// Everything produced and not forgotten.
-    pub fn produced(&self) -> &BTreeSet<Unit> {
+    pub(crate) fn produced(&self) -> &BTreeSet<Unit> {
         &self.produced
     }
 
     /// Leaves a unit out of what must be stored: a tombstone, a gap.
-    pub fn expect_skipped(&mut self, unit: Unit) {
+    pub(crate) fn expect_skipped(&mut self, unit: Unit) {
         self.produced.remove(&unit);
     }
 
     /// The offset that the next record of a partition gets, after one that the scenario did not produce itself.
-    pub fn skip_offset(&mut self, partition: i32) -> u64 {
+    pub(crate) fn skip_offset(&mut self, partition: i32) -> u64 {
         let next = self.next_offset.entry(partition).or_default();
         *next += 1;
         *next - 1
     }
 
     /// What ClickHouse has.
-    pub fn stored(&self) -> Result<Stored, String> {
-        Stored::read(&self.servers.clickhouse_url, &self.table, &self.database, &self.topic)
+    pub(crate) fn stored(&self) -> Result<Stored, String> {
+        Stored::read(&self.servers.client, &self.table, &self.database, &self.topic)
     }
 
     /// How many units ClickHouse has.
-    pub fn stored_count(&self) -> usize {
+    pub(crate) fn stored_count(&self) -> usize {
         self.stored().map_or(0, |stored| stored.rows.len() + stored.dead.len())
     }
 
     /// Waits until every unit is stored, and once.
-    pub fn wait_until_stored(&self) {
+    pub(crate) fn wait_until_stored(&self) {
         wait_for(&format!("{} to be stored", self.name), || self.stored()?.compare(&self.produced));
     }
 
-    /// Waits until the group has committed the end of every partition.
-    pub fn wait_until_committed(&self) {
+    /// Waits until every unit is stored, and the group has committed the end of every partition.
+    pub(crate) fn wait_until_done(&self) {
+        self.wait_until_stored();
         wait_for(&format!("offsets of {} to be committed", self.name), || {
-            let (code, text) = self.verify();
+            let (code, text) = self.run(&["verify", "--complete"]);
             if code == 0 { Ok(()) } else { Err(text) }
         });
     }
 
-    /// `oncesink verify` with this configuration.
-    pub fn verify(&self) -> (i32, String) {
-        self.run(&["verify"])
-    }
-
     /// Another command with this configuration.
-    pub fn run(&self, arguments: &[&str]) -> (i32, String) {
+    pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String) {
         let config = self.folder.path().join("command.yaml");
         std::fs::write(&config, self.config("command")).unwrap();
         let mut all = arguments.to_vec();
@@ -257,7 +256,7 @@ impl Scenario {
     }
 
     /// The promise: every unit once, every alert once. To be called when the connector has come to rest.
-    pub fn assert_exactly_once(&self) {
+    pub(crate) fn assert_exactly_once(&self) {
         self.stored().unwrap().compare(&self.produced).unwrap();
         let mut alerts: BTreeMap<String, u32> = BTreeMap::new();
         for record in self.kafka.read_all(&self.alert_topic) {
@@ -286,7 +285,7 @@ impl Drop for Scenario {
             return;
         }
         // On servers of the user's own nothing is left behind; our own are thrown away whole.
-        if !devstack::Stack::is_ours(&self.servers.clickhouse_url) {
+        if std::env::var_os("KAFKA_BROKERS").is_some() {
             self.kafka.delete_topic(&self.topic);
             self.kafka.delete_topic(&self.alert_topic);
             self.kafka.delete_group(&self.name);

@@ -1,0 +1,128 @@
+//! Bookkeeping of one partition between two takeovers.
+
+use super::*;
+use crate::protocol::event::ServerErrorKind;
+use crate::protocol::facts::Presence;
+use crate::protocol::resolve::{Start, StartCause};
+use crate::types::{AssignmentNumber, Claim, OffsetSet, Partition, Replay};
+
+const LANE: LaneId = LaneId(0);
+
+fn offset(value: u64) -> Offset {
+    Offset::new(value)
+}
+
+fn range(start: u64, end: u64) -> OffsetRange {
+    OffsetRange::new(offset(start), offset(end))
+}
+
+fn key(partition: i32) -> PartitionKey {
+    PartitionKey { lane: LANE, partition: Partition(partition) }
+}
+
+fn resume(partition: i32, commit: u64) -> Resume {
+    let start = Start {
+        commit: offset(commit),
+        topic_id: None,
+        replay: Replay(0),
+        floor: offset(commit + 2),
+        origin: offset(0),
+        anchor: None,
+        gap: None,
+        damaged: None,
+        trusted: OffsetSet::empty(),
+        cause: StartCause::Committed,
+    };
+    Resume {
+        key: key(partition),
+        assignment: AssignmentNumber(1),
+        claim: Claim(1),
+        start,
+        presence: Presence::default(),
+        condemned: BTreeMap::new(),
+    }
+}
+
+fn close(fills: &mut BTreeMap<PartitionKey, PartitionFill>) -> Option<BlockSummary> {
+    close_block(LANE, BlockNumber(1), fills, RecordCount(0), |_| false)
+}
+
+#[test]
+fn each_record_has_one_decision() {
+    let mut resumed = resume(0, 10);
+    resumed.presence.rows.insert(range(10, 12));
+    resumed.presence.dead.insert(range(12, 13));
+    resumed.start.trusted.insert(range(10, 15));
+    let error = ServerError { code: 53, text: String::new(), kind: ServerErrorKind::Bytes };
+    resumed.condemned = [10, 14, 15].map(|at| (offset(at), error.clone())).into();
+    let fill = PartitionFill::new(resumed);
+    let check = |at: u64, expected: Decision<'_>| assert_eq!(fill.decide(offset(at)), expected, "{at}");
+    check(9, Decision::Repeated);
+    check(10, Decision::Present);
+    check(12, Decision::Dead);
+    check(13, Decision::Removed);
+    check(14, Decision::Removed);
+    check(15, Decision::Condemned(&error));
+    check(16, Decision::Insert);
+    let below: Vec<bool> = (10..14).map(|at| fill.below_floor(offset(at))).collect();
+    assert_eq!(below, [true, true, false, false]);
+}
+
+#[test]
+fn ranges_follow_each_other_over_gaps_of_the_log() {
+    let mut resumed = resume(0, 10);
+    resumed.start.gap = Some(range(10, 13));
+    let mut fills = BTreeMap::from([(key(0), PartitionFill::new(resumed))]);
+    let block = close(&mut fills).expect("a gap is a decision");
+    assert_eq!((block.batches[&key(0)].range, block.batches[&key(0)].gap), (range(10, 13), Some(range(10, 13))));
+    assert_eq!(close(&mut fills), None);
+    let fill = fills.get_mut(&key(0)).expect("inserted above");
+    assert_eq!(fill.decide(offset(12)), Decision::Repeated);
+    fill.record(offset(17), Fate::Inserted, 1);
+    fill.record(offset(20), Fate::Skipped, 2);
+    let batch = close(&mut fills).expect("open").batches[&key(0)].clone();
+    assert_eq!((batch.range, batch.gap), (range(13, 21), None));
+    assert_eq!((batch.inserted, batch.skipped, batch.records()), (RecordCount(1), RecordCount(1), RecordCount(2)));
+    assert_eq!(batch.anchor, Some(Anchor { offset: offset(20), hash: 2 }));
+}
+
+#[test]
+fn s3_rows_whose_records_are_gone_count_as_present() {
+    let mut resumed = resume(0, 10);
+    resumed.presence.rows = [range(10, 13), range(15, 16)].into_iter().collect();
+    resumed.presence.dead = [range(13, 14), range(16, 17)].into_iter().collect();
+    let mut fills = BTreeMap::from([(key(0), PartitionFill::new(resumed))]);
+    // Compaction left 12 and 14 of what was there.
+    let fill = fills.get_mut(&key(0)).expect("inserted above");
+    fill.record(offset(12), Fate::Present, 1);
+    fill.record(offset(14), Fate::Inserted, 1);
+    let batch = close(&mut fills).expect("open").batches[&key(0)].clone();
+    assert_eq!((batch.range, batch.inserted), (range(10, 15), RecordCount(1)));
+    assert_eq!((batch.present, batch.dead_present), (RecordCount(3), RecordCount(1)));
+}
+
+#[test]
+fn the_only_row_of_a_block_is_known() {
+    let check = |fates: &[(i32, Fate)], expected: Option<(PartitionKey, Offset)>| {
+        let mut fills: BTreeMap<_, _> = (0..2).map(|at| (key(at), PartitionFill::new(resume(at, 10)))).collect();
+        for (partition, fate) in fates {
+            let fill = fills.get_mut(&key(*partition)).expect("two partitions");
+            fill.record(fill.next(), *fate, 0);
+        }
+        assert_eq!(close(&mut fills).expect("open").only_row, expected, "{fates:?}");
+    };
+    check(&[(0, Fate::Inserted)], Some((key(0), offset(10))));
+    check(&[(0, Fate::DeadInserted), (0, Fate::Inserted), (1, Fate::Skipped)], Some((key(0), offset(11))));
+    check(&[(0, Fate::Present), (1, Fate::Inserted)], Some((key(1), offset(10))));
+    check(&[(0, Fate::Inserted), (1, Fate::Inserted)], None);
+    check(&[(0, Fate::Inserted), (0, Fate::Inserted)], None);
+    check(&[(0, Fate::Skipped)], None);
+}
+
+#[test]
+#[should_panic(expected = "was decided about before")]
+fn no_offset_is_decided_about_twice() {
+    let mut fill = PartitionFill::new(resume(0, 10));
+    fill.record(offset(11), Fate::Inserted, 0);
+    fill.record(offset(11), Fate::Inserted, 0);
+}

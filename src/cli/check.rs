@@ -1,0 +1,414 @@
+//! `oncesink check`: everything that is wrong with the configuration, and with `--connect` what the servers say to it.
+//!
+//! Gives findings: what was seen, why it matters, what to do. Changes nothing, joins no group, begins no transaction under
+//! the connector's name (that would fence a running one). A server that does not answer is a finding, not a hang.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use clap::Args;
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
+use serde::Serialize;
+
+use super::connect::{self, CommandError, block_on};
+use super::output::{Output, print, print_json};
+use super::{ConfigArgument, EXIT_CONFIG, EXIT_FINDINGS, EXIT_OK};
+use crate::alerts::Detectors;
+use crate::clickhouse::{
+    ControlError, Finding, LaneTables, Session, Severity, StateTables, Table, Verdict, missing_state_tables, preflight,
+};
+use crate::config::{ConfigErrors, Settings, TopicSettings};
+use crate::pipeline::lane_setup::{LaneError, row_plan};
+use crate::source::KafkaFault;
+use crate::source::observer::Observer;
+use crate::types::Partition;
+
+/// Where the cluster cannot be reached there is no id; nothing of what is asked then depends on it.
+const UNKNOWN_CLUSTER: &str = "unknown";
+/// What a broker allows where nobody has changed it.
+const BROKER_CONFIG_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct CheckArguments {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigArgument,
+    /// Ask Kafka and ClickHouse too
+    #[arg(long)]
+    pub connect: bool,
+    /// How the findings are printed
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  oncesink check --config oncesink.yaml                           the file alone: for an editor or a commit hook
+  oncesink check --config oncesink.yaml --connect                 and the servers: before the first start
+  oncesink check --config oncesink.yaml --connect --output json   for a pipeline
+
+Exit codes: 0 nothing stands in the way (there may be warnings), 1 a server has to be mended, 2 the configuration is wrong.";
+
+/// A finding with where it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Located {
+    place: String,
+    finding: Finding,
+}
+
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    severity: &'static str,
+    place: &'a str,
+    what: &'a str,
+    why: &'a str,
+    fix: &'a str,
+}
+
+/// Checks, prints, gives the exit code.
+pub fn check(arguments: &CheckArguments) -> u8 {
+    let settings = match arguments.config.load() {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    let errors =
+        settings.topics.iter().filter_map(|topic| Detectors::check(&topic.detectors).err()).flatten().collect();
+    if let Some(errors) = ConfigErrors::from_list(errors) {
+        eprintln!("{errors}");
+        return EXIT_CONFIG;
+    }
+    let result = block_on(async {
+        let mut findings = Findings::default();
+        if arguments.connect {
+            ask_servers(&settings, &mut findings).await;
+        }
+        findings.print(arguments.output, arguments.connect)?;
+        Ok(findings.worst())
+    });
+    match result {
+        Ok(Some(Severity::Error)) => EXIT_FINDINGS,
+        Ok(_) => EXIT_OK,
+        Err(error) => {
+            eprintln!("{error}");
+            EXIT_CONFIG
+        }
+    }
+}
+
+async fn ask_servers(settings: &Settings, findings: &mut Findings) {
+    let cluster_id = match ask_kafka(settings, findings).await {
+        Ok(cluster_id) => cluster_id,
+        Err(error) => {
+            findings.error(
+                "kafka",
+                format!("the brokers {} cannot be used: {error}", settings.kafka.brokers),
+                "nothing can be consumed",
+                "mend `kafka.brokers` and `kafka.properties`, or start the brokers",
+            );
+            UNKNOWN_CLUSTER.to_owned()
+        }
+    };
+    if let Err(error) = ask_clickhouse(settings, &cluster_id, findings).await {
+        findings.error(
+            "clickhouse",
+            error.to_string(),
+            "nothing can be stored",
+            "mend `clickhouse.url`, `user` and `password`, or start the server",
+        );
+    }
+}
+
+/// Gives the cluster's id. An error means that no broker could be asked.
+async fn ask_kafka(settings: &Settings, findings: &mut Findings) -> Result<String, CommandError> {
+    let observer = connect::observer(settings)?;
+    let cluster_id = observer.cluster_id()?;
+    let topics = settings.topics.iter().map(|topic| (topic.topic.value.as_str(), true));
+    let topics: Vec<_> = topics.chain(settings.alert_topic.as_deref().map(|topic| (topic, false))).collect();
+    for (topic, is_consumed) in topics {
+        let partitions = topic_findings(&observer, topic, is_consumed, findings);
+        if is_consumed && !partitions.is_empty() {
+            group_findings(&observer, &settings.name, topic, &partitions, findings);
+        }
+    }
+    transaction_findings(settings, findings).await;
+    Ok(cluster_id)
+}
+
+/// Gives the topic's partitions, none where they cannot be known.
+fn topic_findings(observer: &Observer, topic: &str, is_consumed: bool, findings: &mut Findings) -> Vec<Partition> {
+    let place = format!("topic {topic}");
+    let why = if is_consumed { "nothing can be consumed from it" } else { "alerts have nowhere to go" };
+    match observer.partitions(topic) {
+        Ok(Some(partitions)) if !partitions.is_empty() => return partitions,
+        Ok(_) => findings.error(
+            &place,
+            format!("topic {topic} does not exist"),
+            why,
+            format!("correct its name, or create it: kafka-topics.sh --create --topic {topic} --bootstrap-server .."),
+        ),
+        Err(fault) => {
+            let operation = if is_consumed { "Read" } else { "Write" };
+            let fix = format!(
+                "kafka-acls.sh --add --allow-principal User:.. --operation {operation} --operation Describe --topic {topic}"
+            );
+            findings.error(&place, fault.to_string(), why, fix);
+        }
+    }
+    Vec::new()
+}
+
+fn group_findings(observer: &Observer, group: &str, topic: &str, partitions: &[Partition], findings: &mut Findings) {
+    let faults: Vec<KafkaFault> = match observer.committed(topic, partitions) {
+        Ok(committed) => committed.into_values().filter_map(Result::err).collect(),
+        Err(fault) => vec![fault],
+    };
+    let Some(fault) = faults.first() else { return };
+    let fix = if fault.code == RDKafkaErrorCode::GroupAuthorizationFailed {
+        format!("kafka-acls.sh --add --allow-principal User:.. --operation Read --group {group}")
+    } else {
+        "a pending transaction or a coordinator that moves may pass by itself: try again".to_owned()
+    };
+    findings.error(
+        &format!("group {group}"),
+        format!("its offsets cannot be read: {fault}"),
+        "nobody can tell where consumption goes on",
+        fix,
+    );
+}
+
+/// What the brokers allow transactions. Asks one broker; the setting is the same on all where somebody cares for them.
+async fn transaction_findings(settings: &Settings, findings: &mut Findings) {
+    let place = "transactions";
+    let ours = settings.kafka.transaction_timeout.as_millis();
+    match broker_setting(settings, "transaction.max.timeout.ms").await {
+        Ok(Some(most)) if most.parse::<u128>().is_ok_and(|most| most < ours) => findings.error(
+            place,
+            format!("transaction.timeout.ms is {ours}, the brokers allow {most} (transaction.max.timeout.ms)"),
+            "the producer would be refused",
+            format!("set `kafka.properties: {{ transaction.timeout.ms: {most} }}` or less"),
+        ),
+        Ok(_) => {}
+        Err(why) => findings.push(
+            place,
+            Severity::Note,
+            format!("the brokers' settings cannot be read: {why}"),
+            format!("they have to allow transactions of {ours} ms (transaction.max.timeout.ms, 15 minutes by default)"),
+            "nothing to do where the default stands; or allow DescribeConfigs on the cluster",
+        ),
+    }
+}
+
+async fn broker_setting(settings: &Settings, name: &str) -> Result<Option<String>, String> {
+    let mut config = ClientConfig::new();
+    for (property, value) in settings.kafka.consumer_properties() {
+        config.set(property, value);
+    }
+    config.set("bootstrap.servers", &settings.kafka.brokers);
+    // A plain client knows nothing of groups, and warns of every property of consumers.
+    let admin: AdminClient<DefaultClientContext> = config.create().map_err(|error| error.to_string())?;
+    let metadata = admin.inner().fetch_metadata(None, BROKER_CONFIG_TIMEOUT).map_err(|error| error.to_string())?;
+    let broker = metadata.brokers().first().ok_or("no broker is known")?.id();
+    let options = AdminOptions::new().request_timeout(Some(BROKER_CONFIG_TIMEOUT));
+    let described = admin.describe_configs([&ResourceSpecifier::Broker(broker)], &options).await;
+    let described = described.map_err(|error| error.to_string())?.into_iter().next().ok_or("no answer")?;
+    let described = described.map_err(|code| code.to_string())?;
+    Ok(described.entries.into_iter().find(|entry| entry.name == name).and_then(|entry| entry.value))
+}
+
+/// An error means that the server did not answer.
+async fn ask_clickhouse(settings: &Settings, cluster_id: &str, findings: &mut Findings) -> Result<(), CommandError> {
+    let session = connect::session(settings).await?;
+    state_findings(&session, settings, findings).await?;
+    for (lane, topic) in connect::lanes(settings, None, cluster_id)? {
+        lane_findings(&session, settings, &lane, topic, findings).await?;
+    }
+    Ok(())
+}
+
+async fn state_findings(session: &Session, settings: &Settings, findings: &mut Findings) -> Result<(), ControlError> {
+    let place = format!("state database {}", settings.state_database);
+    let state = StateTables { database: settings.state_database.clone() };
+    match missing_state_tables(session, &state, settings.ledger_retention).await {
+        Ok(statements) if statements.is_empty() => {}
+        Ok(_) if settings.create_state_tables => findings.push(
+            &place,
+            Severity::Note,
+            "tables of the connector's own are missing or old",
+            "they hold claims, the ledger, dead letters and alerts",
+            "nothing to do: `run` creates them",
+        ),
+        Ok(statements) => findings.error(
+            &place,
+            "tables of the connector's own are missing or old",
+            "they hold claims, the ledger, dead letters and alerts, and `create_state_tables` is false",
+            format!("run: {}", statements.join(";\n")),
+        ),
+        Err(ControlError::Unusable { what, fix }) => {
+            findings.error(&place, what, "claims and the ledger have to be kept there", fix);
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+async fn lane_findings(
+    session: &Session,
+    settings: &Settings,
+    lane: &LaneTables,
+    topic: &TopicSettings,
+    findings: &mut Findings,
+) -> Result<(), ControlError> {
+    let place = format!("topic {} into {}", lane.cell.topic, lane.cell.target);
+    for finding in preflight(session, lane, &settings.clickhouse.user).await? {
+        findings.add(&place, finding);
+    }
+    let Some(table) = Table::read(session, &lane.cell.target).await? else { return Ok(()) };
+    // Of a view or the like the columns do not matter, and missing coordinates were found above.
+    let names = &lane.coordinates;
+    let coordinates = [Some(&names.topic), Some(&names.partition), Some(&names.offset), names.replay.as_ref()];
+    let has_coordinates = coordinates.into_iter().flatten().all(|name| table.column(name).is_some());
+    if matches!(table.verdict(names), Verdict::Refused { .. }) || !has_coordinates {
+        return Ok(());
+    }
+    match row_plan(session, &table, names).await {
+        Ok((plan, _)) => {
+            let compiled =
+                Detectors::compile(&lane.cell.cluster_id, &settings.name, &lane.cell.topic, &topic.detectors, &plan);
+            for error in compiled.err().unwrap_or_default() {
+                findings.error(
+                    &place,
+                    format!("{}: {}", error.location(), error.reason()),
+                    "the detector cannot look at rows of this table",
+                    error.fix(),
+                );
+            }
+        }
+        Err(LaneError::Unfit(lines)) => {
+            for line in lines {
+                findings.error(
+                    &place,
+                    line,
+                    "records cannot be made into rows of this table",
+                    "change the column's type, or write into a table without it and feed this one from a view",
+                );
+            }
+        }
+        Err(LaneError::Control(error)) => return Err(error),
+    }
+    Ok(())
+}
+
+/// What was found, each thing once: servers say some things once per topic.
+#[derive(Debug, Default)]
+struct Findings(Vec<Located>);
+
+impl Findings {
+    fn add(&mut self, place: &str, finding: Finding) {
+        if !self.0.iter().any(|known| known.finding == finding) {
+            self.0.push(Located { place: place.to_owned(), finding });
+        }
+    }
+
+    fn push(
+        &mut self,
+        place: &str,
+        severity: Severity,
+        what: impl Into<String>,
+        why: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        self.add(place, Finding { severity, what: what.into(), why: why.into(), fix: fix.into() });
+    }
+
+    fn error(&mut self, place: &str, what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) {
+        self.push(place, Severity::Error, what, why, fix);
+    }
+
+    fn worst(&self) -> Option<Severity> {
+        self.0.iter().map(|located| located.finding.severity).max()
+    }
+
+    fn print(&self, output: Output, connected: bool) -> std::io::Result<()> {
+        match output {
+            Output::Json => print_json(&self.0.iter().map(Shown::of).collect::<Vec<_>>()),
+            Output::Text => print(&self.text(connected)),
+        }
+    }
+
+    fn text(&self, connected: bool) -> String {
+        let mut text = String::new();
+        for located in self.0.iter().map(Shown::of) {
+            let Shown { severity, place, what, why, fix } = located;
+            writeln!(text, "{severity}: {place}: {what}\n  why: {why}\n  fix: {fix}")
+                .expect("writing to a string does not fail");
+        }
+        let count = |severity| self.0.iter().filter(|located| located.finding.severity == severity).count();
+        let places: BTreeSet<&str> = self.0.iter().map(|located| located.place.as_str()).collect();
+        match (self.0.len(), connected) {
+            (0, true) => text.push_str("the configuration fits the servers\n"),
+            (0, false) => text.push_str("the configuration has no errors; --connect asks the servers too\n"),
+            _ => writeln!(
+                text,
+                "{} errors, {} warnings, {} notes in {} places",
+                count(Severity::Error),
+                count(Severity::Warning),
+                count(Severity::Note),
+                places.len()
+            )
+            .expect("writing to a string does not fail"),
+        }
+        text
+    }
+}
+
+impl<'a> Shown<'a> {
+    fn of(located: &'a Located) -> Self {
+        let Located { place, finding } = located;
+        let severity = match finding.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        };
+        Self { severity, place, what: &finding.what, why: &finding.why, fix: &finding.fix }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_are_said_once_and_the_worst_decides() {
+        let check = |severities: &[Severity], worst: Option<Severity>, last_line: &str| {
+            let mut findings = Findings::default();
+            for severity in severities {
+                for place in ["topic a", "topic b"] {
+                    findings.push(place, *severity, format!("{severity:?} seen"), "it matters", "do this");
+                }
+            }
+            assert_eq!(findings.worst(), worst);
+            assert_eq!(findings.text(true).lines().last(), Some(last_line));
+        };
+        use Severity::{Error, Note, Warning};
+        check(&[], None, "the configuration fits the servers");
+        check(&[Note], Some(Note), "0 errors, 0 warnings, 1 notes in 1 places");
+        check(&[Note, Error, Warning], Some(Error), "1 errors, 1 warnings, 1 notes in 1 places");
+    }
+
+    #[test]
+    fn each_finding_says_what_why_and_the_fix() {
+        let mut findings = Findings::default();
+        findings.error("kafka", "no broker answers", "nothing can be consumed", "start one");
+        let text = findings.text(true);
+        assert!(
+            text.starts_with("error: kafka: no broker answers\n  why: nothing can be consumed\n  fix: start one\n"),
+            "{text}"
+        );
+    }
+}

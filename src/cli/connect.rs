@@ -1,0 +1,74 @@
+//! What the commands share: reaching the servers with the connector's own settings, in bounded time.
+
+use std::time::Duration;
+
+use crate::clickhouse::{ControlError, LaneTables, Server, ServerSettings, Session};
+use crate::config::{Settings, TopicSettings};
+use crate::pipeline::{lane_setup, server_settings};
+use crate::source::KafkaFault;
+use crate::source::observer::Observer;
+use crate::types::LaneId;
+
+/// A person waits for the answer.
+const KAFKA_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the first answer of ClickHouse.
+const CLICKHOUSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a command cannot do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommandError {
+    /// Kafka does not answer, or refuses.
+    #[error("kafka: {0}")]
+    Kafka(#[from] KafkaFault),
+    /// ClickHouse does not answer, or refuses.
+    #[error(transparent)]
+    ClickHouse(#[from] ControlError),
+    /// What was asked for cannot be done; says what to do instead.
+    #[error("{0}")]
+    Impossible(String),
+    /// The system gives no runtime, or the output cannot be written.
+    #[error(transparent)]
+    System(#[from] std::io::Error),
+}
+
+/// Runs what a command waits for.
+pub(super) fn block_on<T>(command: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+}
+
+/// Kafka, looked at from outside the group.
+pub(super) fn observer(settings: &Settings) -> Result<Observer, CommandError> {
+    Ok(Observer::new(&settings.kafka, &settings.name, KAFKA_TIMEOUT)?)
+}
+
+/// A session with ClickHouse, for statements that take as long as the connector would allow.
+pub(super) async fn session(settings: &Settings) -> Result<Session, CommandError> {
+    let settings = server_settings(&settings.clickhouse);
+    // First with a short patience: a server that is not there is an answer too.
+    let impatient = ServerSettings { response_timeout: CLICKHOUSE_TIMEOUT, ..settings.clone() };
+    Session::open(Server::new(&impatient)?).await?;
+    Ok(Session::open(Server::new(&settings)?).await?)
+}
+
+/// The topics of the configuration with their lanes; only `wanted`, where it is given.
+pub(super) fn lanes<'s>(
+    settings: &'s Settings,
+    wanted: Option<&str>,
+    cluster_id: &str,
+) -> Result<Vec<(LaneTables, &'s TopicSettings)>, CommandError> {
+    let lanes: Vec<_> = (0_u16..)
+        .map(LaneId)
+        .zip(&settings.topics)
+        .filter(|(_, topic)| wanted.is_none_or(|wanted| topic.topic.value == wanted))
+        .map(|(lane, topic)| (lane_setup::lane_tables(settings, lane, topic, cluster_id), topic))
+        .collect();
+    if lanes.is_empty() {
+        let known: Vec<_> = settings.topics.iter().map(|topic| topic.topic.value.as_str()).collect();
+        return Err(CommandError::Impossible(format!(
+            "topic {} is not in the configuration; it has {}",
+            wanted.unwrap_or_default(),
+            known.join(", ")
+        )));
+    }
+    Ok(lanes)
+}

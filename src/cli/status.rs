@@ -1,0 +1,341 @@
+//! `oncesink status`: what the running connector is doing, from its admin port; without one, what Kafka knows.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Args;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::connect::{self, CommandError, block_on};
+use super::output::{Output, print, print_json, table};
+use super::{ConfigArgument, EXIT_CONFIG, EXIT_FINDINGS, EXIT_OK};
+use crate::admin::{PartitionStatus, Status};
+use crate::config::Settings;
+
+const ASK_TIMEOUT: Duration = Duration::from_secs(3);
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// Thousands of partitions with their last errors are far below.
+const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Characters of a last error that fit beside the other columns.
+const ERROR_SHOWN_MAX: usize = 60;
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct StatusArguments {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigArgument,
+    /// Where the connector's admin port is [default: `admin.listen` of the configuration]
+    #[arg(long)]
+    pub admin: Option<SocketAddr>,
+    /// Show it again every second, until Ctrl-C
+    #[arg(long, conflicts_with = "output")]
+    pub watch: bool,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  oncesink status --config oncesink.yaml                         the connector on this host
+  oncesink status --config oncesink.yaml --watch                 the same, every second
+  oncesink status --config oncesink.yaml --admin 10.0.0.7:9464   one on another host
+  oncesink status --config oncesink.yaml --output json           for a script
+
+Where no connector answers, it says so and shows what Kafka knows: committed offset, end and lag.
+
+Exit codes: 0 a connector runs and no partition is halted, 1 otherwise, 2 Kafka or the configuration cannot be used.";
+
+/// What is known without a connector.
+#[derive(Debug, Serialize)]
+struct Unattended {
+    connector: String,
+    /// Why no connector's answer is shown.
+    no_connector: String,
+    partitions: Vec<Unread>,
+}
+
+#[derive(Debug, Serialize)]
+struct Unread {
+    topic: String,
+    partition: i32,
+    committed: Option<u64>,
+    end: u64,
+    lag_records: u64,
+}
+
+#[derive(Debug)]
+enum Answer {
+    Running(Box<Status>),
+    Unattended(Unattended),
+}
+
+/// Asks, prints, gives the exit code.
+pub fn status(arguments: &StatusArguments) -> u8 {
+    let settings = match arguments.config.load() {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    match block_on(run(&settings, arguments)) {
+        Ok(true) => EXIT_OK,
+        Ok(false) => EXIT_FINDINGS,
+        Err(error) => {
+            eprintln!("{error}");
+            EXIT_CONFIG
+        }
+    }
+}
+
+async fn run(settings: &Settings, arguments: &StatusArguments) -> Result<bool, CommandError> {
+    if arguments.watch && !io::stdout().is_terminal() {
+        return Err(CommandError::Impossible("--watch needs a terminal; use --output json in a script".to_owned()));
+    }
+    loop {
+        let answer = answer(settings, arguments.admin.unwrap_or(settings.admin_listen)).await?;
+        if arguments.watch {
+            // Clear the screen, cursor to its top left corner.
+            print(&format!("\x1b[2J\x1b[H{}", answer.text()))?;
+            tokio::time::sleep(WATCH_INTERVAL).await;
+            continue;
+        }
+        match (arguments.output, &answer) {
+            (Output::Text, _) => print(&answer.text())?,
+            (Output::Json, Answer::Running(status)) => print_json(status)?,
+            (Output::Json, Answer::Unattended(unattended)) => print_json(unattended)?,
+        }
+        return Ok(matches!(answer, Answer::Running(status) if status.halted().next().is_none()));
+    }
+}
+
+async fn answer(settings: &Settings, listen: SocketAddr) -> Result<Answer, CommandError> {
+    let no_connector = match ask(listen).await {
+        Ok(status) if status.connector == settings.name => return Ok(Answer::Running(Box::new(status))),
+        Ok(status) => format!("the connector at {listen} is {}, not {}", status.connector, settings.name),
+        Err(why) => why,
+    };
+    unattended(settings, no_connector).map(Answer::Unattended)
+}
+
+/// Asks the admin port.
+async fn ask(listen: SocketAddr) -> Result<Status, String> {
+    if listen.port() == 0 {
+        return Err("`admin.listen` has port 0, so the connector took a free one: give it with --admin".to_owned());
+    }
+    let address = reachable(listen);
+    let asking = async {
+        let url = format!("http://{address}/status").parse().map_err(|_| "the address is none".to_owned())?;
+        let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+        let reply = client.get(url).await.map_err(|error| crate::clickhouse::chain(&error))?;
+        let body =
+            Limited::new(reply.into_body(), REPLY_BYTES_MAX).collect().await.map_err(|error| error.to_string())?;
+        serde_json::from_slice(&body.to_bytes()).map_err(|error| format!("its answer cannot be read: {error}"))
+    };
+    let why = match tokio::time::timeout(ASK_TIMEOUT, asking).await {
+        Ok(Ok(status)) => return Ok(status),
+        Ok(Err(why)) => why,
+        Err(_) => format!("no answer within {} s", ASK_TIMEOUT.as_secs()),
+    };
+    Err(format!("no connector answers at {address}: {why}"))
+}
+
+/// A port that listens on all addresses is reached on the loopback one.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+fn unattended(settings: &Settings, no_connector: String) -> Result<Unattended, CommandError> {
+    let observer = connect::observer(settings)?;
+    let mut unread = Vec::new();
+    for topic in &settings.topics {
+        let topic = &topic.topic.value;
+        let partitions = observer.partitions(topic)?.unwrap_or_default();
+        if partitions.is_empty() {
+            continue;
+        }
+        let mut committed = observer.committed(topic, &partitions)?;
+        for (partition, log) in observer.logs(topic, &partitions)? {
+            let log = log?;
+            let committed = committed.remove(&partition).transpose()?.flatten().map(|stored| stored.offset.get());
+            let next = committed.unwrap_or(log.start().get()).max(log.start().get());
+            unread.push(Unread {
+                topic: topic.clone(),
+                partition: partition.0,
+                committed,
+                end: log.end().get(),
+                lag_records: log.end().get().saturating_sub(next),
+            });
+        }
+    }
+    Ok(Unattended { connector: settings.name.clone(), no_connector, partitions: unread })
+}
+
+impl Answer {
+    fn text(&self) -> String {
+        match self {
+            Self::Running(status) => running_text(status),
+            Self::Unattended(unattended) => unattended_text(unattended),
+        }
+    }
+}
+
+fn unattended_text(unattended: &Unattended) -> String {
+    let mut lines = vec![cells(["topic", "partition", "committed", "end", "lag"])];
+    for one in &unattended.partitions {
+        lines.push(vec![
+            one.topic.clone(),
+            one.partition.to_string(),
+            or_dash(one.committed),
+            one.end.to_string(),
+            one.lag_records.to_string(),
+        ]);
+    }
+    format!("{}\nwhat Kafka knows of connector {}:\n{}", unattended.no_connector, unattended.connector, table(&lines))
+}
+
+fn running_text(status: &Status) -> String {
+    let mut text = format!(
+        "connector {}, instance {}, version {}: {}\nrunning since {}, memory {} of {} MiB\n",
+        status.connector,
+        status.instance,
+        status.version,
+        word(&status.state),
+        time(status.started_unix_ms),
+        status.memory.bytes >> 20,
+        status.memory.bytes_max >> 20,
+    );
+    for obstacle in status.obstacles() {
+        writeln!(text, "not ready: {obstacle}").expect("writing to a string does not fail");
+    }
+    let mut lines = vec![cells([
+        "topic",
+        "partition",
+        "state",
+        "position",
+        "committed",
+        "lag",
+        "lag seconds",
+        "last insert",
+        "last error",
+    ])];
+    lines.extend(status.partitions.iter().map(partition_line));
+    text.push_str(&table(&lines));
+    for halted in status.halted() {
+        if let Some(reason) = &halted.halted {
+            writeln!(text, "halted: {} [{}]: {}", halted.topic, halted.partition, reason.reason)
+                .expect("writing to a string does not fail");
+        }
+    }
+    text
+}
+
+fn partition_line(one: &PartitionStatus) -> Vec<String> {
+    let error = one.last_error.as_ref().map_or_else(String::new, |error| {
+        let shown: String = error.text.chars().take(ERROR_SHOWN_MAX).collect();
+        let cut = if shown.len() < error.text.len() { ".." } else { "" };
+        format!("{} {shown}{cut}", time(error.unix_ms))
+    });
+    vec![
+        one.topic.clone(),
+        one.partition.to_string(),
+        word(&one.state),
+        or_dash(one.position),
+        or_dash(one.committed),
+        or_dash(one.lag_records),
+        one.lag_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1}")),
+        one.last_insert_unix_ms.map_or_else(|| "-".to_owned(), time),
+        error,
+    ]
+}
+
+/// A state as the admin port writes it.
+fn word(state: &impl Serialize) -> String {
+    let value = serde_json::to_value(state).unwrap_or_default();
+    value.as_str().unwrap_or("unknown").replace('_', " ")
+}
+
+fn time(unix_ms: i64) -> String {
+    Timestamp::from_millisecond(unix_ms).map_or_else(|_| unix_ms.to_string(), |time| format!("{time:.0}"))
+}
+
+fn or_dash(number: Option<u64>) -> String {
+    number.map_or_else(|| "-".to_owned(), |number| number.to_string())
+}
+
+fn cells<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.into_iter().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::{Halted, PartitionState, ProcessState};
+
+    #[test]
+    fn a_port_on_all_addresses_is_asked_on_this_host() {
+        let check = |listen: &str, expected: &str| {
+            assert_eq!(reachable(listen.parse().unwrap()).to_string(), expected);
+        };
+        check("0.0.0.0:9464", "127.0.0.1:9464");
+        check("[::]:9464", "[::1]:9464");
+        check("10.0.0.7:1", "10.0.0.7:1");
+    }
+
+    #[test]
+    fn every_partition_is_shown_with_its_state() {
+        let mut status = Status::starting("readings", "host-1", 0, 256 << 20);
+        status.state = ProcessState::Running;
+        status.partitions.push(PartitionStatus {
+            topic: "t".to_owned(),
+            table: "iot.t".to_owned(),
+            partition: 3,
+            state: PartitionState::TakingOver,
+            position: Some(12),
+            committed: None,
+            lag_records: Some(5),
+            lag_seconds: Some(0.25),
+            last_insert_unix_ms: Some(1_000),
+            last_error: None,
+            halted: Some(Halted { code: "gap".to_owned(), reason: "records are gone".to_owned() }),
+        });
+        let text = running_text(&status);
+        for part in [
+            "connector readings, instance host-1",
+            ": running",
+            "not ready: kafka: it has not answered yet",
+            "taking over",
+            "1970-01-01T00:00:01Z",
+            "halted: t [3]: records are gone",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn without_a_connector_kafka_s_view_is_shown() {
+        let unread = Unread { topic: "t".to_owned(), partition: 0, committed: None, end: 7, lag_records: 7 };
+        let unattended = Unattended {
+            connector: "readings".to_owned(),
+            no_connector: "no connector answers".to_owned(),
+            partitions: vec![unread],
+        };
+        let text = unattended_text(&unattended);
+        assert!(
+            text.starts_with("no connector answers\n") && text.contains("  t              0          -    7    7"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,375 @@
+//! `oncesink verify`: is every consumed record stored exactly once?
+//!
+//! Takes what a reader of committed data finds in the topic, and what the target and the dead letters hold; gives what is
+//! missing, doubled, in both or unexplained. Trusts the connector in two things only: where its consumption began, and
+//! the ledger's gaps. Changes nothing, joins no group. Memory does not grow with the topic.
+
+mod compare;
+mod records;
+mod report;
+mod stored;
+mod subject;
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use tokio::sync::mpsc;
+
+use super::connect::{self, CommandError, block_on};
+use super::output::{Output, Progress, print, print_json};
+use super::{ConfigArgument, EXIT_CONFIG, EXIT_FINDINGS, EXIT_OK};
+use crate::clickhouse::{ControlError, LaneTables, Session};
+use crate::clock;
+use crate::commit::metadata;
+use crate::config::Settings;
+use crate::ledger;
+use crate::protocol::facts::CommittedOffset;
+use crate::source::observer::Observer;
+use crate::source::{StoredOffset, TopicIdentity};
+use crate::types::{OffsetRange, Partition, Replay};
+use compare::{Window, compare};
+use report::{PartitionReport, Report, TopicReport};
+use stored::{Kind, StoredSide};
+use subject::{Known, Subject};
+
+/// Partitions that are read at once: bounds the memory for their windows.
+const PARTITIONS_AT_ONCE: usize = 32;
+/// Windows that wait for ClickHouse.
+const WINDOWS_QUEUED_MAX: usize = 4;
+/// Server codes of a table and of a database that are not there.
+const UNKNOWN: [u32; 2] = [60, 81];
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct VerifyArguments {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigArgument,
+    /// Only this topic
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// A record that is not committed yet is a finding too
+    #[arg(long)]
+    pub complete: bool,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  oncesink verify --config oncesink.yaml                   all topics, up to the committed offsets
+  oncesink verify --config oncesink.yaml --topic readings  one topic
+  oncesink verify --config oncesink.yaml --complete        and nothing may be left to consume
+  oncesink verify --config oncesink.yaml --output json     for a script
+
+The connector may run or not. Rows above the committed offset are counted, not judged: they are in flight, or will be
+recognised when the connector goes on. Offsets that Kafka has removed (retention) cannot be compared.
+
+Exit codes: 0 no findings, 1 findings, 2 a server or the configuration cannot be used.";
+
+/// Compares, prints, gives the exit code.
+pub fn verify(arguments: &VerifyArguments) -> u8 {
+    let settings = match arguments.config.load() {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    let result = block_on(async {
+        let report = run(&settings, arguments).await?;
+        match arguments.output {
+            Output::Text => print(&report.text())?,
+            Output::Json => print_json(&report)?,
+        }
+        Ok(report.findings)
+    });
+    match result {
+        Ok(0) => EXIT_OK,
+        Ok(_) => EXIT_FINDINGS,
+        Err(error) => {
+            eprintln!("verify cannot go on: {error}");
+            EXIT_CONFIG
+        }
+    }
+}
+
+async fn run(settings: &Settings, arguments: &VerifyArguments) -> Result<Report, CommandError> {
+    let mut observer = connect::observer(settings)?;
+    let cluster_id = observer.cluster_id()?;
+    let session = connect::session(settings).await?;
+    let mut report = Report::default();
+    for (lane, _) in connect::lanes(settings, arguments.topic.as_deref(), &cluster_id)? {
+        let verification = Verification { session: &session, lane: &lane, complete: arguments.complete };
+        let (topic, used) = verification.topic(observer).await?;
+        observer = used;
+        report.add(topic);
+    }
+    Ok(report)
+}
+
+/// The comparison of one topic with its table.
+#[derive(Debug)]
+struct Verification<'a> {
+    session: &'a Session,
+    lane: &'a LaneTables,
+    complete: bool,
+}
+
+impl Verification<'_> {
+    const fn stored(&self) -> StoredSide<'_> {
+        StoredSide { session: self.session, lane: self.lane }
+    }
+
+    /// Takes the client of Kafka and gives it back, because a thread of its own reads with it.
+    async fn topic(&self, mut observer: Observer) -> Result<(TopicReport, Observer), CommandError> {
+        let topic = &self.lane.cell.topic;
+        let mut report =
+            TopicReport { topic: topic.clone(), table: self.lane.cell.target.to_string(), ..TopicReport::default() };
+        let Some(partitions) = observer.partitions(topic)? else {
+            report.findings.push(format!("topic {topic} does not exist"));
+            return Ok((report, observer));
+        };
+        for some in partitions.chunks(PARTITIONS_AT_ONCE) {
+            let (mut done, used) = self.partitions(observer, some).await?;
+            observer = used;
+            report.partitions.append(&mut done);
+        }
+        let greatest = report.partitions.iter().map(|one| one.replay).max().unwrap_or_default();
+        for kind in [Kind::Rows, Kind::DeadLetters] {
+            let strangers = self.stored().strangers(kind, &partitions, Replay(greatest)).await;
+            for stranger in or_nothing(kind, strangers)?.unwrap_or_default() {
+                report.findings.push(format!(
+                    "{} {} are unexplained: partition {}, replay {} was never produced to",
+                    stranger.units,
+                    name(kind),
+                    stranger.unit_partition,
+                    stranger.unit_replay
+                ));
+            }
+        }
+        Ok((report, observer))
+    }
+
+    async fn partitions(
+        &self,
+        observer: Observer,
+        partitions: &[Partition],
+    ) -> Result<(Vec<PartitionReport>, Observer), CommandError> {
+        let mut subjects = BTreeMap::new();
+        let mut reports = BTreeMap::new();
+        for (partition, subject) in self.subjects(&observer, partitions).await? {
+            match subject {
+                Ok(subject) => {
+                    reports.insert(partition, PartitionReport::of(&subject));
+                    subjects.insert(partition, subject);
+                }
+                Err(reason) => {
+                    reports.insert(partition, PartitionReport::refused(partition.0, reason));
+                }
+            }
+        }
+        let mut observer = self.compare_windows(observer, &subjects, &mut reports).await?;
+        self.outside(&observer, &subjects, &mut reports).await?;
+        if self.complete {
+            self.uncommitted(&mut observer, &subjects, &mut reports)?;
+        }
+        let mut reports: Vec<_> = reports.into_values().collect();
+        for report in &mut reports {
+            report.conclude();
+        }
+        Ok((reports, observer))
+    }
+
+    /// What to compare. Committed offsets are read first: everything below them is in the tables by then.
+    async fn subjects(
+        &self,
+        observer: &Observer,
+        partitions: &[Partition],
+    ) -> Result<BTreeMap<Partition, Result<Subject, String>>, CommandError> {
+        let topic = &self.lane.cell.topic;
+        let mut committed = observer.committed(topic, partitions)?;
+        let topic_id = match observer.topic_identity(topic)? {
+            TopicIdentity::Id(id) => Some(id),
+            TopicIdentity::Unknown | TopicIdentity::WithoutId => None,
+        };
+        let mut logs = observer.logs(topic, partitions)?;
+        let stored = ledger::stored_facts(self.session, self.lane, partitions, false).await;
+        let mut stored = or_unknown(stored)?.unwrap_or_default();
+        let mut gaps = or_unknown(self.stored().gaps().await)?.unwrap_or_default();
+        let mut subjects = BTreeMap::new();
+        for partition in partitions {
+            let (Some(log), Some(offset)) = (logs.remove(partition), committed.remove(partition)) else { continue };
+            let (log, offset) = (log?, offset?);
+            let stored = stored.remove(&self.lane.key(*partition)).unwrap_or_default();
+            let known = |committed| Known { partition: *partition, topic_id, log, committed, stored };
+            let subject =
+                committed_offset(offset).and_then(|committed| known(committed).subject()).map(|mut subject| {
+                    subject.excused.gaps = gaps.remove(&(*partition, subject.replay)).unwrap_or_default();
+                    subject
+                });
+            subjects.insert(*partition, subject);
+        }
+        Ok(subjects)
+    }
+
+    async fn compare_windows(
+        &self,
+        mut observer: Observer,
+        subjects: &BTreeMap<Partition, Subject>,
+        reports: &mut BTreeMap<Partition, PartitionReport>,
+    ) -> Result<Observer, CommandError> {
+        let (sender, mut windows) = mpsc::channel(WINDOWS_QUEUED_MAX);
+        let topic = self.lane.cell.topic.clone();
+        let ranges: BTreeMap<_, _> = subjects.iter().map(|(partition, subject)| (*partition, subject.range)).collect();
+        let total: u64 = ranges.values().map(|range| range.end().get() - range.start().get()).sum();
+        let reading = tokio::task::spawn_blocking(move || {
+            let result = records::send_windows(&mut observer, &topic, &ranges, &sender);
+            (observer, result)
+        });
+        let (mut progress, began, mut seen) = (Progress::new(), clock::now(), 0_u64);
+        while let Some((partition, window)) = windows.recv().await {
+            let report = reports.get_mut(&partition).expect("every window is of a subject, which has a report");
+            self.window(&subjects[&partition], &window, report).await?;
+            seen += window.range.end().get() - window.range.start().get();
+            let seconds = clock::now().duration_since(began).as_secs().max(1);
+            progress.show(&format!(
+                "{}: {seen} of {total} offsets compared, {} a second",
+                self.lane.cell.topic,
+                seen / seconds
+            ));
+        }
+        let (observer, result) = reading.await.expect("reading does not panic");
+        result?;
+        Ok(observer)
+    }
+
+    async fn window(
+        &self,
+        subject: &Subject,
+        window: &Window,
+        report: &mut PartitionReport,
+    ) -> Result<(), CommandError> {
+        let stored = self.stored();
+        let words = |kind| stored.words(kind, subject.partition, subject.replay, window.range);
+        let (rows, dead) = tokio::join!(words(Kind::Rows), words(Kind::DeadLetters));
+        let (rows, dead) = (rows?, or_nothing(Kind::DeadLetters, dead)?.unwrap_or_default());
+        let before = report.tally.surplus;
+        compare(window, &rows, &dead, &subject.excused, &mut report.tally);
+        if report.tally.surplus == before {
+            return Ok(());
+        }
+        for kind in [Kind::Rows, Kind::DeadLetters] {
+            let doubled = stored.doubled(kind, subject.partition, subject.replay, window.range).await;
+            let (count, first) = or_nothing(kind, doubled)?.unwrap_or_default();
+            let named = u64::try_from(first.len()).expect("few are named");
+            for offset in first {
+                report.tally.doubled.add(offset);
+            }
+            report.tally.doubled.count += count.saturating_sub(named);
+        }
+        Ok(())
+    }
+
+    /// Counts what lies outside of the compared offsets. What lies at or above the end that Kafka has *afterwards* was
+    /// never produced.
+    async fn outside(
+        &self,
+        observer: &Observer,
+        subjects: &BTreeMap<Partition, Subject>,
+        reports: &mut BTreeMap<Partition, PartitionReport>,
+    ) -> Result<(), CommandError> {
+        let stored = self.stored();
+        let mut ahead = Vec::new();
+        for (partition, subject) in subjects {
+            let report = reports.get_mut(partition).expect("every subject has a report");
+            for kind in [Kind::Rows, Kind::DeadLetters] {
+                let outside = stored.outside(kind, *partition, subject.replay, subject.range).await;
+                let outside = or_nothing(kind, outside)?.unwrap_or_default();
+                report.below_log += outside.below;
+                report.not_committed_yet += outside.above;
+                if outside.negative > 0 {
+                    report.findings.push(format!("{} {} have negative offsets", outside.negative, name(kind)));
+                }
+                if let Some(greatest) = outside.greatest.filter(|greatest| *greatest >= subject.end) {
+                    ahead.push((*partition, kind, greatest));
+                }
+            }
+        }
+        let asked: Vec<Partition> = ahead.iter().map(|(partition, _, _)| *partition).collect();
+        let mut ends = observer.logs(&self.lane.cell.topic, &asked)?;
+        for (partition, kind, greatest) in ahead {
+            let Some(log) = ends.get_mut(&partition) else { continue };
+            let end = log.as_ref().map_err(Clone::clone)?.end();
+            if greatest < end {
+                continue;
+            }
+            let report = reports.get_mut(&partition).expect("every subject has a report");
+            let count = stored.count_from(kind, partition, subjects[&partition].replay, end).await?;
+            report.tally.unexplained.add_range(OffsetRange::new(end, greatest.next()), count);
+            report.not_committed_yet = report.not_committed_yet.saturating_sub(count);
+        }
+        Ok(())
+    }
+
+    /// Says where records are left to consume. Transaction markers behind the committed offset are none.
+    fn uncommitted(
+        &self,
+        observer: &mut Observer,
+        subjects: &BTreeMap<Partition, Subject>,
+        reports: &mut BTreeMap<Partition, PartitionReport>,
+    ) -> Result<(), CommandError> {
+        let topic = &self.lane.cell.topic;
+        let partitions: Vec<_> = subjects.keys().copied().collect();
+        let logs = observer.logs(topic, &partitions)?;
+        let stable = observer.last_stable(topic, &partitions)?;
+        for (partition, subject) in subjects {
+            let (Some(Ok(log)), Some(Ok(stable))) = (logs.get(partition), stable.get(partition)) else {
+                return Err(CommandError::Impossible(format!("the end of partition {partition} cannot be read")));
+            };
+            let committed = subject.committed.unwrap_or(log.start()).max(log.start());
+            let stable = stable.unwrap_or(committed);
+            let left = if log.end() > stable {
+                Some(format!("a transaction is open above offset {stable}"))
+            } else if committed < stable {
+                let rest = OffsetRange::new(committed, stable);
+                records::has_record(observer, topic, *partition, rest)?
+                    .then(|| format!("records of the offsets {rest} are not committed yet"))
+            } else {
+                None
+            };
+            let report = reports.get_mut(partition).expect("every subject has a report");
+            report.findings.extend(left);
+        }
+        Ok(())
+    }
+}
+
+fn committed_offset(stored: Option<StoredOffset>) -> Result<Option<CommittedOffset>, String> {
+    let Some(stored) = stored else { return Ok(None) };
+    let metadata = metadata::decode(&stored.metadata).map_err(|error| error.to_string())?;
+    Ok(Some(CommittedOffset { offset: stored.offset, metadata }))
+}
+
+const fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Rows => "rows",
+        Kind::DeadLetters => "dead letters",
+    }
+}
+
+/// Our own tables are made by the first start of the connector; before it there is nothing in them.
+fn or_unknown<T>(result: Result<T, ControlError>) -> Result<Option<T>, ControlError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.code().is_some_and(|code| UNKNOWN.contains(&code)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The same for a table with units: the target has to be there.
+fn or_nothing<T>(kind: Kind, result: Result<T, ControlError>) -> Result<Option<T>, ControlError> {
+    match kind {
+        Kind::Rows => result.map(Some),
+        Kind::DeadLetters => or_unknown(result),
+    }
+}

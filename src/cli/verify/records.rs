@@ -1,0 +1,118 @@
+//! Reads what Kafka has, as windows: a blocking loop of its own, so that fetching and asking ClickHouse overlap.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::RDKafkaErrorCode;
+use tokio::sync::mpsc;
+
+use super::compare::{Window, WindowCutter};
+use crate::clock;
+use crate::source::KafkaFault;
+use crate::source::observer::Observer;
+use crate::types::{OffsetRange, Partition};
+
+const READ_TIMEOUT: Duration = Duration::from_millis(100);
+const READ_LIMIT: usize = 10_000;
+/// A broker that sends nothing for so long will not send anything.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// Sends the windows of these ranges, each partition's in order, until all are sent or nobody listens any more.
+pub(super) fn send_windows(
+    observer: &mut Observer,
+    topic: &str,
+    ranges: &BTreeMap<Partition, OffsetRange>,
+    windows: &mpsc::Sender<(Partition, Window)>,
+) -> Result<(), KafkaFault> {
+    let mut cutters: BTreeMap<Partition, WindowCutter> = ranges
+        .iter()
+        .filter(|(_, range)| !range.is_empty())
+        .map(|(partition, range)| (*partition, WindowCutter::new(*range)))
+        .collect();
+    let starts = cutters.keys().map(|partition| (*partition, ranges[partition].start())).collect();
+    observer.assign(topic, &starts)?;
+    let mut last_heard = clock::now();
+    let mut done = Vec::new();
+    while !cutters.is_empty() {
+        let batch = observer.read(READ_TIMEOUT, READ_LIMIT);
+        let heard = !batch.is_empty();
+        for message in batch.iter() {
+            let partition = message.partition();
+            let Some(cutter) = cutters.get_mut(&partition) else { continue };
+            let closed = match (message.error(), message.offset()) {
+                (None, Some(offset)) => cutter.record(offset, message.is_tombstone()),
+                (Some(fault), Some(offset)) if fault.code == RDKafkaErrorCode::PartitionEOF => cutter.reached(offset),
+                (Some(fault), _) => return Err(explained(fault, topic)),
+                (None, None) => Vec::new(),
+            };
+            for window in closed {
+                if windows.blocking_send((partition, window)).is_err() {
+                    return Ok(());
+                }
+            }
+            if cutter.is_done() {
+                cutters.remove(&partition);
+                done.push(partition);
+            }
+        }
+        for partition in done.drain(..) {
+            observer.stop(topic, partition)?;
+        }
+        if heard {
+            last_heard = clock::now();
+        }
+        check_silence(observer, topic, last_heard)?;
+    }
+    observer.assign(topic, &BTreeMap::new())
+}
+
+/// Whether a reader of committed data finds a record of the partition in `range`, whose end must be stable.
+pub(super) fn has_record(
+    observer: &mut Observer,
+    topic: &str,
+    partition: Partition,
+    range: OffsetRange,
+) -> Result<bool, KafkaFault> {
+    observer.assign(topic, &BTreeMap::from([(partition, range.start())]))?;
+    let mut last_heard = clock::now();
+    let found = 'reading: loop {
+        let batch = observer.read(READ_TIMEOUT, READ_LIMIT);
+        if !batch.is_empty() {
+            last_heard = clock::now();
+        }
+        for message in batch.iter().filter(|message| message.partition() == partition) {
+            match (message.error(), message.offset()) {
+                (None, Some(offset)) if range.contains(offset) => break 'reading true,
+                (None, Some(offset)) if offset >= range.end() => break 'reading false,
+                (None, _) => {}
+                (Some(fault), Some(end)) if fault.code == RDKafkaErrorCode::PartitionEOF => {
+                    if end >= range.end() {
+                        break 'reading false;
+                    }
+                }
+                (Some(fault), _) => return Err(explained(fault, topic)),
+            }
+        }
+        check_silence(observer, topic, last_heard)?;
+    };
+    observer.assign(topic, &BTreeMap::new())?;
+    Ok(found)
+}
+
+fn check_silence(observer: &Observer, topic: &str, last_heard: Instant) -> Result<(), KafkaFault> {
+    if clock::now().duration_since(last_heard) <= SILENCE_MAX {
+        return Ok(());
+    }
+    let text = observer.trouble().unwrap_or_else(|| format!("nothing came within {} s", SILENCE_MAX.as_secs()));
+    Err(KafkaFault { doing: format!("reading topic {topic}"), code: RDKafkaErrorCode::OperationTimedOut, text })
+}
+
+fn explained(fault: KafkaFault, topic: &str) -> KafkaFault {
+    let text = match fault.code {
+        RDKafkaErrorCode::AutoOffsetReset => {
+            "Kafka removed records (retention) while they were read: run verify again".to_owned()
+        }
+        _ => fault.text,
+    };
+    KafkaFault { doing: format!("reading topic {topic}: {}", fault.doing), text, code: fault.code }
+}

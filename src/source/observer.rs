@@ -1,0 +1,251 @@
+//! A client that looks at the cluster without being a member of the group: for commands, never for the connector.
+//!
+//! Takes the connector's Kafka settings, gives offsets, identities and, of chosen partitions, the records that a reader of
+//! committed data sees. Never subscribes, so that it causes no rebalance; never commits. It uses the connector's group
+//! name, because that is the one that the cluster's access rules know.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
+
+use super::native::{self, Batch, BatchQueue, KafkaFault, StoredOffset, TopicIdentity, WantedOffset};
+use crate::config::KafkaSettings;
+use crate::types::{Offset, OffsetRange, Partition};
+
+/// What fetched records may take until they are read.
+const QUEUED_KBYTES_MAX: &str = "65536";
+
+/// How many events of the client are looked at after a failure: the reason is among the first.
+const EVENTS_MAX: usize = 16;
+
+/// An answer of its own for each partition of a topic.
+pub type ByPartition<T> = BTreeMap<Partition, Result<T, KafkaFault>>;
+
+/// The client.
+pub struct Observer {
+    /// Destroyed before the consumer, which it keeps alive.
+    queue: BatchQueue<ObserverContext>,
+    consumer: Arc<BaseConsumer<ObserverContext>>,
+    timeout: Duration,
+}
+
+/// Remembers why the cluster cannot be reached: the failed call itself only says that it timed out.
+#[derive(Debug, Default)]
+struct ObserverContext {
+    reason: Mutex<Option<String>>,
+}
+
+impl ClientContext for ObserverContext {
+    fn error(&self, error: KafkaError, reason: &str) {
+        // "All brokers down" comes after the reason and says less.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for ObserverContext {}
+
+impl Observer {
+    /// Prepares the client; nothing is waited for. Each question waits for up to `timeout`.
+    ///
+    /// # Errors
+    /// Where the client library refuses the settings.
+    pub fn new(kafka: &KafkaSettings, group: &str, timeout: Duration) -> Result<Self, KafkaFault> {
+        let mut config = ClientConfig::new();
+        for (property, value) in kafka.consumer_properties() {
+            config.set(property, value);
+        }
+        config
+            .set("bootstrap.servers", &kafka.brokers)
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", "read_committed")
+            .set("allow.auto.create.topics", "false")
+            // The only sign that nothing comes any more. Positions, which this disturbs in batches, are not used.
+            .set("enable.partition.eof", "true")
+            // A fetch that waits for more at the end of one partition holds up the next one.
+            .set("fetch.wait.max.ms", "20")
+            .set("fetch.queue.backoff.ms", "5")
+            .set("fetch.message.max.bytes", "4194304")
+            .set("queued.min.messages", "1000000")
+            .set("queued.max.messages.kbytes", QUEUED_KBYTES_MAX);
+        let consumer: BaseConsumer<ObserverContext> = config
+            .create_with_context(ObserverContext::default())
+            .map_err(|error| KafkaFault::from_client("building the client", &error))?;
+        let consumer = Arc::new(consumer);
+        Ok(Self { queue: BatchQueue::new(Arc::clone(&consumer)), consumer, timeout })
+    }
+
+    /// The id of the cluster.
+    ///
+    /// # Errors
+    /// Where no broker answers in time.
+    pub fn cluster_id(&self) -> Result<String, KafkaFault> {
+        native::cluster_id(&self.consumer, self.timeout).ok_or_else(|| {
+            self.explained(KafkaFault::new("asking for the cluster's id", RDKafkaErrorCode::OperationTimedOut))
+        })
+    }
+
+    /// The partitions of a topic; `None` if there is no such topic.
+    ///
+    /// # Errors
+    /// Where no broker answers, or access is denied.
+    pub fn partitions(&self, topic: &str) -> Result<Option<Vec<Partition>>, KafkaFault> {
+        let doing = format!("reading the partitions of topic {topic}");
+        let metadata = self
+            .consumer
+            .fetch_metadata(Some(topic), self.timeout)
+            .map_err(|error| self.explained(KafkaFault::from_client(&doing, &error)))?;
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
+        match found.error().map(RDKafkaErrorCode::from) {
+            None => {}
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => return Ok(None),
+            Some(code) => return Err(KafkaFault::new(doing, code)),
+        }
+        let mut partitions: Vec<_> = found.partitions().iter().map(|partition| Partition(partition.id())).collect();
+        partitions.sort_unstable();
+        Ok(Some(partitions))
+    }
+
+    /// The identity of a topic now.
+    ///
+    /// # Errors
+    /// Where no broker answers, or access is denied.
+    pub fn topic_identity(&self, topic: &str) -> Result<TopicIdentity, KafkaFault> {
+        let mut found =
+            native::topic_identities(&self.consumer, &[topic], self.timeout).map_err(|fault| self.explained(fault))?;
+        Ok(found.remove(topic).unwrap_or(TopicIdentity::Unknown))
+    }
+
+    /// The group's offsets, with the bytes beside them; `None` where there is none. Waits for pending transactions.
+    ///
+    /// # Errors
+    /// Where the group's coordinator does not answer, or access is denied.
+    pub fn committed(
+        &self,
+        topic: &str,
+        partitions: &[Partition],
+    ) -> Result<ByPartition<Option<StoredOffset>>, KafkaFault> {
+        native::committed_offsets(&self.consumer, &named(topic, partitions), self.timeout)
+            .map(unnamed)
+            .map_err(|fault| self.explained(fault))
+    }
+
+    /// From the oldest retained offset up to the high watermark.
+    ///
+    /// # Errors
+    /// Where no broker answers, or access is denied.
+    pub fn logs(&self, topic: &str, partitions: &[Partition]) -> Result<ByPartition<OffsetRange>, KafkaFault> {
+        let mut first = self.offsets(topic, partitions, WantedOffset::Earliest)?;
+        let ends = self.offsets(topic, partitions, WantedOffset::HighWatermark)?;
+        let ranges = ends.into_iter().filter_map(|(partition, end)| {
+            let range = first.remove(&partition)?.and_then(|start| {
+                let start = start.unwrap_or(Offset::ZERO);
+                // Retention may move the start between the two questions, past an end that was read before.
+                Ok(OffsetRange::new(start, end?.unwrap_or(start).max(start)))
+            });
+            Some((partition, range))
+        });
+        Ok(ranges.collect())
+    }
+
+    /// The last stable offsets: where a reader of committed data is at the end.
+    ///
+    /// # Errors
+    /// Where no broker answers, or access is denied.
+    pub fn last_stable(
+        &self,
+        topic: &str,
+        partitions: &[Partition],
+    ) -> Result<ByPartition<Option<Offset>>, KafkaFault> {
+        self.offsets(topic, partitions, WantedOffset::LastStable)
+    }
+
+    fn offsets(
+        &self,
+        topic: &str,
+        partitions: &[Partition],
+        wanted: WantedOffset,
+    ) -> Result<ByPartition<Option<Offset>>, KafkaFault> {
+        native::offsets_of_log(&self.consumer, &named(topic, partitions), wanted, self.timeout)
+            .map(unnamed)
+            .map_err(|fault| self.explained(fault))
+    }
+
+    /// Reads these partitions from these offsets on, and no others any more.
+    ///
+    /// # Errors
+    /// Where the client library refuses.
+    pub fn assign(&mut self, topic: &str, starts: &BTreeMap<Partition, Offset>) -> Result<(), KafkaFault> {
+        let doing = format!("assigning partitions of topic {topic}");
+        let mut list = TopicPartitionList::with_capacity(starts.len());
+        let target = self.queue.target();
+        for (partition, start) in starts {
+            list.add_partition_offset(topic, partition.0, NativeOffset::Offset(start.to_kafka()))
+                .map_err(|error| KafkaFault::from_client(&doing, &error))?;
+            target.forward(&self.consumer, topic, *partition);
+        }
+        // A partition that was stopped stays stopped through assignments.
+        self.consumer.resume(&list).map_err(|error| KafkaFault::from_client(&doing, &error))?;
+        self.consumer.assign(&list).map_err(|error| KafkaFault::from_client(doing, &error))
+    }
+
+    /// Fetches no more of a partition.
+    ///
+    /// # Errors
+    /// Where the client library refuses.
+    pub fn stop(&mut self, topic: &str, partition: Partition) -> Result<(), KafkaFault> {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(topic, partition.0);
+        self.consumer.pause(&list).map_err(|error| KafkaFault::from_client("pausing a partition", &error))
+    }
+
+    /// Waits up to `timeout` for records, then takes what is there, up to `limit`. An item may be an error of its
+    /// partition, among them `PartitionEOF`, whose offset is where the partition ends for a reader of committed data.
+    pub fn read(&mut self, timeout: Duration, limit: usize) -> Batch<'_> {
+        self.queue.read(timeout, limit)
+    }
+
+    /// Why nothing comes, where the client knows.
+    pub fn trouble(&self) -> Option<String> {
+        for _ in 0..EVENTS_MAX {
+            if self.consumer.poll(Duration::ZERO).is_none() {
+                break;
+            }
+        }
+        self.consumer.context().reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The fault with the reason that the client has heard of in the meantime.
+    fn explained(&self, fault: KafkaFault) -> KafkaFault {
+        match self.trouble() {
+            Some(reason) if !fault.text.contains(&reason) => {
+                KafkaFault { text: format!("{}: {reason}", fault.text), ..fault }
+            }
+            _ => fault,
+        }
+    }
+}
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
+fn named<'a>(topic: &'a str, partitions: &[Partition]) -> Vec<(&'a str, Partition)> {
+    partitions.iter().map(|partition| (topic, *partition)).collect()
+}
+
+fn unnamed<T>(found: native::ByPartition<Result<T, KafkaFault>>) -> ByPartition<T> {
+    found.into_iter().map(|((_, partition), value)| (partition, value)).collect()
+}

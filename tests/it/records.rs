@@ -1,0 +1,102 @@
+//! Bad records of every kind: each has its stated fate, and costs its neighbours nothing.
+
+use crate::support::scenario::Scenario;
+
+#[test]
+fn every_kind_of_bad_record_has_its_fate() {
+    let mut scenario = Scenario::shared("bad_records", 1);
+    let deep = format!(r#"{{"id":1,"sensor":"s","temp":1,"x":{}{}}}"#, "[".repeat(50_000), "]".repeat(50_000));
+    let large = format!(r#"{{"id":77,"sensor":"s","temp":1,"note":"{}"}}"#, "x".repeat(16 << 20));
+    let cases: Vec<(&[u8], Option<(&str, &str)>)> = vec![
+        (br#"{"id":1,"sensor":"s","temp":1.5,"note":"n"}"#, None),
+        // Missing fields get the column's default, unknown fields are ignored, null is null or the default.
+        (br#"{"id":2}"#, None),
+        (br#"{"id":3,"unknown":{"a":[1,2,{"b":null}]},"note":null,"temp":null}"#, None),
+        (br#"{"id":300,"sensor":"s","temp":"hot"}"#, Some(("convert", "temp"))),
+        (br#"{"id":18446744073709551616,"sensor":"s"}"#, Some(("convert", "id"))),
+        (br#"{"id":-1}"#, Some(("convert", "id"))),
+        (br#"{"id":1.5}"#, Some(("convert", "id"))),
+        (br#"{"id":1,"sensor":"#, Some(("decode", "sensor"))),
+        (br#"{"id":1} trailing"#, Some(("decode", ""))),
+        (br#"[1,2]"#, Some(("decode", ""))),
+        (b"", Some(("decode", ""))),
+        (b"{\"id\":4,\"sensor\":\"\xff\xfe\"}", Some(("decode", ""))),
+        (deep.as_bytes(), Some(("decode", ""))),
+        (large.as_bytes(), None),
+        (br#"{"id":99,"sensor":"last","temp":-1}"#, None),
+    ];
+    let payloads: Vec<(i32, &[u8])> = cases.iter().map(|(payload, _)| (0, *payload)).collect();
+    scenario.produce_payloads(&payloads);
+    scenario.topic_lines.push("bad_share_max: 100%".to_owned());
+    let mut connector = scenario.start("a");
+    scenario.wait_until_done();
+    assert_eq!(connector.terminate(), Some(0));
+    scenario.assert_exactly_once();
+    for (offset, (payload, fate)) in cases.iter().enumerate() {
+        let letter = scenario.servers.query(&format!(
+            "SELECT stage, error_field, length(raw_message), hex(MD5(raw_message)) FROM {}.dead_letters \
+             WHERE kafka_offset = {offset}",
+            scenario.database
+        ));
+        match fate {
+            None => assert_eq!(letter, "", "offset {offset} is a row"),
+            Some((stage, field)) => {
+                let md5 = scenario.servers.query(&format!("SELECT hex(MD5(unhex('{}')))", hex(payload)));
+                let expected = format!("{stage}\t{field}\t{}\t{md5}", payload.len());
+                assert_eq!(letter.trim_end(), expected.trim_end(), "offset {offset}: exact bytes, stage and field");
+            }
+        }
+    }
+    let row = scenario
+        .servers
+        .query(&format!("SELECT id, sensor, temp, note FROM {} WHERE _offset IN (1, 2) ORDER BY id", scenario.table));
+    assert_eq!(row, "2\t\t0\t\\N\n3\t\t0\t\\N\n");
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn tombstones_are_skipped_and_counted() {
+    let mut scenario = Scenario::shared("tombstones", 1);
+    scenario.produce(10);
+    scenario.kafka.produce_tombstone(&scenario.topic, 0);
+    scenario.skip_offset(0);
+    scenario.produce(10);
+    let mut connector = scenario.start("a");
+    scenario.wait_until_done();
+    assert_eq!(connector.terminate(), Some(0));
+    scenario.assert_exactly_once();
+}
+
+/// Drift is not poison: above `bad_share_max` a partition stops, and the others go on.
+#[test]
+fn a_partition_whose_records_are_mostly_bad_stops_and_the_others_go_on() {
+    let mut scenario = Scenario::shared("drift", 2);
+    let good: Vec<(i32, String)> = (0..500).map(|id| (0, format!(r#"{{"id":{id},"sensor":"s","temp":1}}"#))).collect();
+    scenario.produce_payloads(&good);
+    let bad: Vec<(i32, &[u8])> = (0..500).map(|_| (1, &b"other format"[..])).collect();
+    scenario.kafka.produce(&scenario.topic, bad);
+    let mut connector = scenario.start("a");
+    connector.wait_for_log("bad_share_max");
+    scenario.wait_until_stored();
+    assert_eq!(connector.terminate(), Some(0));
+    scenario.assert_exactly_once();
+}
+
+/// [N4]: a row that only the server refuses is searched by halves and becomes a dead letter with the server's words.
+#[test]
+fn n4_a_row_that_the_server_refuses_becomes_a_dead_letter_alone() {
+    let mut scenario = Scenario::shared("constraint", 1);
+    scenario.servers.query(&format!("ALTER TABLE {} ADD CONSTRAINT not_thirteen CHECK id != 13", scenario.table));
+    scenario.produce(300);
+    let mut connector = scenario.start("a");
+    scenario.wait_until_done();
+    assert_eq!(connector.terminate(), Some(0));
+    scenario.assert_exactly_once();
+    let letters = scenario
+        .servers
+        .query(&format!("SELECT kafka_offset, stage, error_code FROM {}.dead_letters", scenario.database));
+    assert_eq!(letters, "13\tinsert\t469\n");
+}
