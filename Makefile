@@ -20,8 +20,9 @@ deps:
 build: deps
 	$(CARGO) build --release --locked --bin oncesink
 
-demo: build
-	$(CARGO) run --release --locked --quiet -p devstack --bin demo -- target/release/oncesink
+demo: deps
+	$(CARGO) build --release --locked --bin oncesink --example demo
+	$(CARGO) run --release --locked --quiet --example demo
 
 lint: deps
 	$(CARGO) fmt --all --check
@@ -34,8 +35,9 @@ doc: deps
 test: lint doc
 	$(CARGO) test --workspace --features failpoints --locked
 
-bench: build
-	$(CARGO) run --release --locked --quiet -p devstack --bin bench -- target/release/oncesink
+# BENCH_RECORDS (default 2000000) and BENCH_RUNS (default 3) change the load and the number of runs.
+bench: deps
+	$(CARGO) bench --locked --bench l1
 
 clean:
 	$(CARGO) clean

@@ -5,6 +5,8 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+mod load;
+
 use std::sync::Arc;
 
 use oncesink::block::native::NativeEncoder;
@@ -14,25 +16,10 @@ use oncesink::decode::JsonDecoder;
 const ROWS: usize = 200_000;
 const ROUNDS: usize = 15;
 
-const COLUMNS: [(&str, &str); 12] = [
-    ("event_id", "UInt64"),
-    ("ts", "DateTime64(3)"),
-    ("device", "String"),
-    ("site", "LowCardinality(String)"),
-    ("kind", "LowCardinality(String)"),
-    ("user_id", "UInt32"),
-    ("temperature", "Float64"),
-    ("humidity", "Float64"),
-    ("battery", "UInt8"),
-    ("sequence", "Int64"),
-    ("url", "String"),
-    ("message", "String"),
-];
-
 fn main() {
     let rounds = std::env::args().skip(1).find_map(|a| a.parse().ok());
     let rounds: usize = rounds.unwrap_or(ROUNDS);
-    let records = records();
+    let records: Vec<Vec<u8>> = load::records().take(ROWS).collect();
     let bytes: usize = records.iter().map(Vec::len).sum();
     let plan = Arc::new(plan());
     let mut columns = Columns::new(&plan).expect("the plan was checked");
@@ -79,7 +66,7 @@ fn cpu_nanos() -> u64 {
 }
 
 fn plan() -> RowPlan {
-    let columns = COLUMNS
+    let columns = load::COLUMNS
         .map(|(name, text)| ColumnSpec::new(name, text, DefaultValue::TypeZero))
         .into_iter()
         .collect::<Result<_, _>>()
@@ -94,51 +81,4 @@ fn plan() -> RowPlan {
     .collect::<Result<_, _>>()
     .expect("the types are known");
     RowPlan::new(columns, coordinates, "UTC").expect("the columns fit")
-}
-
-/// Records as load L1 has them: 12 fields, 343 bytes on average.
-fn records() -> Vec<Vec<u8>> {
-    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut next = |bound: u64| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random % bound
-    };
-    let kinds = ["status", "reading", "alarm"];
-    (0..ROWS as u64)
-        .map(|row| {
-            let millis = 1_700_000_000_000 + row * 3;
-            format!(
-                "{{\"event_id\":{},\"ts\":\"2024-03-{:02}T{:02}:{:02}:{:02}.{:03}Z\",\
-                 \"device\":\"dev-{:06}\",\"site\":\"plant-{:02}\",\"kind\":\"{}\",\
-                 \"user_id\":{},\"temperature\":{}.{:02},\"humidity\":{}.{:04},\
-                 \"battery\":{},\"sequence\":{},\
-                 \"url\":\"/api/v1/devices/{}/metrics?window={}&format=json\",\
-                 \"message\":\"sensor {} reported value {} within the expected range of line {}\"}}",
-                next(1 << 53),
-                1 + millis / 86_400_000 % 28,
-                millis / 3_600_000 % 24,
-                millis / 60_000 % 60,
-                millis / 1_000 % 60,
-                millis % 1_000,
-                next(20_000),
-                next(40),
-                kinds[usize::from(next(4) > 0) + usize::from(next(3) == 0)],
-                next(1_000_000),
-                next(90),
-                next(100),
-                next(100),
-                next(10_000),
-                next(101),
-                row,
-                next(20_000),
-                next(3_600),
-                next(20_000),
-                next(100_000),
-                next(50),
-            )
-            .into_bytes()
-        })
-        .collect()
 }

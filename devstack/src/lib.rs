@@ -8,9 +8,11 @@
 //! - [`Broker`], [`Engine`], [`Registry`]: single services, to be killed, paused and restarted.
 //! - [`proxy`]: does to chosen HTTP requests what networks do.
 //! - [`http`]: asks an engine.
+//! - [`data`]: real data to demonstrate with.
 
 mod broker;
 mod cache;
+pub mod data;
 mod engine;
 mod folder;
 pub mod http;
