@@ -7,10 +7,8 @@
 
 use std::sync::Arc;
 
-use oncesink::block::NativeEncoder;
-use oncesink::columns::{
-    ColumnSpec, Columns, CoordinateKind, CoordinateSpec, DefaultValue, RowCoordinates, RowPlan,
-};
+use oncesink::block::native::NativeEncoder;
+use oncesink::columns::{ColumnSpec, Columns, CoordinateKind, CoordinateSpec, DefaultValue, RowCoordinates, RowPlan};
 use oncesink::decode::JsonDecoder;
 
 const ROWS: usize = 200_000;
@@ -47,15 +45,8 @@ fn main() {
         columns.clear();
         decode.push(nanos_per_row(|| {
             for (offset, record) in (0_i64..).zip(&records) {
-                decoder
-                    .decode(record, &mut columns)
-                    .expect("the record is good");
-                columns.commit_row(&RowCoordinates {
-                    topic: "readings",
-                    partition: 3,
-                    offset,
-                    replay: 0,
-                });
+                decoder.decode(record, &mut columns).expect("the record is good");
+                columns.commit_row(&RowCoordinates { topic: "readings", partition: 3, offset, replay: 0 });
             }
         }));
         encode.push(nanos_per_row(|| block = Some(encoder.encode(&columns))));
@@ -63,22 +54,14 @@ fn main() {
     let block = block.expect("at least one round was run");
     assert_eq!(block.rows, ROWS);
     println!("{ROWS} rows, {} bytes of JSON a row", bytes / ROWS);
-    println!(
-        "native {} bytes a row, compressed {}",
-        block.raw_bytes / ROWS,
-        block.compressed_bytes / ROWS
-    );
+    println!("native {} bytes a row, compressed {}", block.raw_bytes / ROWS, block.compressed_bytes / ROWS);
     report("decode + commit", &mut decode);
     report("native + lz4 + hash", &mut encode);
 }
 
 fn report(what: &str, rounds: &mut [f64]) {
     rounds.sort_by(f64::total_cmp);
-    println!(
-        "{what:20} median {:6.1} ns/row, best {:6.1}",
-        rounds[rounds.len() / 2],
-        rounds[0]
-    );
+    println!("{what:20} median {:6.1} ns/row, best {:6.1}", rounds[rounds.len() / 2], rounds[0]);
 }
 
 fn nanos_per_row(work: impl FnOnce()) -> f64 {
@@ -92,9 +75,7 @@ fn cpu_nanos() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat");
     let text = text.expect("the bench needs Linux, which keeps CPU time in schedstat");
     let first = text.split_ascii_whitespace().next();
-    first
-        .and_then(|nanos| nanos.parse().ok())
-        .expect("schedstat begins with a number")
+    first.and_then(|nanos| nanos.parse().ok()).expect("schedstat begins with a number")
 }
 
 fn plan() -> RowPlan {

@@ -99,7 +99,5 @@ impl FrameWriter {
 }
 
 fn length(bytes: usize) -> [u8; 4] {
-    u32::try_from(bytes)
-        .expect("a frame is far below 4 GiB")
-        .to_le_bytes()
+    u32::try_from(bytes).expect("a frame is far below 4 GiB").to_le_bytes()
 }

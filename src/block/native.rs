@@ -60,10 +60,7 @@ impl Default for NativeEncoder {
 impl NativeEncoder {
     /// An encoder with its buffers.
     pub fn new() -> Self {
-        Self {
-            writer: FrameWriter::new(),
-            small: Vec::new(),
-        }
+        Self { writer: FrameWriter::new(), small: Vec::new() }
     }
 
     /// Encodes all committed rows as one block. The columns stay as they are.
@@ -71,10 +68,7 @@ impl NativeEncoder {
     /// # Panics
     /// Where a decoded row was neither committed nor rolled back.
     pub fn encode(&mut self, columns: &Columns) -> NativeBlock {
-        assert!(
-            !columns.row_is_open(),
-            "a decoded row is committed or rolled back before the block is encoded"
-        );
+        assert!(!columns.row_is_open(), "a decoded row is committed or rolled back before the block is encoded");
         let plan = columns.plan();
         let present = |index: &usize| !columns.presences[*index].flags.is_empty();
         let flags: Vec<usize> = (0..plan.presences.len()).filter(present).collect();
@@ -106,21 +100,12 @@ impl NativeEncoder {
         }
     }
 
-    fn write_header(
-        &mut self,
-        name: &str,
-        type_text: &str,
-        presence_of: Option<usize>,
-    ) -> BodyColumn {
+    fn write_header(&mut self, name: &str, type_text: &str, presence_of: Option<usize>) -> BodyColumn {
         for text in [name, type_text] {
             self.write_varint(text.len());
             self.writer.write(text.as_bytes());
         }
-        BodyColumn {
-            name: name.to_owned(),
-            type_text: type_text.to_owned(),
-            presence_of,
-        }
+        BodyColumn { name: name.to_owned(), type_text: type_text.to_owned(), presence_of }
     }
 
     fn write_column(&mut self, column: &ColumnBuilder, rows: usize) {
@@ -193,9 +178,7 @@ impl NativeEncoder {
             let indexes = indexes.iter().map(|index| index.to_le_bytes());
             match width {
                 1 => self.small.extend(indexes.map(|[low, ..]| low)),
-                2 => self
-                    .small
-                    .extend(indexes.flat_map(|[low, high, ..]| [low, high])),
+                2 => self.small.extend(indexes.flat_map(|[low, high, ..]| [low, high])),
                 _ => self.small.extend(indexes.flatten()),
             }
             self.writer.write(&self.small);

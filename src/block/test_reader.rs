@@ -53,10 +53,7 @@ struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
     fn take<const N: usize>(&mut self) -> [u8; N] {
-        let (taken, rest) = self
-            .0
-            .split_first_chunk()
-            .expect("the block ends too early");
+        let (taken, rest) = self.0.split_first_chunk().expect("the block ends too early");
         self.0 = rest;
         *taken
     }
@@ -107,37 +104,24 @@ impl Reader<'_> {
                 let nulls = self.bytes(rows);
                 let values = self.values(inner, rows);
                 let pairs = nulls.into_iter().zip(values);
-                pairs
-                    .map(|(null, value)| if null == 1 { "NULL".into() } else { value })
-                    .collect()
+                pairs.map(|(null, value)| if null == 1 { "NULL".into() } else { value }).collect()
             }
             ColumnType::LowCardinality(inner) => self.dictionary(inner, rows),
             ColumnType::Array(inner) => {
                 let ends = self.offsets(rows);
                 let values = self.values(inner, ends.last().copied().unwrap_or(0));
-                lists(&ends)
-                    .map(|list| format!("[{}]", values[list].join(", ")))
-                    .collect()
+                lists(&ends).map(|list| format!("[{}]", values[list].join(", "))).collect()
             }
             ColumnType::Map(key, value) => {
                 let ends = self.offsets(rows);
                 let count = ends.last().copied().unwrap_or(0);
                 let keys = self.values(key, count);
                 let values = self.values(value, count);
-                let pairs: Vec<_> = keys
-                    .iter()
-                    .zip(values)
-                    .map(|(k, v)| format!("{k}: {v}"))
-                    .collect();
-                lists(&ends)
-                    .map(|list| format!("{{{}}}", pairs[list].join(", ")))
-                    .collect()
+                let pairs: Vec<_> = keys.iter().zip(values).map(|(k, v)| format!("{k}: {v}")).collect();
+                lists(&ends).map(|list| format!("{{{}}}", pairs[list].join(", "))).collect()
             }
             ColumnType::Tuple(fields) => {
-                let columns: Vec<_> = fields
-                    .iter()
-                    .map(|field| self.values(&field.field_type, rows))
-                    .collect();
+                let columns: Vec<_> = fields.iter().map(|field| self.values(&field.field_type, rows)).collect();
                 (0..rows)
                     .map(|row| {
                         let row: Vec<_> = columns.iter().map(|c| c[row].clone()).collect();
@@ -187,20 +171,14 @@ impl Reader<'_> {
     fn leaf(&mut self, column_type: &ColumnType) -> String {
         match column_type {
             ColumnType::Int8 | ColumnType::Enum8(_) => i8::from_le_bytes(self.take()).to_string(),
-            ColumnType::Int16 | ColumnType::Enum16(_) => {
-                i16::from_le_bytes(self.take()).to_string()
-            }
+            ColumnType::Int16 | ColumnType::Enum16(_) => i16::from_le_bytes(self.take()).to_string(),
             ColumnType::Int32 | ColumnType::Date32 => i32::from_le_bytes(self.take()).to_string(),
-            ColumnType::Int64 | ColumnType::DateTime64 { .. } => {
-                i64::from_le_bytes(self.take()).to_string()
-            }
+            ColumnType::Int64 | ColumnType::DateTime64 { .. } => i64::from_le_bytes(self.take()).to_string(),
             ColumnType::Int128 => i128::from_le_bytes(self.take()).to_string(),
             ColumnType::Int256 => I256::from_le_bytes(self.take()).to_string(),
             ColumnType::UInt8 => u8::from_le_bytes(self.take()).to_string(),
             ColumnType::UInt16 | ColumnType::Date => u16::from_le_bytes(self.take()).to_string(),
-            ColumnType::UInt32 | ColumnType::DateTime { .. } => {
-                u32::from_le_bytes(self.take()).to_string()
-            }
+            ColumnType::UInt32 | ColumnType::DateTime { .. } => u32::from_le_bytes(self.take()).to_string(),
             ColumnType::UInt64 => u64::from_le_bytes(self.take()).to_string(),
             ColumnType::UInt128 => u128::from_le_bytes(self.take()).to_string(),
             ColumnType::UInt256 => U256::from_le_bytes(self.take()).to_string(),
@@ -220,10 +198,7 @@ impl Reader<'_> {
                 format!("{:?}", String::from_utf8(self.bytes(*bytes)).unwrap())
             }
             ColumnType::Uuid => {
-                let (high, low) = (
-                    u64::from_le_bytes(self.take()),
-                    u64::from_le_bytes(self.take()),
-                );
+                let (high, low) = (u64::from_le_bytes(self.take()), u64::from_le_bytes(self.take()));
                 format!("{high:016x}{low:016x}")
             }
             ColumnType::Decimal { precision, .. } => match precision {
@@ -232,9 +207,7 @@ impl Reader<'_> {
                 ..=38 => i128::from_le_bytes(self.take()).to_string(),
                 _ => I256::from_le_bytes(self.take()).to_string(),
             },
-            ColumnType::Ipv4 => {
-                std::net::Ipv4Addr::from(u32::from_le_bytes(self.take())).to_string()
-            }
+            ColumnType::Ipv4 => std::net::Ipv4Addr::from(u32::from_le_bytes(self.take())).to_string(),
             ColumnType::Ipv6 => std::net::Ipv6Addr::from(self.take::<16>()).to_string(),
             composite => panic!("{composite:?} is no leaf"),
         }
@@ -244,7 +217,5 @@ impl Reader<'_> {
 /// The range of each row in the values of all rows.
 fn lists(ends: &[usize]) -> impl Iterator<Item = std::ops::Range<usize>> {
     let starts = std::iter::once(0).chain(ends.iter().copied());
-    starts
-        .zip(ends.iter().copied())
-        .map(|(start, end)| start..end)
+    starts.zip(ends.iter().copied()).map(|(start, end)| start..end)
 }

@@ -143,14 +143,8 @@ impl ColumnBuilder {
             ColumnType::Date => fixed(FixedKind::Date, 2),
             ColumnType::Date32 => fixed(FixedKind::Date32, 4),
             ColumnType::DateTime { zone: name } => fixed(FixedKind::DateTime(zone(name)?), 4),
-            ColumnType::DateTime64 {
-                precision,
-                zone: name,
-            } => {
-                let kind = FixedKind::DateTime64 {
-                    precision: *precision,
-                    zone: zone(name)?,
-                };
+            ColumnType::DateTime64 { precision, zone: name } => {
+                let kind = FixedKind::DateTime64 { precision: *precision, zone: zone(name)? };
                 fixed(kind, 8)
             }
             ColumnType::Uuid => fixed(FixedKind::Uuid, 16),
@@ -161,10 +155,7 @@ impl ColumnBuilder {
                     19..=38 => 16,
                     _ => 32,
                 };
-                let kind = FixedKind::Decimal {
-                    precision: *precision,
-                    scale: *scale,
-                };
+                let kind = FixedKind::Decimal { precision: *precision, scale: *scale };
                 fixed(kind, width)
             }
             ColumnType::Enum8(names) => fixed(FixedKind::Enum8(names.clone()), 1),
@@ -332,9 +323,7 @@ impl ColumnBuilder {
             Self::Dictionary(column) => column.values.wire_bytes() + column.indexes.len() * 4,
             Self::Nullable(column) => column.nulls.len() + column.values.wire_bytes(),
             Self::Array(column) => column.offsets.data.len() + column.values.wire_bytes(),
-            Self::Map(column) => {
-                column.offsets.data.len() + column.keys.wire_bytes() + column.values.wire_bytes()
-            }
+            Self::Map(column) => column.offsets.data.len() + column.keys.wire_bytes() + column.values.wire_bytes(),
             Self::Tuple(column) => column.fields.iter().map(Self::wire_bytes).sum(),
         }
     }
@@ -347,11 +336,7 @@ impl ColumnBuilder {
             Self::Dictionary(column) => column.heap_bytes(),
             Self::Nullable(column) => column.nulls.capacity() + column.values.heap_bytes(),
             Self::Array(column) => column.offsets.data.capacity() + column.values.heap_bytes(),
-            Self::Map(column) => {
-                column.offsets.data.capacity()
-                    + column.keys.heap_bytes()
-                    + column.values.heap_bytes()
-            }
+            Self::Map(column) => column.offsets.data.capacity() + column.keys.heap_bytes() + column.values.heap_bytes(),
             Self::Tuple(column) => column.fields.iter().map(Self::heap_bytes).sum(),
         }
     }

@@ -208,8 +208,7 @@ impl DictionaryColumn {
     #[inline]
     fn first_slot(&self, bytes: &[u8]) -> usize {
         let mask = self.slots.len() - 1;
-        usize::try_from(xxh3_64_with_seed(bytes, self.seed) & mask as u64)
-            .expect("a masked hash is a table index")
+        usize::try_from(xxh3_64_with_seed(bytes, self.seed) & mask as u64).expect("a masked hash is a table index")
     }
 
     fn slot_of(&self, index: usize) -> usize {

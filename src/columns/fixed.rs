@@ -49,12 +49,7 @@ pub(crate) struct FixedColumn {
 
 impl FixedColumn {
     pub(crate) fn new(kind: FixedKind, width: usize) -> Self {
-        Self {
-            kind,
-            width,
-            data: Vec::new(),
-            mark: 0,
-        }
+        Self { kind, width, data: Vec::new(), mark: 0 }
     }
 
     #[inline]

@@ -42,12 +42,7 @@ impl ColumnSpec {
         default: DefaultValue,
     ) -> Result<Self, UnsupportedType> {
         let type_text = type_text.into();
-        Ok(Self {
-            name: name.into(),
-            column_type: ColumnType::parse(&type_text)?,
-            type_text,
-            default,
-        })
+        Ok(Self { name: name.into(), column_type: ColumnType::parse(&type_text)?, type_text, default })
     }
 }
 
@@ -112,12 +107,7 @@ impl CoordinateSpec {
         type_text: impl Into<String>,
     ) -> Result<Self, UnsupportedType> {
         let type_text = type_text.into();
-        Ok(Self {
-            kind,
-            name: name.into(),
-            column_type: ColumnType::parse(&type_text)?,
-            type_text,
-        })
+        Ok(Self { kind, name: name.into(), column_type: ColumnType::parse(&type_text)?, type_text })
     }
 }
 
@@ -216,12 +206,10 @@ impl RowPlan {
             fillers.push(match &spec.default {
                 DefaultValue::TypeZero => Filler::TypeZero,
                 DefaultValue::Constant(json) => {
-                    crate::decode::append_json_text(json, &mut builder).map_err(|source| {
-                        PlanError::Constant {
-                            name: spec.name.clone(),
-                            type_text: spec.type_text.clone(),
-                            source,
-                        }
+                    crate::decode::append_json_text(json, &mut builder).map_err(|source| PlanError::Constant {
+                        name: spec.name.clone(),
+                        type_text: spec.type_text.clone(),
+                        source,
                     })?;
                     Filler::Constant(builder)
                 }
@@ -235,13 +223,7 @@ impl RowPlan {
                 }
             });
         }
-        Ok(Self {
-            columns,
-            coordinates,
-            server_zone: server_zone.to_owned(),
-            fillers,
-            presences,
-        })
+        Ok(Self { columns, coordinates, server_zone: server_zone.to_owned(), fillers, presences })
     }
 
     /// The columns filled from records.

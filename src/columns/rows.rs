@@ -125,10 +125,7 @@ impl Columns {
     /// Begins a row.
     #[inline]
     pub(crate) fn begin_row(&mut self) {
-        assert!(
-            !self.row_is_open,
-            "a decoded row is committed or rolled back before the next one"
-        );
+        assert!(!self.row_is_open, "a decoded row is committed or rolled back before the next one");
         self.row_is_open = true;
         self.row += 1;
         self.begun = 0;
@@ -235,11 +232,7 @@ impl Columns {
 }
 
 #[inline]
-fn append_coordinate(
-    kind: CoordinateKind,
-    column: &mut ColumnBuilder,
-    coordinates: &RowCoordinates<'_>,
-) {
+fn append_coordinate(kind: CoordinateKind, column: &mut ColumnBuilder, coordinates: &RowCoordinates<'_>) {
     let number = match kind {
         CoordinateKind::Topic => return append_topic(column, coordinates.topic),
         CoordinateKind::Partition => i64::from(coordinates.partition),

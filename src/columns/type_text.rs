@@ -46,20 +46,14 @@ impl<'a> TypeText<'a> {
             }
             end += 1;
         }
-        self.text
-            .get(start..end.min(bytes.len()))
-            .unwrap_or("")
-            .trim_end()
+        self.text.get(start..end.min(bytes.len())).unwrap_or("").trim_end()
     }
 
     /// An identifier; empty where there is none.
     pub(crate) fn word(&mut self) -> &'a str {
         self.skip_space();
         let start = self.at;
-        while self
-            .byte()
-            .is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
-        {
+        while self.byte().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_') {
             self.at += 1;
         }
         &self.text[start..self.at]

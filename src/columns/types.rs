@@ -131,9 +131,7 @@ impl EnumNames {
 
     /// The value of a name.
     pub(crate) fn value_of(&self, name: &[u8]) -> Option<i16> {
-        let found = self
-            .by_name
-            .binary_search_by(|(known, _)| known.as_bytes().cmp(name));
+        let found = self.by_name.binary_search_by(|(known, _)| known.as_bytes().cmp(name));
         found.ok().map(|at| self.by_name[at].1)
     }
 
@@ -192,14 +190,7 @@ impl ColumnType {
 
     /// Whether one value is one run of bytes: what dictionaries and map keys need.
     fn is_leaf(&self) -> bool {
-        !matches!(
-            self,
-            Self::LowCardinality(_)
-                | Self::Nullable(_)
-                | Self::Array(_)
-                | Self::Map(..)
-                | Self::Tuple(_)
-        )
+        !matches!(self, Self::LowCardinality(_) | Self::Nullable(_) | Self::Array(_) | Self::Map(..) | Self::Tuple(_))
     }
 }
 
@@ -250,10 +241,7 @@ fn without_arguments(name: &str) -> Option<ColumnType> {
         "Date" => ColumnType::Date,
         "Date32" => ColumnType::Date32,
         "DateTime" => ColumnType::DateTime { zone: None },
-        "DateTime64" => ColumnType::DateTime64 {
-            precision: 3,
-            zone: None,
-        },
+        "DateTime64" => ColumnType::DateTime64 { precision: 3, zone: None },
         "UUID" => ColumnType::Uuid,
         "IPv4" => ColumnType::Ipv4,
         "IPv6" => ColumnType::Ipv6,
@@ -262,20 +250,14 @@ fn without_arguments(name: &str) -> Option<ColumnType> {
 }
 
 /// `None` where the name or its arguments are unknown.
-fn with_arguments(
-    name: &str,
-    text: &mut TypeText<'_>,
-    depth: u32,
-) -> Result<Option<ColumnType>, UnsupportedType> {
+fn with_arguments(name: &str, text: &mut TypeText<'_>, depth: u32) -> Result<Option<ColumnType>, UnsupportedType> {
     Ok(match name {
         "FixedString" => text
             .number()
             .filter(|bytes| (1..=FIXED_STRING_BYTES_MAX).contains(bytes))
             .and_then(|bytes| usize::try_from(bytes).ok())
             .map(ColumnType::FixedString),
-        "DateTime" => text
-            .quoted()
-            .map(|zone| ColumnType::DateTime { zone: Some(zone) }),
+        "DateTime" => text.quoted().map(|zone| ColumnType::DateTime { zone: Some(zone) }),
         "DateTime64" => parse_datetime64(text),
         "Decimal" => text.number().and_then(|precision| {
             let scale = if text.eat(b',') { text.number()? } else { 0 };
@@ -286,16 +268,11 @@ fn with_arguments(
         "Decimal128" => text.number().and_then(|scale| decimal(38, scale)),
         "Decimal256" => text.number().and_then(|scale| decimal(76, scale)),
         "Enum8" => parse_enum(text, i64::from(i8::MIN), i64::from(i8::MAX)).map(ColumnType::Enum8),
-        "Enum16" => {
-            parse_enum(text, i64::from(i16::MIN), i64::from(i16::MAX)).map(ColumnType::Enum16)
-        }
+        "Enum16" => parse_enum(text, i64::from(i16::MIN), i64::from(i16::MAX)).map(ColumnType::Enum16),
         "Nullable" => {
             let inner = parse_type(text, depth + 1)?;
             if !inner.is_leaf() {
-                return Err(UnsupportedType::new(
-                    text.whole(),
-                    "Nullable holds a plain type only",
-                ));
+                return Err(UnsupportedType::new(text.whole(), "Nullable holds a plain type only"));
             }
             Some(ColumnType::Nullable(Box::new(inner)))
         }
@@ -321,28 +298,16 @@ fn with_arguments(
 }
 
 fn parse_datetime64(text: &mut TypeText<'_>) -> Option<ColumnType> {
-    let precision = text
-        .number()
-        .filter(|digits| *digits <= DATETIME64_PRECISION_MAX)?;
-    let zone = if text.eat(b',') {
-        Some(text.quoted()?)
-    } else {
-        None
-    };
-    Some(ColumnType::DateTime64 {
-        precision: u8::try_from(precision).ok()?,
-        zone,
-    })
+    let precision = text.number().filter(|digits| *digits <= DATETIME64_PRECISION_MAX)?;
+    let zone = if text.eat(b',') { Some(text.quoted()?) } else { None };
+    Some(ColumnType::DateTime64 { precision: u8::try_from(precision).ok()?, zone })
 }
 
 fn decimal(precision: u64, scale: u64) -> Option<ColumnType> {
     if !(1..=DECIMAL_PRECISION_MAX).contains(&precision) || scale > precision {
         return None;
     }
-    Some(ColumnType::Decimal {
-        precision: u8::try_from(precision).ok()?,
-        scale: u8::try_from(scale).ok()?,
-    })
+    Some(ColumnType::Decimal { precision: u8::try_from(precision).ok()?, scale: u8::try_from(scale).ok()? })
 }
 
 fn parse_enum(text: &mut TypeText<'_>, least: i64, greatest: i64) -> Option<Arc<EnumNames>> {
@@ -372,10 +337,7 @@ fn parse_map(text: &mut TypeText<'_>, depth: u32) -> Result<Option<ColumnType>, 
         other => other.is_leaf(),
     };
     if !plain {
-        return Err(UnsupportedType::new(
-            text.whole(),
-            "a Map key is a plain type, or a LowCardinality of one, only",
-        ));
+        return Err(UnsupportedType::new(text.whole(), "a Map key is a plain type, or a LowCardinality of one, only"));
     }
     if !text.eat(b',') {
         return Ok(None);
@@ -416,26 +378,15 @@ mod tests {
         check("Int8", "Int8");
         check("UInt256", "UInt256");
         check("DateTime", "DateTime { zone: None }");
-        check(
-            "DateTime('Asia/Tokyo')",
-            "DateTime { zone: Some(\"Asia/Tokyo\") }",
-        );
+        check("DateTime('Asia/Tokyo')", "DateTime { zone: Some(\"Asia/Tokyo\") }");
         check("DateTime64", "DateTime64 { precision: 3, zone: None }");
-        check(
-            "DateTime64(6, 'UTC')",
-            "DateTime64 { precision: 6, zone: Some(\"UTC\") }",
-        );
+        check("DateTime64(6, 'UTC')", "DateTime64 { precision: 6, zone: Some(\"UTC\") }");
         check("Decimal(18, 3)", "Decimal { precision: 18, scale: 3 }");
         check("Decimal(5)", "Decimal { precision: 5, scale: 0 }");
         check("Decimal256(70)", "Decimal { precision: 76, scale: 70 }");
         check("FixedString(16)", "FixedString(16)");
-        check(
-            "LowCardinality(Nullable(String))",
-            "LowCardinality(Nullable(String))",
-        );
-        check("Map(LowCardinality(String), Array(UInt8))", {
-            "Map(LowCardinality(String), Array(UInt8))"
-        });
+        check("LowCardinality(Nullable(String))", "LowCardinality(Nullable(String))");
+        check("Map(LowCardinality(String), Array(UInt8))", "Map(LowCardinality(String), Array(UInt8))");
         check(
             "Tuple(\n    `x y` UInt8,\n    z Int8)",
             "Tuple([TupleField { name: Some(\"x y\"), field_type: UInt8 }, \
@@ -471,14 +422,8 @@ mod tests {
         ] {
             check(text, &format!("type {text} is not supported: {not_ours}"));
         }
-        check(
-            "Array(Dynamic)",
-            &format!("type Dynamic is not supported: {not_ours}"),
-        );
-        check(
-            "Nullable(Array(Int8))",
-            "type Nullable(Array(Int8)) is not supported: Nullable holds a plain type only",
-        );
+        check("Array(Dynamic)", &format!("type Dynamic is not supported: {not_ours}"));
+        check("Nullable(Array(Int8))", "type Nullable(Array(Int8)) is not supported: Nullable holds a plain type only");
         check(
             "LowCardinality(LowCardinality(String))",
             "type LowCardinality(LowCardinality(String)) is not supported: \
@@ -489,24 +434,15 @@ mod tests {
             "type Map(Nullable(String), Int8) is not supported: \
              a Map key is a plain type, or a LowCardinality of one, only",
         );
-        check(
-            "Int8 Int8",
-            "type Int8 Int8 is not supported: text follows the type",
-        );
+        check("Int8 Int8", "type Int8 Int8 is not supported: text follows the type");
         check("", "type  is not supported: a type name was expected");
         let deep = format!("{}Int8{}", "Array(".repeat(100_000), ")".repeat(100_000));
-        assert!(
-            ColumnType::parse(&deep)
-                .unwrap_err()
-                .reason
-                .ends_with("nested too deeply")
-        );
+        assert!(ColumnType::parse(&deep).unwrap_err().reason.ends_with("nested too deeply"));
     }
 
     #[test]
     fn the_default_of_an_enum_is_its_smallest_value() {
-        let ColumnType::Enum16(names) = ColumnType::parse("Enum16('b' = 2, 'a' = -5)").unwrap()
-        else {
+        let ColumnType::Enum16(names) = ColumnType::parse("Enum16('b' = 2, 'a' = -5)").unwrap() else {
             panic!("an Enum16 was expected");
         };
         assert_eq!(names.default_value(), -5);

@@ -31,9 +31,7 @@ pub(crate) fn last_value(column: &ColumnBuilder) -> Value<'_> {
             None => Value::Other,
             Some(0) if column.nullable => Value::Null,
             Some(&index) => match column.values.as_ref() {
-                ColumnBuilder::Fixed(FixedColumn { kind, .. }) => {
-                    fixed_value(kind, column.value(index))
-                }
+                ColumnBuilder::Fixed(FixedColumn { kind, .. }) => fixed_value(kind, column.value(index)),
                 _ => string_value(column.value(index)),
             },
         },
@@ -50,44 +48,27 @@ fn string_value(wire: &[u8]) -> Value<'_> {
 
 fn fixed_value<'a>(kind: &'a FixedKind, bytes: &'a [u8]) -> Value<'a> {
     match kind {
-        FixedKind::Int8 => {
-            int(bytes).map_or(Value::Other, |b| Value::I64(i8::from_le_bytes(b).into()))
-        }
-        FixedKind::Int16 => {
-            int(bytes).map_or(Value::Other, |b| Value::I64(i16::from_le_bytes(b).into()))
-        }
-        FixedKind::Int32 => {
-            int(bytes).map_or(Value::Other, |b| Value::I64(i32::from_le_bytes(b).into()))
-        }
+        FixedKind::Int8 => int(bytes).map_or(Value::Other, |b| Value::I64(i8::from_le_bytes(b).into())),
+        FixedKind::Int16 => int(bytes).map_or(Value::Other, |b| Value::I64(i16::from_le_bytes(b).into())),
+        FixedKind::Int32 => int(bytes).map_or(Value::Other, |b| Value::I64(i32::from_le_bytes(b).into())),
         FixedKind::Int64 => int(bytes).map_or(Value::Other, |b| Value::I64(i64::from_le_bytes(b))),
         FixedKind::UInt8 => int(bytes).map_or(Value::Other, |[b]: [u8; 1]| Value::U64(b.into())),
-        FixedKind::UInt16 => {
-            int(bytes).map_or(Value::Other, |b| Value::U64(u16::from_le_bytes(b).into()))
-        }
-        FixedKind::UInt32 => {
-            int(bytes).map_or(Value::Other, |b| Value::U64(u32::from_le_bytes(b).into()))
-        }
+        FixedKind::UInt16 => int(bytes).map_or(Value::Other, |b| Value::U64(u16::from_le_bytes(b).into())),
+        FixedKind::UInt32 => int(bytes).map_or(Value::Other, |b| Value::U64(u32::from_le_bytes(b).into())),
         FixedKind::UInt64 => int(bytes).map_or(Value::Other, |b| Value::U64(u64::from_le_bytes(b))),
-        FixedKind::DateTime(_) => {
-            int(bytes).map_or(Value::Other, |b| Value::I64(u32::from_le_bytes(b).into()))
-        }
-        FixedKind::BFloat16 => int(bytes).map_or(Value::Other, |[low, high]: [u8; 2]| {
-            Value::F64(f32::from_le_bytes([0, 0, low, high]).into())
-        }),
-        FixedKind::Float32 => {
-            int(bytes).map_or(Value::Other, |b| Value::F64(f32::from_le_bytes(b).into()))
-        }
-        FixedKind::Float64 => {
-            int(bytes).map_or(Value::Other, |b| Value::F64(f64::from_le_bytes(b)))
-        }
+        FixedKind::DateTime(_) => int(bytes).map_or(Value::Other, |b| Value::I64(u32::from_le_bytes(b).into())),
+        FixedKind::BFloat16 => int(bytes)
+            .map_or(Value::Other, |[low, high]: [u8; 2]| Value::F64(f32::from_le_bytes([0, 0, low, high]).into())),
+        FixedKind::Float32 => int(bytes).map_or(Value::Other, |b| Value::F64(f32::from_le_bytes(b).into())),
+        FixedKind::Float64 => int(bytes).map_or(Value::Other, |b| Value::F64(f64::from_le_bytes(b))),
         FixedKind::Bool => Value::Bool(bytes == [1]),
         FixedKind::Decimal { scale, .. } => decimal_value(bytes, *scale),
-        FixedKind::Enum8(names) => int(bytes)
-            .and_then(|b| names.name_of(i8::from_le_bytes(b).into()))
-            .map_or(Value::Other, Value::Str),
-        FixedKind::Enum16(names) => int(bytes)
-            .and_then(|b| names.name_of(i16::from_le_bytes(b)))
-            .map_or(Value::Other, Value::Str),
+        FixedKind::Enum8(names) => {
+            int(bytes).and_then(|b| names.name_of(i8::from_le_bytes(b).into())).map_or(Value::Other, Value::Str)
+        }
+        FixedKind::Enum16(names) => {
+            int(bytes).and_then(|b| names.name_of(i16::from_le_bytes(b))).map_or(Value::Other, Value::Str)
+        }
         FixedKind::FixedString => std::str::from_utf8(bytes).map_or(Value::Other, Value::Str),
         FixedKind::Int128
         | FixedKind::Int256

@@ -24,11 +24,7 @@ impl Zone {
             "UTC" | "Etc/UTC" | "GMT" | "Etc/GMT" => None,
             other => Some(TimeZone::get(other).ok()?),
         };
-        Some(Self {
-            zone,
-            bucket: i64::MIN,
-            bucket_offset_seconds: 0,
-        })
+        Some(Self { zone, bucket: i64::MIN, bucket_offset_seconds: 0 })
     }
 
     /// Unix seconds of a local time given as seconds since 1970-01-01 00:00:00 *local*.
@@ -60,9 +56,7 @@ impl Zone {
 /// Offset from UTC of a local time, and whether the local time exists exactly once.
 fn offset(zone: &TimeZone, local_seconds: i64) -> Option<(i64, bool)> {
     let epoch = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
-    let local = epoch
-        .checked_add(jiff::SignedDuration::from_secs(local_seconds))
-        .ok()?;
+    let local = epoch.checked_add(jiff::SignedDuration::from_secs(local_seconds)).ok()?;
     let (offset, once) = match zone.to_ambiguous_timestamp(local).offset() {
         AmbiguousOffset::Unambiguous { offset } => (offset, true),
         AmbiguousOffset::Gap { after, .. } => (after, false),

@@ -187,14 +187,7 @@ impl Fault {
             Some((name, type_text)) => format!("field {name} ({type_text}): "),
             None => String::new(),
         };
-        let reason = format!(
-            "{place}{} at byte {start}: {excerpt:?}{more}",
-            self.code.explanation()
-        );
-        DecodeError {
-            code: self.code,
-            field: field.map(|(name, _)| name.to_owned()),
-            reason,
-        }
+        let reason = format!("{place}{} at byte {start}: {excerpt:?}{more}", self.code.explanation());
+        DecodeError { code: self.code, field: field.map(|(name, _)| name.to_owned()), reason }
     }
 }

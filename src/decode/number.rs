@@ -11,8 +11,8 @@ use super::error::ErrorCode;
 pub(crate) const DIGITS_U64: usize = 19;
 
 const POWERS_F64: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
-    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
+    1e21, 1e22,
 ];
 
 /// A number that follows the JSON grammar.
@@ -60,11 +60,7 @@ impl<'a> Number<'a> {
     #[inline]
     pub(crate) fn signed(&self) -> Result<i64, ErrorCode> {
         let magnitude = self.small_integer()?;
-        let signed = if self.negative {
-            0_i64.checked_sub_unsigned(magnitude)
-        } else {
-            i64::try_from(magnitude).ok()
-        };
+        let signed = if self.negative { 0_i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() };
         signed.ok_or(ErrorCode::OutOfRange)
     }
 
@@ -88,23 +84,14 @@ impl<'a> Number<'a> {
 
     /// Little-endian bytes of the number times 10^scale. Digits beyond the scale are cut off, as
     /// ClickHouse does.
-    pub(crate) fn decimal(
-        &self,
-        precision: u8,
-        scale: u8,
-        width: usize,
-    ) -> Result<[u8; 32], ErrorCode> {
+    pub(crate) fn decimal(&self, precision: u8, scale: u8, width: usize) -> Result<[u8; 32], ErrorCode> {
         let fraction = i64::try_from(self.fraction_digits).map_err(|_| ErrorCode::OutOfRange)?;
         let shift = i64::from(self.exponent) + i64::from(scale) - fraction;
         if self.digits <= DIGITS_U64 && (-19..=18).contains(&shift) {
             // 10^19 * 10^18 fits 128 bits, so nothing here can overflow.
             let power = 10_u128.pow(u32::try_from(shift.unsigned_abs()).unwrap_or(0));
             let mantissa = u128::from(self.mantissa);
-            let unscaled = if shift >= 0 {
-                mantissa * power
-            } else {
-                mantissa / power
-            };
+            let unscaled = if shift >= 0 { mantissa * power } else { mantissa / power };
             if precision < 39 && unscaled >= 10_u128.pow(precision.into()) {
                 return Err(ErrorCode::OutOfRange);
             }
@@ -152,15 +139,10 @@ impl<'a> Number<'a> {
         if self.digits <= DIGITS_U64 && self.mantissa < 1 << 53 && power.unsigned_abs() <= 22 {
             let mantissa = self.mantissa as f64;
             let scale = POWERS_F64[power.unsigned_abs() as usize];
-            let value = if power < 0 {
-                mantissa / scale
-            } else {
-                mantissa * scale
-            };
+            let value = if power < 0 { mantissa / scale } else { mantissa * scale };
             return Ok(if self.negative { -value } else { value });
         }
-        let value: f64 =
-            fast_float2::parse(self.magnitude).map_err(|_| ErrorCode::InvalidNumber)?;
+        let value: f64 = fast_float2::parse(self.magnitude).map_err(|_| ErrorCode::InvalidNumber)?;
         if value.is_infinite() {
             return Err(ErrorCode::OutOfRange);
         }
@@ -170,8 +152,7 @@ impl<'a> Number<'a> {
     /// The 32-bit float nearest to the number, rounded once.
     #[inline]
     pub(crate) fn float32(&self) -> Result<f32, ErrorCode> {
-        let value: f32 =
-            fast_float2::parse(self.magnitude).map_err(|_| ErrorCode::InvalidNumber)?;
+        let value: f32 = fast_float2::parse(self.magnitude).map_err(|_| ErrorCode::InvalidNumber)?;
         if value.is_infinite() {
             return Err(ErrorCode::OutOfRange);
         }
@@ -189,19 +170,12 @@ impl<'a> Number<'a> {
 fn wide_value(first: &[u8], second: &[u8]) -> Option<U256> {
     let mut value = U256::ZERO;
     for &digit in first.iter().chain(second) {
-        value = value
-            .checked_mul(U256::new(10))?
-            .checked_add(U256::from(digit - b'0'))?;
+        value = value.checked_mul(U256::new(10))?.checked_add(U256::from(digit - b'0'))?;
     }
     Some(value)
 }
 
-fn two_complement(
-    magnitude: U256,
-    negative: bool,
-    width: usize,
-    signed: bool,
-) -> Result<[u8; 32], ErrorCode> {
+fn two_complement(magnitude: U256, negative: bool, width: usize, signed: bool) -> Result<[u8; 32], ErrorCode> {
     let bits = u32::try_from(width * 8).map_err(|_| ErrorCode::OutOfRange)?;
     let value_bits = if signed { bits - 1 } else { bits };
     let limit_passed = |value: U256| value_bits < 256 && value >> value_bits != U256::ZERO;

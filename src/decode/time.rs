@@ -21,18 +21,7 @@ const FIRST_DAY: i64 = -25_567;
 const LAST_DAY: i64 = 120_529;
 
 /// Powers of ten up to the ticks of the finest `DateTime64`.
-const POWERS: [u32; 10] = [
-    1,
-    10,
-    100,
-    1_000,
-    10_000,
-    100_000,
-    1_000_000,
-    10_000_000,
-    100_000_000,
-    1_000_000_000,
-];
+const POWERS: [u32; 10] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
 
 /// A moment: seconds since 1970-01-01 UTC, and nanoseconds that follow them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,10 +48,7 @@ impl Moment {
         let precision = usize::from(precision);
         let per_second = i64::from(POWERS[precision]);
         let fraction = i64::from(self.nanos / POWERS[9 - precision]);
-        self.seconds
-            .checked_mul(per_second)
-            .and_then(|ticks| ticks.checked_add(fraction))
-            .ok_or(ErrorCode::OutOfRange)
+        self.seconds.checked_mul(per_second).and_then(|ticks| ticks.checked_add(fraction)).ok_or(ErrorCode::OutOfRange)
     }
 
     /// Reads a bare number; see the module's text for the unit.
@@ -95,10 +81,8 @@ impl Moment {
         let nanos = value + i128::from(fraction) / per_second;
         let nanos = if number.negative { -nanos } else { nanos };
         Ok(Self {
-            seconds: i64::try_from(nanos.div_euclid(1_000_000_000))
-                .map_err(|_| ErrorCode::OutOfRange)?,
-            nanos: u32::try_from(nanos.rem_euclid(1_000_000_000))
-                .map_err(|_| ErrorCode::OutOfRange)?,
+            seconds: i64::try_from(nanos.div_euclid(1_000_000_000)).map_err(|_| ErrorCode::OutOfRange)?,
+            nanos: u32::try_from(nanos.rem_euclid(1_000_000_000)).map_err(|_| ErrorCode::OutOfRange)?,
         })
     }
 
@@ -109,25 +93,16 @@ impl Moment {
         let (date, rest) = text.split_at_checked(10).ok_or(invalid)?;
         let local_midnight = days_from_text(date).ok_or(invalid)? * SECONDS_PER_DAY;
         if rest.is_empty() {
-            return Ok(Self {
-                seconds: zone.unix_seconds(local_midnight),
-                nanos: 0,
-            });
+            return Ok(Self { seconds: zone.unix_seconds(local_midnight), nanos: 0 });
         }
         let (clock, mut rest) = rest.split_at_checked(9).ok_or(invalid)?;
         let &[b'T' | b't' | b' ', h1, h2, b':', m1, m2, b':', s1, s2] = clock else {
             return Err(invalid);
         };
-        let hour = two_digits(h1, h2)
-            .filter(|hour| *hour < 24)
-            .ok_or(invalid)?;
-        let minute = two_digits(m1, m2)
-            .filter(|minute| *minute < 60)
-            .ok_or(invalid)?;
+        let hour = two_digits(h1, h2).filter(|hour| *hour < 24).ok_or(invalid)?;
+        let minute = two_digits(m1, m2).filter(|minute| *minute < 60).ok_or(invalid)?;
         // 60 is a leap second, which Unix time counts as the next second.
-        let second = two_digits(s1, s2)
-            .filter(|second| *second <= 60)
-            .ok_or(invalid)?;
+        let second = two_digits(s1, s2).filter(|second| *second <= 60).ok_or(invalid)?;
         let local_seconds = local_midnight + hour * 3_600 + minute * 60 + second;
 
         let mut nanos = 0;
@@ -154,11 +129,7 @@ impl Moment {
 
 /// Days since 1970-01-01 of the number or text of a date, within `least` and `greatest`.
 pub(crate) fn days_within(days: i64, least: i64, greatest: i64) -> Result<i64, ErrorCode> {
-    if (least..=greatest).contains(&days) {
-        Ok(days)
-    } else {
-        Err(ErrorCode::OutOfRange)
-    }
+    if (least..=greatest).contains(&days) { Ok(days) } else { Err(ErrorCode::OutOfRange) }
 }
 
 /// The range of `Date`.

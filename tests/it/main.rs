@@ -12,6 +12,7 @@ mod clickhouse_look;
 mod clickhouse_pins;
 mod clickhouse_state;
 mod clickhouse_target;
+mod columns;
 mod kafka_consumer;
 mod kafka_errors;
 mod kafka_queries;

@@ -20,11 +20,7 @@ pub(crate) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     #[inline]
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            bytes,
-            at: 0,
-            depth: 0,
-        }
+        Self { bytes, at: 0, depth: 0 }
     }
 
     /// The next byte; 0, which no JSON text has outside of strings, at the end.
@@ -158,12 +154,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The rest of a string whose first special byte is at `special`.
-    fn escaped_string(
-        &mut self,
-        start: usize,
-        special: usize,
-        mut out: Option<&mut Vec<u8>>,
-    ) -> Result<(), Fault> {
+    fn escaped_string(&mut self, start: usize, special: usize, mut out: Option<&mut Vec<u8>>) -> Result<(), Fault> {
         let (mut from, mut special) = (start, special);
         loop {
             if let Some(out) = out.as_deref_mut() {
@@ -193,10 +184,7 @@ impl<'a> Cursor<'a> {
     /// Takes one escape sequence, or two that make a surrogate pair.
     fn escape(&mut self) -> Result<char, Fault> {
         let start = self.at;
-        let invalid = Fault {
-            code: ErrorCode::InvalidJson,
-            at: start,
-        };
+        let invalid = Fault { code: ErrorCode::InvalidJson, at: start };
         self.at += 1;
         let kind = self.peek();
         self.at += 1;

@@ -51,11 +51,7 @@ struct Next {
 
 impl KeyGuess {
     pub(crate) fn new(columns: &[ColumnSpec]) -> Self {
-        let mut guess = Self {
-            entries: Vec::new(),
-            places: HashMap::new(),
-            unknown_keys: 0,
-        };
+        let mut guess = Self { entries: Vec::new(), places: HashMap::new(), unknown_keys: 0 };
         for place in [START, NOWHERE] {
             let added = guess.add_entry(None);
             debug_assert_eq!(added, place);
@@ -103,12 +99,7 @@ impl KeyGuess {
         };
         start.copy_from_slice(text);
         mask[..text.len()].fill(0xFF);
-        self.entries[after].next = Next {
-            words: words(&padded),
-            mask: words(&mask),
-            bytes: text.len(),
-            place,
-        };
+        self.entries[after].next = Next { words: words(&padded), mask: words(&mask), bytes: text.len(), place };
     }
 
     #[inline]
@@ -117,10 +108,7 @@ impl KeyGuess {
     }
 
     fn add_entry(&mut self, column: Option<usize>) -> usize {
-        self.entries.push(KeyEntry {
-            column,
-            next: Next::default(),
-        });
+        self.entries.push(KeyEntry { column, next: Next::default() });
         self.entries.len() - 1
     }
 }

@@ -64,10 +64,7 @@ impl JsonDecoder {
         self.decode_object(record, columns).map_err(|fault| {
             columns.rollback_row();
             let spec = self.column.map(|column| &self.plan.columns[column]);
-            fault.explain(
-                record,
-                spec.map(|s| (s.name.as_str(), s.type_text.as_str())),
-            )
+            fault.explain(record, spec.map(|s| (s.name.as_str(), s.type_text.as_str())))
         })
     }
 
@@ -94,11 +91,7 @@ impl JsonDecoder {
 
     /// Takes all between two values, from the opening brace on; `None` after the closing one.
     #[inline]
-    fn next_key(
-        &mut self,
-        json: &mut Cursor<'_>,
-        place: &mut usize,
-    ) -> Result<Option<Target>, Fault> {
+    fn next_key(&mut self, json: &mut Cursor<'_>, place: &mut usize) -> Result<Option<Target>, Fault> {
         if let Some((found, bytes)) = self.keys.guess(*place, json.rest()) {
             let after = json.at + bytes;
             if *place == START {
@@ -112,11 +105,7 @@ impl JsonDecoder {
     }
 
     #[inline(never)]
-    fn parse_key(
-        &mut self,
-        json: &mut Cursor<'_>,
-        place: &mut usize,
-    ) -> Result<Option<Target>, Fault> {
+    fn parse_key(&mut self, json: &mut Cursor<'_>, place: &mut usize) -> Result<Option<Target>, Fault> {
         self.column = None;
         let start = json.at;
         if *place == START {
@@ -147,12 +136,7 @@ impl JsonDecoder {
     }
 
     #[inline]
-    fn field(
-        &mut self,
-        json: &mut Cursor<'_>,
-        column: usize,
-        columns: &mut Columns,
-    ) -> Result<(), Fault> {
+    fn field(&mut self, json: &mut Cursor<'_>, column: usize, columns: &mut Columns) -> Result<(), Fault> {
         self.column = Some(column);
         let Some(builder) = columns.open(column) else {
             return Err(json.fault(ErrorCode::DuplicateKey));
@@ -189,10 +173,7 @@ fn check_utf8(record: &[u8]) -> Result<(), Fault> {
         return Ok(());
     }
     let at = simdutf8::compat::from_utf8(record).map_or_else(|error| error.valid_up_to(), str::len);
-    Err(Fault {
-        code: ErrorCode::InvalidUtf8,
-        at,
-    })
+    Err(Fault { code: ErrorCode::InvalidUtf8, at })
 }
 
 /// The error for a record whose first token is not a brace.
@@ -200,18 +181,11 @@ fn check_utf8(record: &[u8]) -> Result<(), Fault> {
 fn not_an_object(json: &mut Cursor<'_>) -> Fault {
     let at = json.at;
     if json.at_end() {
-        let code = if at == 0 {
-            ErrorCode::Empty
-        } else {
-            ErrorCode::InvalidJson
-        };
+        let code = if at == 0 { ErrorCode::Empty } else { ErrorCode::InvalidJson };
         return Fault { code, at };
     }
     match json.skip_value() {
-        Ok(()) => Fault {
-            code: ErrorCode::NotAnObject,
-            at,
-        },
+        Ok(()) => Fault { code: ErrorCode::NotAnObject, at },
         Err(fault) => fault,
     }
 }

@@ -21,8 +21,7 @@
 
 use super::cursor::Cursor;
 use crate::columns::{
-    ArrayColumn, ColumnBuilder, DictionaryColumn, FixedColumn, FixedKind, MapColumn, StringColumn,
-    TupleColumn,
+    ArrayColumn, ColumnBuilder, DictionaryColumn, FixedColumn, FixedKind, MapColumn, StringColumn, TupleColumn,
 };
 use crate::decode::error::{ErrorCode, Fault};
 use crate::decode::number::Number;
@@ -32,11 +31,7 @@ type Outcome = Result<(), Fault>;
 
 /// Takes one value and appends it to the column. The cursor stands at the value.
 #[inline]
-pub(crate) fn append_value(
-    json: &mut Cursor<'_>,
-    column: &mut ColumnBuilder,
-    scratch: &mut Vec<u8>,
-) -> Outcome {
+pub(crate) fn append_value(json: &mut Cursor<'_>, column: &mut ColumnBuilder, scratch: &mut Vec<u8>) -> Outcome {
     match column {
         ColumnBuilder::Fixed(column) => append_fixed(json, column, scratch),
         ColumnBuilder::String(column) => append_string(json, column, scratch),
@@ -44,11 +39,7 @@ pub(crate) fn append_value(
     }
 }
 
-fn append_composite(
-    json: &mut Cursor<'_>,
-    column: &mut ColumnBuilder,
-    scratch: &mut Vec<u8>,
-) -> Outcome {
+fn append_composite(json: &mut Cursor<'_>, column: &mut ColumnBuilder, scratch: &mut Vec<u8>) -> Outcome {
     if json.peek() == b'n' {
         json.literal(b"null")?;
         column.push_zero();
@@ -72,11 +63,7 @@ fn append_composite(
 }
 
 #[inline]
-fn append_string(
-    json: &mut Cursor<'_>,
-    column: &mut StringColumn,
-    scratch: &mut Vec<u8>,
-) -> Outcome {
+fn append_string(json: &mut Cursor<'_>, column: &mut StringColumn, scratch: &mut Vec<u8>) -> Outcome {
     if json.peek() == b'"' {
         column.push(json.string(scratch)?);
         return Ok(());
@@ -92,11 +79,7 @@ fn append_string(
     Ok(())
 }
 
-fn append_dictionary(
-    json: &mut Cursor<'_>,
-    column: &mut DictionaryColumn,
-    scratch: &mut Vec<u8>,
-) -> Outcome {
+fn append_dictionary(json: &mut Cursor<'_>, column: &mut DictionaryColumn, scratch: &mut Vec<u8>) -> Outcome {
     if json.peek() == b'"' && matches!(column.values.as_ref(), ColumnBuilder::String(_)) {
         column.push_string(json.string(scratch)?);
         return Ok(());
@@ -151,10 +134,7 @@ fn append_map(json: &mut Cursor<'_>, column: &mut MapColumn, scratch: &mut Vec<u
 
 fn append_tuple(json: &mut Cursor<'_>, column: &mut TupleColumn, scratch: &mut Vec<u8>) -> Outcome {
     let start = json.at;
-    let wrong_length = Err(Fault {
-        code: ErrorCode::TypeMismatch,
-        at: start,
-    });
+    let wrong_length = Err(Fault { code: ErrorCode::TypeMismatch, at: start });
     begin(json, b'[')?;
     if json.next_token() == b']' {
         return wrong_length;
@@ -170,11 +150,7 @@ fn append_tuple(json: &mut Cursor<'_>, column: &mut TupleColumn, scratch: &mut V
     Ok(())
 }
 
-fn append_named_tuple(
-    json: &mut Cursor<'_>,
-    column: &mut TupleColumn,
-    scratch: &mut Vec<u8>,
-) -> Outcome {
+fn append_named_tuple(json: &mut Cursor<'_>, column: &mut TupleColumn, scratch: &mut Vec<u8>) -> Outcome {
     begin(json, b'{')?;
     // One bit per field; tuples with more fields than bits fall back to a list.
     let mut seen = FieldSet::new(column.fields.len());
@@ -186,9 +162,7 @@ fn append_named_tuple(
             let at = json.at;
             let key = json.string(scratch)?;
             let names = column.names.iter();
-            let place = names
-                .map(|name| name.as_deref().unwrap_or_default())
-                .position(|name| name.as_bytes() == key);
+            let place = names.map(|name| name.as_deref().unwrap_or_default()).position(|name| name.as_bytes() == key);
             json.expect(b':')?;
             json.next_token();
             match place {
@@ -253,10 +227,7 @@ fn begin(json: &mut Cursor<'_>, bracket: u8) -> Outcome {
 fn mismatch(json: &mut Cursor<'_>) -> Fault {
     let at = json.at;
     match json.skip_value() {
-        Ok(()) => Fault {
-            code: ErrorCode::TypeMismatch,
-            at,
-        },
+        Ok(()) => Fault { code: ErrorCode::TypeMismatch, at },
         Err(fault) => fault,
     }
 }
@@ -306,22 +277,10 @@ fn append_bool(value: bool, column: &mut FixedColumn) -> Result<(), ErrorCode> {
 }
 
 fn is_integer(kind: &FixedKind) -> bool {
-    use FixedKind::{
-        Int8, Int16, Int32, Int64, Int128, Int256, UInt8, UInt16, UInt32, UInt64, UInt128, UInt256,
-    };
+    use FixedKind::{Int8, Int16, Int32, Int64, Int128, Int256, UInt8, UInt16, UInt32, UInt64, UInt128, UInt256};
     matches!(
         kind,
-        Int8 | Int16
-            | Int32
-            | Int64
-            | Int128
-            | Int256
-            | UInt8
-            | UInt16
-            | UInt32
-            | UInt64
-            | UInt128
-            | UInt256
+        Int8 | Int16 | Int32 | Int64 | Int128 | Int256 | UInt8 | UInt16 | UInt32 | UInt64 | UInt128 | UInt256
     )
 }
 
@@ -404,9 +363,7 @@ fn push_wide(number: &Number<'_>, column: &mut FixedColumn, signed: bool) -> Res
 
 fn enum_number(number: &Number<'_>, known: impl Fn(i16) -> bool) -> Result<i16, ErrorCode> {
     let value = i16::try_from(number.signed()?).ok();
-    value
-        .filter(|value| known(*value))
-        .ok_or(ErrorCode::UnknownEnumValue)
+    value.filter(|value| known(*value)).ok_or(ErrorCode::UnknownEnumValue)
 }
 
 /// Appends a text that stands for a value: the content of a string, or a key of a map.

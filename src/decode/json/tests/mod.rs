@@ -6,26 +6,20 @@ mod values;
 
 use std::sync::Arc;
 
-use crate::block::{NativeEncoder, test_reader};
-use crate::columns::{
-    ColumnSpec, Columns, CoordinateKind, CoordinateSpec, DefaultValue, RowCoordinates, RowPlan,
-};
+use crate::block::native::NativeEncoder;
+use crate::block::test_reader;
+use crate::columns::{ColumnSpec, Columns, CoordinateKind, CoordinateSpec, DefaultValue, RowCoordinates, RowPlan};
 use crate::decode::{DecodeError, JsonDecoder};
 
 /// A plan of columns with the types' own defaults and an `_offset`.
 fn plan(columns: &[(&str, &str)]) -> Arc<RowPlan> {
-    let columns: Vec<_> = columns
-        .iter()
-        .map(|(name, text)| (*name, *text, DefaultValue::TypeZero))
-        .collect();
+    let columns: Vec<_> = columns.iter().map(|(name, text)| (*name, *text, DefaultValue::TypeZero)).collect();
     plan_with_defaults(&columns)
 }
 
 fn plan_with_defaults(columns: &[(&str, &str, DefaultValue)]) -> Arc<RowPlan> {
-    let columns = columns
-        .iter()
-        .map(|(name, text, default)| ColumnSpec::new(*name, *text, default.clone()).unwrap())
-        .collect();
+    let columns =
+        columns.iter().map(|(name, text, default)| ColumnSpec::new(*name, *text, default.clone()).unwrap()).collect();
     let offset = CoordinateSpec::new(CoordinateKind::Offset, "_offset", "UInt64").unwrap();
     Arc::new(RowPlan::new(columns, vec![offset], "UTC").unwrap())
 }
@@ -39,11 +33,7 @@ struct Table {
 
 impl Table {
     fn new(plan: &Arc<RowPlan>) -> Self {
-        Self {
-            decoder: JsonDecoder::new(plan),
-            columns: Columns::new(plan).unwrap(),
-            encoder: NativeEncoder::new(),
-        }
+        Self { decoder: JsonDecoder::new(plan), columns: Columns::new(plan).unwrap(), encoder: NativeEncoder::new() }
     }
 
     /// Decodes and keeps a record; its offset is the row's number.
@@ -54,12 +44,7 @@ impl Table {
 
     fn push_at(&mut self, record: impl AsRef<[u8]>, offset: i64) -> Result<(), DecodeError> {
         self.decoder.decode(record.as_ref(), &mut self.columns)?;
-        self.columns.commit_row(&RowCoordinates {
-            topic: "t",
-            partition: 0,
-            offset,
-            replay: 0,
-        });
+        self.columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset, replay: 0 });
         Ok(())
     }
 

@@ -17,24 +17,18 @@ fn document() -> impl Strategy<Value = String> {
         Just("true".to_owned()),
         Just("false".to_owned()),
         any::<i64>().prop_map(|n| n.to_string()),
-        any::<f64>()
-            .prop_filter("JSON has no NaN", |f| f.is_finite())
-            .prop_map(|f| format!("{f:e}")),
+        any::<f64>().prop_filter("JSON has no NaN", |f| f.is_finite()).prop_map(|f| format!("{f:e}")),
         "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,25})?([eE][-+]?[0-9]{1,2})?",
         string(),
     ];
     leaf.prop_recursive(6, 40, 6, |inner| {
         let space = "[ \t\r\n]{0,2}";
         prop_oneof![
-            (prop::collection::vec(inner.clone(), 0..6), space).prop_map(|(items, space)| format!(
-                "[{space}{}]",
-                items.join(&format!("{space},"))
-            )),
+            (prop::collection::vec(inner.clone(), 0..6), space)
+                .prop_map(|(items, space)| format!("[{space}{}]", items.join(&format!("{space},")))),
             (prop::collection::vec((string(), inner), 0..6), space).prop_map(|(fields, space)| {
-                let fields: Vec<_> = fields
-                    .into_iter()
-                    .map(|(key, value)| format!("{key}{space}:{space}{value}{space}"))
-                    .collect();
+                let fields: Vec<_> =
+                    fields.into_iter().map(|(key, value)| format!("{key}{space}:{space}{value}{space}")).collect();
                 format!("{{{space}{}}}", fields.join(","))
             }),
         ]
@@ -59,10 +53,8 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
 type Changes = Vec<(prop::sample::Index, u8, u8)>;
 
 fn changes() -> impl Strategy<Value = Changes> {
-    let bytes = prop_oneof![
-        prop::sample::select(&b"{}[]\",:\\u0123456789.eE+-tfn \n\t\0/\xc3\xa9\xff"[..]),
-        any::<u8>()
-    ];
+    let bytes =
+        prop_oneof![prop::sample::select(&b"{}[]\",:\\u0123456789.eE+-tfn \n\t\0/\xc3\xa9\xff"[..]), any::<u8>()];
     let change = (any::<prop::sample::Index>(), bytes, 0..3_u8);
     prop::collection::vec(change, 0..4)
 }
@@ -84,40 +76,25 @@ fn apply(text: String, changes: Changes) -> Vec<u8> {
 /// decoder has learned from one record must not make it lenient with the next.
 fn similar_records() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let style = ("[ \n]{0,2}", "[ \t]{0,2}", "[ ]{0,2}", 0..6_usize);
-    let record = (
-        prop::collection::vec(document(), 4),
-        prop_oneof![3 => Just(Vec::new()), 2 => changes()],
-    );
-    (style, prop::collection::vec(record, 2..6)).prop_map(
-        |((begin, before, after, first), records)| {
-            let record = |(values, changes): (Vec<String>, Changes)| {
-                let keys = [
-                    "a",
-                    "unknown",
-                    "b",
-                    "\\u0063",
-                    "another rather long key of no column",
-                    "d",
-                ];
-                let fields: Vec<_> = keys[first..]
-                    .iter()
-                    .zip(&values)
-                    .map(|(key, value)| format!("{before}\"{key}\"{after}:{after}{value}"))
-                    .collect();
-                apply(format!("{begin}{{{}}}", fields.join(",")), changes)
-            };
-            records.into_iter().map(record).collect()
-        },
-    )
+    let record = (prop::collection::vec(document(), 4), prop_oneof![3 => Just(Vec::new()), 2 => changes()]);
+    (style, prop::collection::vec(record, 2..6)).prop_map(|((begin, before, after, first), records)| {
+        let record = |(values, changes): (Vec<String>, Changes)| {
+            let keys = ["a", "unknown", "b", "\\u0063", "another rather long key of no column", "d"];
+            let fields: Vec<_> = keys[first..]
+                .iter()
+                .zip(&values)
+                .map(|(key, value)| format!("{before}\"{key}\"{after}:{after}{value}"))
+                .collect();
+            apply(format!("{begin}{{{}}}", fields.join(",")), changes)
+        };
+        records.into_iter().map(record).collect()
+    })
 }
 
 /// Whether our parser takes the text as one value, by the path that skips.
 fn skips(text: &[u8]) -> bool {
     let mut json = Cursor::new(text);
-    std::str::from_utf8(text).is_ok()
-        && json.skip_value().is_ok()
-        && json.next_token() == 0
-        && json.at_end()
+    std::str::from_utf8(text).is_ok() && json.skip_value().is_ok() && json.next_token() == 0 && json.at_end()
 }
 
 /// A record of all kinds of columns; `bad` breaks one of its fields.

@@ -1,9 +1,7 @@
 //! What a record may look like, and what becomes of its fields.
 
 use super::{Table, plan, plan_with_defaults};
-use crate::columns::{
-    ColumnSpec, CoordinateKind, CoordinateSpec, DefaultValue, PlanError, RowPlan, Value,
-};
+use crate::columns::{ColumnSpec, CoordinateKind, CoordinateSpec, DefaultValue, PlanError, RowPlan, Value};
 use crate::decode::json::cursor::DEPTH_MAX;
 use crate::decode::{ErrorCode, Stage};
 
@@ -38,10 +36,7 @@ fn shapes_of_records() {
     check(r#"{"b":"x"}"#, "0/\"x\"");
     check(r#"{"\u0061":5}"#, "5/\"\"");
     check(r#"{"A":5}"#, "0/\"\"");
-    check(
-        r#"{"a":1,"c":{"a":[2,{"a":3}],"b":"]}"},"b":"x"}"#,
-        "1/\"x\"",
-    );
+    check(r#"{"a":1,"c":{"a":[2,{"a":3}],"b":"]}"},"b":"x"}"#, "1/\"x\"");
     check("", "empty");
     check("  ", "invalid_json");
     check("null", "not_an_object");
@@ -121,14 +116,7 @@ fn skipped_values_are_checked() {
     ] {
         check(format!("{{\"z\":{value},\"a\":1}}"), "invalid_json");
     }
-    for value in [
-        "-0.0e-0",
-        "[]",
-        "[[],{}]",
-        "{\"x\":{}}",
-        "[1,\"\\u00e9\",null,true,{}]",
-        "1e999",
-    ] {
+    for value in ["-0.0e-0", "[]", "[[],{}]", "{\"x\":{}}", "[1,\"\\u00e9\",null,true,{}]", "1e999"] {
         check(format!("{{\"z\":{value},\"a\":1}}"), "1/\"\"");
     }
 }
@@ -138,26 +126,13 @@ fn depth_is_bounded_without_recursion() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let deepest = DEPTH_MAX as usize - 1;
     check(format!("{{\"z\":{},\"a\":1}}", nested(deepest)), "1/\"\"");
-    check(
-        format!("{{\"z\":{},\"a\":1}}", nested(deepest + 1)),
-        "too_deep",
-    );
+    check(format!("{{\"z\":{},\"a\":1}}", nested(deepest + 1)), "too_deep");
     check(format!("{{\"z\":{}}}", nested(50_000)), "too_deep");
     check(format!("{{\"b\":{}}}", nested(50_000)), "too_deep");
     check(nested(50_000), "too_deep");
-    check(
-        format!(
-            "{{\"a\":{}1{}}}",
-            "{\"a\":".repeat(50_000),
-            "}".repeat(50_000)
-        ),
-        "too_deep",
-    );
+    check(format!("{{\"a\":{}1{}}}", "{\"a\":".repeat(50_000), "}".repeat(50_000)), "too_deep");
     // Brackets side by side do not add up.
-    check(
-        format!("{{\"z\":[{}[]],\"a\":1}}", "[[]],".repeat(1_000)),
-        "1/\"\"",
-    );
+    check(format!("{{\"z\":[{}[]],\"a\":1}}", "[[]],".repeat(1_000)), "1/\"\"");
     // Lists that a column takes count too.
     let column_type = format!("{}String{}", "Array(".repeat(20), ")".repeat(20));
     let mut table = Table::new(&plan(&[("x", &column_type)]));
@@ -179,11 +154,7 @@ fn a_record_of_16_megabytes() {
 
 #[test]
 fn the_order_of_keys_may_change_from_record_to_record() {
-    let mut table = Table::new(&plan(&[
-        ("a", "UInt8"),
-        ("b", "UInt8"),
-        ("say \"c\"", "UInt8"),
-    ]));
+    let mut table = Table::new(&plan(&[("a", "UInt8"), ("b", "UInt8"), ("say \"c\"", "UInt8")]));
     for record in [
         r#"{"a":1,"b":2,"say \"c\"":3}"#,
         r#"{"b":2,"a":1,"say \"c\"":3}"#,
@@ -196,12 +167,7 @@ fn the_order_of_keys_may_change_from_record_to_record() {
         table.push(record).unwrap();
     }
     let many: Vec<_> = (0..2_000).map(|n| format!("\"k{n}\":0,")).collect();
-    table
-        .push(format!(
-            "{{{}\"a\":1,\"b\":2,\"say \\\"c\\\"\":3}}",
-            many.concat()
-        ))
-        .unwrap();
+    table.push(format!("{{{}\"a\":1,\"b\":2,\"say \\\"c\\\"\":3}}", many.concat())).unwrap();
     assert_eq!(table.stored("a"), "1 1 1 1 1 1 1 1");
     assert_eq!(table.stored("b"), "2 2 2 2 2 2 2 2");
     assert_eq!(table.stored("say \"c\""), "3 3 3 3 3 3 3 3");
@@ -214,33 +180,18 @@ fn missing_fields_get_the_column_default() {
         ("n", "Int32", constant("-5")),
         ("s", "LowCardinality(String)", constant("\"none\"")),
         ("o", "Nullable(String)", constant("\"x\"")),
-        (
-            "l",
-            "Array(LowCardinality(String))",
-            constant("[\"p\", \"q\"]"),
-        ),
-        (
-            "m",
-            "Map(String, Tuple(UInt8, Nullable(Int8)))",
-            constant("{\"k\": [1, null]}"),
-        ),
+        ("l", "Array(LowCardinality(String))", constant("[\"p\", \"q\"]")),
+        ("m", "Map(String, Tuple(UInt8, Nullable(Int8)))", constant("{\"k\": [1, null]}")),
         ("z", "Nullable(Int8)", DefaultValue::TypeZero),
     ]));
     table.push("{}").unwrap();
-    table
-        .push(r#"{"n":1,"s":"v","o":"w","l":["r"],"m":{},"z":1}"#)
-        .unwrap();
-    table
-        .push(r#"{"n":null,"s":null,"o":null,"l":null,"m":null,"z":null}"#)
-        .unwrap();
+    table.push(r#"{"n":1,"s":"v","o":"w","l":["r"],"m":{},"z":1}"#).unwrap();
+    table.push(r#"{"n":null,"s":null,"o":null,"l":null,"m":null,"z":null}"#).unwrap();
     assert_eq!(table.stored("n"), "-5 1 -5");
     assert_eq!(table.stored("s"), "\"none\" \"v\" \"none\"");
     assert_eq!(table.stored("o"), "\"x\" \"w\" NULL");
     assert_eq!(table.stored("l"), "[\"p\", \"q\"] [\"r\"] [\"p\", \"q\"]");
-    assert_eq!(
-        table.stored("m"),
-        "{\"k\": (1, NULL)} {} {\"k\": (1, NULL)}"
-    );
+    assert_eq!(table.stored("m"), "{\"k\": (1, NULL)} {} {\"k\": (1, NULL)}");
     assert_eq!(table.stored("z"), "NULL 1 NULL");
 }
 
@@ -307,17 +258,9 @@ fn the_last_value_is_seen_before_the_row_is_committed() {
     ];
     for before in ["{}", record] {
         table.push(before).unwrap();
-        table
-            .decoder
-            .decode(record.as_bytes(), &mut table.columns)
-            .unwrap();
+        table.decoder.decode(record.as_bytes(), &mut table.columns).unwrap();
         for (column, expected) in expected.iter().enumerate() {
-            assert_eq!(
-                table.columns.last_value(column),
-                *expected,
-                "{}",
-                columns[column].0
-            );
+            assert_eq!(table.columns.last_value(column), *expected, "{}", columns[column].0);
         }
         table.columns.rollback_row();
     }
@@ -331,10 +274,7 @@ fn an_error_says_what_where_and_which_field() {
     assert_eq!(error.code, ErrorCode::OutOfRange);
     assert_eq!(error.code.stage(), Stage::Convert);
     assert_eq!(error.field.as_deref(), Some("a"));
-    assert_eq!(
-        error.to_string(),
-        "field a (UInt8): outside the range of the column at byte 13: \"300}\""
-    );
+    assert_eq!(error.to_string(), "field a (UInt8): outside the range of the column at byte 13: \"300}\"");
     let error = table.push(r#"{"b":"x" "a":3}"#).unwrap_err();
     assert_eq!(error.to_string(), "not json at byte 9: \"\\\"a\\\":3}\"");
     assert_eq!((error.code.stage(), error.field), (Stage::Decode, None));
@@ -347,19 +287,12 @@ fn codes_are_stable_and_differ() {
     unique.sort_unstable();
     unique.dedup();
     assert_eq!(unique.len(), names.len());
-    assert!(names.iter().all(|n| {
-        n.bytes()
-            .all(|b| b == b'_' || b.is_ascii_lowercase() || b == b'8')
-    }));
+    assert!(names.iter().all(|n| { n.bytes().all(|b| b == b'_' || b.is_ascii_lowercase() || b == b'8') }));
 }
 
 #[test]
 fn a_block_is_used_again_after_clear() {
-    let columns = [
-        ("s", "LowCardinality(String)"),
-        ("l", "Array(String)"),
-        ("n", "Nullable(Int8)"),
-    ];
+    let columns = [("s", "LowCardinality(String)"), ("l", "Array(String)"), ("n", "Nullable(Int8)")];
     let mut table = Table::new(&plan(&columns));
     let record = r#"{"s":"v","l":["x","y"],"n":1}"#;
     table.push(record).unwrap();
@@ -374,13 +307,7 @@ fn a_block_is_used_again_after_clear() {
 
 #[test]
 fn dictionaries_of_every_index_width() {
-    for (values, rows) in [
-        (3_u32, 600_u32),
-        (256, 600),
-        (257, 600),
-        (65_536, 66_000),
-        (70_000, 70_000),
-    ] {
+    for (values, rows) in [(3_u32, 600_u32), (256, 600), (257, 600), (65_536, 66_000), (70_000, 70_000)] {
         // The type's default takes one place, so `values` distinct ones are one too many.
         let mut table = Table::new(&plan(&[("s", "LowCardinality(String)")]));
         let name = |row: u32| format!("v{}", row * 7 % values);
@@ -397,29 +324,15 @@ fn plans_that_cannot_work_are_refused() {
     let column = |name: &str, text: &str, default| ColumnSpec::new(name, text, default).unwrap();
     let offset = |text: &str| CoordinateSpec::new(CoordinateKind::Offset, "_offset", text).unwrap();
     let zero = DefaultValue::TypeZero;
-    let twice = vec![
-        column("a", "Int8", zero.clone()),
-        column("a", "Int8", zero.clone()),
-    ];
-    assert_eq!(
-        RowPlan::new(twice, vec![], "UTC").unwrap_err(),
-        PlanError::DuplicateColumn("a".into())
-    );
+    let twice = vec![column("a", "Int8", zero.clone()), column("a", "Int8", zero.clone())];
+    assert_eq!(RowPlan::new(twice, vec![], "UTC").unwrap_err(), PlanError::DuplicateColumn("a".into()));
     let narrow = RowPlan::new(vec![], vec![offset("UInt32")], "UTC").unwrap_err();
-    assert_eq!(
-        narrow.to_string(),
-        "coordinate column _offset is UInt32: it must be Int64 or UInt64"
-    );
+    assert_eq!(narrow.to_string(), "coordinate column _offset is UInt32: it must be Int64 or UInt64");
     let zone = vec![column("t", "DateTime('Mars/Olympus')", zero.clone())];
-    assert_eq!(
-        RowPlan::new(zone, vec![], "UTC").unwrap_err().to_string(),
-        "time zone Mars/Olympus is unknown"
-    );
+    assert_eq!(RowPlan::new(zone, vec![], "UTC").unwrap_err().to_string(), "time zone Mars/Olympus is unknown");
     let constant = vec![column("n", "UInt8", DefaultValue::Constant("300".into()))];
     assert_eq!(
-        RowPlan::new(constant, vec![], "UTC")
-            .unwrap_err()
-            .to_string(),
+        RowPlan::new(constant, vec![], "UTC").unwrap_err().to_string(),
         "default of column n is not a value of UInt8: outside the range of the column at byte 0: \"300\""
     );
 }
