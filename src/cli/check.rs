@@ -23,8 +23,8 @@ use crate::clickhouse::{
 };
 use crate::config::{ConfigErrors, Settings, TopicSettings};
 use crate::pipeline::lane_setup::{LaneError, row_plan};
-use crate::source::observer::Observer;
 use crate::source::KafkaFault;
+use crate::source::observer::Observer;
 use crate::types::Partition;
 
 /// Where the cluster cannot be reached there is no id; nothing of what is asked then depends on it.
@@ -77,7 +77,8 @@ pub fn check(arguments: &CheckArguments) -> u8 {
         Ok(settings) => settings,
         Err(code) => return code,
     };
-    let errors = settings.topics.iter().filter_map(|topic| Detectors::check(&topic.detectors).err()).flatten().collect();
+    let errors =
+        settings.topics.iter().filter_map(|topic| Detectors::check(&topic.detectors).err()).flatten().collect();
     if let Some(errors) = ConfigErrors::from_list(errors) {
         eprintln!("{errors}");
         return EXIT_CONFIG;
@@ -211,8 +212,7 @@ async fn broker_setting(settings: &Settings, name: &str) -> Result<Option<String
     config.set("bootstrap.servers", &settings.kafka.brokers);
     // A plain client knows nothing of groups, and warns of every property of consumers.
     let admin: AdminClient<DefaultClientContext> = config.create().map_err(|error| error.to_string())?;
-    let metadata =
-        admin.inner().fetch_metadata(None, BROKER_CONFIG_TIMEOUT).map_err(|error| error.to_string())?;
+    let metadata = admin.inner().fetch_metadata(None, BROKER_CONFIG_TIMEOUT).map_err(|error| error.to_string())?;
     let broker = metadata.brokers().first().ok_or("no broker is known")?.id();
     let options = AdminOptions::new().request_timeout(Some(BROKER_CONFIG_TIMEOUT));
     let described = admin.describe_configs([&ResourceSpecifier::Broker(broker)], &options).await;

@@ -122,7 +122,8 @@ async fn replay_table(session: &Session, lane: &LaneTables) -> Result<Table, Com
     let mut fix = String::new();
     if table.column(column).is_none() {
         let (quoted, column) = (target.quoted(), sql::identifier(column));
-        write!(fix, "\n  run ALTER TABLE {quoted} ADD COLUMN {column} UInt32").expect("writing to a string does not fail");
+        write!(fix, "\n  run ALTER TABLE {quoted} ADD COLUMN {column} UInt32")
+            .expect("writing to a string does not fail");
     }
     if configured.is_none() {
         write!(fix, "\n  add `replay: {column}` to `coordinates` of this topic, and restart the connector")

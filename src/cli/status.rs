@@ -135,7 +135,8 @@ async fn ask(listen: SocketAddr) -> Result<Status, String> {
         let url = format!("http://{address}/status").parse().map_err(|_| "the address is none".to_owned())?;
         let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
         let reply = client.get(url).await.map_err(|error| crate::clickhouse::chain(&error))?;
-        let body = Limited::new(reply.into_body(), REPLY_BYTES_MAX).collect().await.map_err(|error| error.to_string())?;
+        let body =
+            Limited::new(reply.into_body(), REPLY_BYTES_MAX).collect().await.map_err(|error| error.to_string())?;
         serde_json::from_slice(&body.to_bytes()).map_err(|error| format!("its answer cannot be read: {error}"))
     };
     let why = match tokio::time::timeout(ASK_TIMEOUT, asking).await {
@@ -202,12 +203,7 @@ fn unattended_text(unattended: &Unattended) -> String {
             one.lag_records.to_string(),
         ]);
     }
-    format!(
-        "{}\nwhat Kafka knows of connector {}:\n{}",
-        unattended.no_connector,
-        unattended.connector,
-        table(&lines)
-    )
+    format!("{}\nwhat Kafka knows of connector {}:\n{}", unattended.no_connector, unattended.connector, table(&lines))
 }
 
 fn running_text(status: &Status) -> String {
@@ -330,14 +326,16 @@ mod tests {
 
     #[test]
     fn without_a_connector_kafka_s_view_is_shown() {
-        let unread =
-            Unread { topic: "t".to_owned(), partition: 0, committed: None, end: 7, lag_records: 7 };
+        let unread = Unread { topic: "t".to_owned(), partition: 0, committed: None, end: 7, lag_records: 7 };
         let unattended = Unattended {
             connector: "readings".to_owned(),
             no_connector: "no connector answers".to_owned(),
             partitions: vec![unread],
         };
         let text = unattended_text(&unattended);
-        assert!(text.starts_with("no connector answers\n") && text.contains("  t              0          -    7    7"), "{text}");
+        assert!(
+            text.starts_with("no connector answers\n") && text.contains("  t              0          -    7    7"),
+            "{text}"
+        );
     }
 }

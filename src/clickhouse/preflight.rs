@@ -321,8 +321,8 @@ async fn row_policies(
         .fetch::<Policy>(
             "looking for row policies",
             &format!(
-                "SELECT name, toUInt8(apply_to_all ? NOT has(apply_to_except, currentUser()) : \
-                 has(apply_to_list, currentUser()) OR notEmpty(arrayIntersect(apply_to_list, currentRoles()))) AS applies \
+                "SELECT name, toUInt8(if(apply_to_all, NOT has(apply_to_except, currentUser()), \
+                 has(apply_to_list, currentUser()) OR notEmpty(arrayIntersect(apply_to_list, currentRoles())))) AS applies \
                  FROM system.row_policies WHERE {}",
                 sql::joined(wanted, " OR ")
             ),
@@ -351,7 +351,7 @@ async fn row_policies(
     }
     let ownership = lane.state.ownership();
     let counts = session
-        .fetch::<(u64, Option<u64>)>(
+        .fetch::<(Option<u64>, Option<u64>)>(
             "comparing what is seen of ownership",
             &format!(
                 "SELECT (SELECT count() FROM {}), (SELECT total_rows FROM system.tables WHERE database = {} AND name = {})",
@@ -363,7 +363,7 @@ async fn row_policies(
         .await;
     match counts {
         Ok(counts) => {
-            if let Some((seen, Some(total))) = counts.first()
+            if let Some((Some(seen), Some(total))) = counts.first()
                 && seen < total
             {
                 findings.push(Finding::new(

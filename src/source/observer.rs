@@ -90,8 +90,9 @@ impl Observer {
     /// # Errors
     /// Where no broker answers in time.
     pub fn cluster_id(&self) -> Result<String, KafkaFault> {
-        native::cluster_id(&self.consumer, self.timeout)
-            .ok_or_else(|| self.explained(KafkaFault::new("asking for the cluster's id", RDKafkaErrorCode::OperationTimedOut)))
+        native::cluster_id(&self.consumer, self.timeout).ok_or_else(|| {
+            self.explained(KafkaFault::new("asking for the cluster's id", RDKafkaErrorCode::OperationTimedOut))
+        })
     }
 
     /// The partitions of a topic; `None` if there is no such topic.

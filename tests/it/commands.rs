@@ -63,13 +63,8 @@ fn cluster_id(scenario: &Scenario) -> String {
 
 /// Offsets with the metadata that the connector writes beside them.
 fn commit(scenario: &Scenario, offsets: &BTreeMap<i32, u64>) {
-    let metadata = Metadata {
-        topic_id: None,
-        replay: Replay(0),
-        floor: Offset::ZERO,
-        origin: Offset::ZERO,
-        anchor: None,
-    };
+    let metadata =
+        Metadata { topic_id: None, replay: Replay(0), floor: Offset::ZERO, origin: Offset::ZERO, anchor: None };
     let consumer: BaseConsumer = client(scenario).create().unwrap();
     let mut list = TopicPartitionList::new();
     for (partition, offset) in offsets {
@@ -77,9 +72,7 @@ fn commit(scenario: &Scenario, offsets: &BTreeMap<i32, u64>) {
         element.set_offset(NativeOffset::Offset(i64::try_from(*offset).unwrap())).unwrap();
         element.set_metadata(encode(&metadata));
     }
-    wait_for("offsets to be committed", || {
-        consumer.commit(&list, CommitMode::Sync).map_err(|error| error.to_string())
-    });
+    wait_for("offsets to be committed", || consumer.commit(&list, CommitMode::Sync).map_err(|error| error.to_string()));
 }
 
 /// A record of a transaction that is given up: two offsets that no reader of committed data sees.
@@ -149,7 +142,12 @@ fn verify_finds_every_planted_fault() {
     delete_rows(&scenario, 1, "_offset IN (5, 19)");
     insert_rows(&scenario, 1, &[5, 19]);
     insert_dead_letters(&scenario, 0, &[7]);
-    check(&scenario, &["verify"], 1, &["partition 0: 1 offsets are doubled (1 rows or dead letters too many): offsets 7"]);
+    check(
+        &scenario,
+        &["verify"],
+        1,
+        &["partition 0: 1 offsets are doubled (1 rows or dead letters too many): offsets 7"],
+    );
     check(&scenario, &["verify", "--output", "json"], 1, &["\"findings\": 1", "\"surplus\": 1"]);
 }
 
@@ -190,10 +188,12 @@ fn status_without_a_connector_shows_what_kafka_knows() {
     let scenario = stored_scenario("status");
     commit(&scenario, &BTreeMap::from([(0, 6)]));
     check(&scenario, &["status"], 1, &["give it with --admin", "committed", "15"]);
-    check(&scenario, &["status", "--admin", "127.0.0.1:1", "--output", "json"], 1, &[
-        "no connector answers at 127.0.0.1:1",
-        "\"lag_records\": 15",
-    ]);
+    check(
+        &scenario,
+        &["status", "--admin", "127.0.0.1:1", "--output", "json"],
+        1,
+        &["no connector answers at 127.0.0.1:1", "\"lag_records\": 15"],
+    );
 }
 
 #[test]
@@ -227,8 +227,18 @@ fn reset_begins_a_new_replay_in_the_ledger() {
     let scenario = stored_scenario("reset");
     let state = &scenario.database;
     check(&scenario, &["reset", "--new-replay", "--topic", "nowhere", "--yes"], 2, &["topic nowhere is not in"]);
-    check(&scenario, &["reset", "--new-replay", "--topic", &scenario.topic], 2, &["0 -> 1", "nobody to ask; say --yes"]);
-    check(&scenario, &["reset", "--new-replay", "--topic", &scenario.topic, "--yes"], 0, &["0 -> 1", "goes on as replay 1"]);
+    check(
+        &scenario,
+        &["reset", "--new-replay", "--topic", &scenario.topic],
+        2,
+        &["0 -> 1", "nobody to ask; say --yes"],
+    );
+    check(
+        &scenario,
+        &["reset", "--new-replay", "--topic", &scenario.topic, "--yes"],
+        0,
+        &["0 -> 1", "goes on as replay 1"],
+    );
     let ledger = scenario.servers.query(&format!(
         "SELECT partition, replay, start_offset, end_offset, origin, floor, checkpoint, topic_id IS NULL FROM {state}.ledger \
          ORDER BY partition"
@@ -247,8 +257,10 @@ fn reset_begins_a_new_replay_in_the_ledger() {
 fn reset_needs_a_replay_column() {
     let scenario = stored_scenario("no_replay");
     scenario.servers.query(&format!("ALTER TABLE {} DROP COLUMN _replay", scenario.table));
-    check(&scenario, &["reset", "--new-replay", "--topic", &scenario.topic, "--yes"], 2, &[
-        "cannot tell replays apart",
-        "ADD COLUMN `_replay` UInt32",
-    ]);
+    check(
+        &scenario,
+        &["reset", "--new-replay", "--topic", &scenario.topic, "--yes"],
+        2,
+        &["cannot tell replays apart", "ADD COLUMN `_replay` UInt32"],
+    );
 }

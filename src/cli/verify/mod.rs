@@ -26,7 +26,7 @@ use crate::ledger;
 use crate::protocol::facts::CommittedOffset;
 use crate::source::observer::Observer;
 use crate::source::{StoredOffset, TopicIdentity};
-use crate::types::{Offset, OffsetRange, Partition, Replay};
+use crate::types::{OffsetRange, Partition, Replay};
 use compare::{Window, compare};
 use report::{PartitionReport, Report, TopicReport};
 use stored::{Kind, StoredSide};
@@ -123,11 +123,8 @@ impl Verification<'_> {
     /// Takes the client of Kafka and gives it back, because a thread of its own reads with it.
     async fn topic(&self, mut observer: Observer) -> Result<(TopicReport, Observer), CommandError> {
         let topic = &self.lane.cell.topic;
-        let mut report = TopicReport {
-            topic: topic.clone(),
-            table: self.lane.cell.target.to_string(),
-            ..TopicReport::default()
-        };
+        let mut report =
+            TopicReport { topic: topic.clone(), table: self.lane.cell.target.to_string(), ..TopicReport::default() };
         let Some(partitions) = observer.partitions(topic)? else {
             report.findings.push(format!("topic {topic} does not exist"));
             return Ok((report, observer));
@@ -143,7 +140,10 @@ impl Verification<'_> {
             for stranger in or_nothing(kind, strangers)?.unwrap_or_default() {
                 report.findings.push(format!(
                     "{} {} are unexplained: partition {}, replay {} was never produced to",
-                    stranger.units, name(kind), stranger.unit_partition, stranger.unit_replay
+                    stranger.units,
+                    name(kind),
+                    stranger.unit_partition,
+                    stranger.unit_replay
                 ));
             }
         }
@@ -202,10 +202,11 @@ impl Verification<'_> {
             let (log, offset) = (log?, offset?);
             let stored = stored.remove(&self.lane.key(*partition)).unwrap_or_default();
             let known = |committed| Known { partition: *partition, topic_id, log, committed, stored };
-            let subject = committed_offset(offset).and_then(|committed| known(committed).subject()).map(|mut subject| {
-                subject.excused.gaps = gaps.remove(&(*partition, subject.replay)).unwrap_or_default();
-                subject
-            });
+            let subject =
+                committed_offset(offset).and_then(|committed| known(committed).subject()).map(|mut subject| {
+                    subject.excused.gaps = gaps.remove(&(*partition, subject.replay)).unwrap_or_default();
+                    subject
+                });
             subjects.insert(*partition, subject);
         }
         Ok(subjects)

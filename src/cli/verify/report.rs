@@ -119,7 +119,8 @@ impl Report {
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         for topic in &self.topics {
-            writeln!(text, "topic {} in table {}", topic.topic, topic.table).expect("writing to a string does not fail");
+            writeln!(text, "topic {} in table {}", topic.topic, topic.table)
+                .expect("writing to a string does not fail");
             text.push_str(&table(&lines(topic)));
             text.push_str(&details(topic));
             text.push('\n');

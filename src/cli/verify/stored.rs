@@ -120,10 +120,7 @@ impl StoredSide<'_> {
         let count: Vec<u64> = self.session.fetch(doing, &format!("SELECT count() FROM {doubled}")).await?;
         let first: Vec<u64> = self
             .session
-            .fetch(
-                doing,
-                &format!("SELECT unit_offset FROM {doubled} ORDER BY unit_offset LIMIT {DOUBLED_SHOWN_MAX}"),
-            )
+            .fetch(doing, &format!("SELECT unit_offset FROM {doubled} ORDER BY unit_offset LIMIT {DOUBLED_SHOWN_MAX}"))
             .await?;
         Ok((count.first().copied().unwrap_or(0), first.into_iter().map(Offset::new).collect()))
     }
