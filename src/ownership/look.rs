@@ -263,7 +263,7 @@ fn windows(rest: &BTreeMap<Partition, Rest>) -> BTreeMap<Partition, OffsetRange>
 }
 
 /// Whether no part of a replicated target is uncertain. After a lost answer of keeper a part is visible at once and
-/// may vanish up to 300 s later [F5]: no look before this is true.
+/// may vanish up to 300 s later (F5): no look before this is true.
 pub async fn parts_are_certain(session: &Session, lane: &LaneTables) -> Result<bool, ControlError> {
     let target = &lane.cell.target;
     let replicas: Vec<ReplicaState> = session

@@ -54,7 +54,7 @@ async fn a_stale_claim_writes_nothing() {
     fixture.finish().await;
 }
 
-/// A negative fence ("nobody has a newer claim") would let this in [F3].
+/// A negative fence ("nobody has a newer claim") would let this in (F3).
 #[tokio::test]
 async fn a_claim_that_cannot_be_seen_writes_nothing() {
     let fixture = Fixture::new().await;
@@ -137,7 +137,7 @@ async fn the_presence_test_refuses_a_second_copy() {
     fixture.finish().await;
 }
 
-/// A view's own 395 comes after the rows are committed: it must never be taken for the fence [F4].
+/// A view's own 395 comes after the rows are committed: it must never be taken for the fence (F4).
 #[tokio::test]
 async fn an_exception_of_a_view_is_not_the_fence() {
     let fixture = Fixture::new().await;
