@@ -27,7 +27,7 @@ async fn claims_are_ordered_and_name_other_connectors() {
         oncesink::ownership::claim(&fixture.session, &other, &partitions, uuid::Uuid::nil(), "o", rand::random)
             .await
             .unwrap();
-    assert_eq!(theirs.others, [fixture.lane.cell.connector.clone()]);
+    assert_eq!(theirs.others, std::slice::from_ref(&fixture.lane.cell.connector));
     other.cell.cluster_id = "elsewhere".to_owned();
     other.cell.topic = "a topic of its own".to_owned();
     let alone = oncesink::ownership::claim(&fixture.session, &other, &partitions, uuid::Uuid::nil(), "o", rand::random)
