@@ -13,6 +13,10 @@ use oncesink::block::native::NativeEncoder;
 use oncesink::columns::{ColumnSpec, Columns, CoordinateKind, CoordinateSpec, DefaultValue, RowCoordinates, RowPlan};
 use oncesink::decode::JsonDecoder;
 
+/// As in the program: what frames cost to allocate belongs to the figure.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROWS: usize = 200_000;
 const ROUNDS: usize = 15;
 

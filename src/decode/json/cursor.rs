@@ -9,6 +9,9 @@ pub(crate) const DEPTH_MAX: u32 = 128;
 /// Where a written exponent is cut off: far outside every type, and safe to compute with.
 const EXPONENT_MAX: i32 = 100_000;
 
+/// Powers of ten up to that of one step of digits.
+const POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
 /// A position in a text that is known to be UTF-8.
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
@@ -121,36 +124,53 @@ impl<'a> Cursor<'a> {
         self.syntax()
     }
 
+    /// Takes a string without escapes, which nearly all are; gives where its content begins and ends.
+    #[inline]
+    pub(crate) fn plain_string(&mut self) -> Option<(usize, usize)> {
+        if self.peek() != b'"' {
+            return None;
+        }
+        let start = self.at + 1;
+        let end = special_from(self.bytes, start);
+        if self.bytes.get(end) != Some(&b'"') {
+            return None;
+        }
+        self.at = end + 1;
+        Some((start, end))
+    }
+
+    /// The whole text.
+    #[inline]
+    pub(crate) fn text(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Takes a string. Its content is a piece of the text, or `scratch` where there are escapes.
     #[inline]
     pub(crate) fn string<'s>(&mut self, scratch: &'s mut Vec<u8>) -> Result<&'s [u8], Fault>
     where
         'a: 's,
     {
+        if let Some((start, end)) = self.plain_string() {
+            return Ok(&self.bytes[start..end]);
+        }
         if self.peek() != b'"' {
             return self.syntax();
         }
         let start = self.at + 1;
-        let end = special_from(self.bytes, start);
-        if self.bytes.get(end) == Some(&b'"') {
-            self.at = end + 1;
-            return Ok(&self.bytes[start..end]);
-        }
         scratch.clear();
-        self.escaped_string(start, end, Some(scratch))?;
+        self.escaped_string(start, special_from(self.bytes, start), Some(scratch))?;
         Ok(scratch)
     }
 
     /// Takes a string and drops it.
     #[inline]
     fn skip_string(&mut self) -> Result<(), Fault> {
-        let start = self.at + 1;
-        let end = special_from(self.bytes, start);
-        if self.bytes.get(end) == Some(&b'"') {
-            self.at = end + 1;
+        if self.plain_string().is_some() {
             return Ok(());
         }
-        self.escaped_string(start, end, None)
+        let start = self.at + 1;
+        self.escaped_string(start, special_from(self.bytes, start), None)
     }
 
     /// The rest of a string whose first special byte is at `special`.
@@ -267,16 +287,23 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes digits and appends them to a value, which wraps where they are too many.
+    ///
+    /// Eight at a time, because how many digits a number has cannot be predicted.
     #[inline]
     fn digits(&mut self, mut value: u64) -> u64 {
-        loop {
-            let digit = self.peek().wrapping_sub(b'0');
-            if digit > 9 {
+        while let Some(chunk) = self.rest().first_chunk() {
+            let (count, digits) = leading_digits(u64::from_le_bytes(*chunk));
+            value = value.wrapping_mul(POWERS[count]).wrapping_add(digits);
+            self.at += count;
+            if count < 8 {
                 return value;
             }
-            value = value.wrapping_mul(10).wrapping_add(digit.into());
+        }
+        while self.peek().is_ascii_digit() {
+            value = value.wrapping_mul(10).wrapping_add((self.peek() - b'0').into());
             self.at += 1;
         }
+        value
     }
 
     fn exponent(&mut self) -> Result<i32, Fault> {
@@ -384,4 +411,20 @@ fn special_bytes(word: u64) -> u64 {
     let control = word.wrapping_sub(ONES * 0x20);
     // Of a byte above 127 none of the three says anything.
     (quote | backslash | control) & !word & HIGH
+}
+
+/// How many of eight bytes are digits before the first that is none, and their value.
+#[inline]
+fn leading_digits(word: u64) -> (usize, u64) {
+    const ONES: u64 = u64::MAX / 255;
+    let digits = word ^ (ONES * b'0' as u64);
+    // The high bit of each byte above 9; a carry runs only upwards from such a byte.
+    let others = (digits.wrapping_add(ONES * 0x76) | digits) & (ONES * 0x80);
+    let bits = others.trailing_zeros() & !7;
+    // Moved up, so that zeros come before the first digit.
+    let digits = digits.checked_shl(64 - bits).unwrap_or(0);
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+    let outer = (pairs & 0x0000_00FF_0000_00FF).wrapping_mul(100 + (1_000_000 << 32));
+    let inner = (pairs >> 16 & 0x0000_00FF_0000_00FF).wrapping_mul(1 + (10_000 << 32));
+    ((bits / 8) as usize, outer.wrapping_add(inner) >> 32)
 }

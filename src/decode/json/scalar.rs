@@ -4,7 +4,7 @@
 //! row's rollback removes.
 
 use super::cursor::Cursor;
-use crate::columns::{ColumnBuilder, FixedColumn, FixedKind};
+use crate::columns::{ColumnBuilder, FixedColumn, FixedKind, Zone};
 use crate::decode::error::ErrorCode;
 use crate::decode::number::Number;
 use crate::decode::time::{self, Moment};
@@ -136,18 +136,12 @@ pub(super) fn append_text(text: &[u8], column: &mut ColumnBuilder) -> Result<(),
 pub(super) fn append_fixed_text(text: &[u8], column: &mut FixedColumn) -> Result<(), ErrorCode> {
     match &mut column.kind {
         FixedKind::DateTime64 { precision, zone } => {
-            let moment = match unix_text(text) {
-                Some(number) => Moment::from_number(&number)?,
-                None => Moment::from_text(text, zone)?,
-            };
+            let moment = moment_from_text(text, zone)?;
             let ticks = moment.date_time64(*precision)?;
             column.push(ticks.to_le_bytes());
         }
         FixedKind::DateTime(zone) => {
-            let moment = match unix_text(text) {
-                Some(number) => Moment::from_number(&number)?,
-                None => Moment::from_text(text, zone)?,
-            };
+            let moment = moment_from_text(text, zone)?;
             column.push(moment.date_time()?.to_le_bytes());
         }
         FixedKind::Date => {
@@ -249,10 +243,14 @@ fn number_from_text(text: &[u8]) -> Result<Number<'_>, ErrorCode> {
     }
 }
 
-/// The number that a quoted Unix time is; `None` where the text has to be a date.
-fn unix_text(text: &[u8]) -> Option<Number<'_>> {
-    let number = number_from_text(text).ok()?;
-    (number.exponent == 0).then_some(number)
+/// A quoted time: a date, or a Unix time as a number would be.
+#[inline]
+fn moment_from_text(text: &[u8], zone: &mut Zone) -> Result<Moment, ErrorCode> {
+    if text.get(4) == Some(&b'-') {
+        return Moment::from_text(text, zone);
+    }
+    let number = number_from_text(text).map_err(|_| ErrorCode::InvalidTime)?;
+    Moment::from_number(&number)
 }
 
 fn uuid_from_text(text: &[u8]) -> Option<u128> {

@@ -61,6 +61,10 @@ fn append_composite(json: &mut Cursor<'_>, column: &mut ColumnBuilder, scratch: 
 
 #[inline]
 fn append_string(json: &mut Cursor<'_>, column: &mut StringColumn, scratch: &mut Vec<u8>) -> Outcome {
+    if let Some((start, end)) = json.plain_string() {
+        column.push_piece(json.text(), start, end);
+        return Ok(());
+    }
     if json.peek() == b'"' {
         column.push(json.string(scratch)?);
         return Ok(());
