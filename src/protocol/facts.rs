@@ -67,7 +67,9 @@ pub struct StoredFacts {
     pub origin: Option<Offset>,
     /// The greatest alert floor in the ledger.
     pub floor: Option<Offset>,
-    /// The first of the newest ranges of which rows are gone from the target, where that can be told.
+    /// The first of the newest ranges of which rows or dead letters are gone, where that can be told. Of overlapping
+    /// ledger rows only the newest claim's is compared: what a repair could not get again from Kafka is not missed
+    /// for ever.
     pub missing: Option<OffsetRange>,
     /// Ranges that were repaired once already.
     pub damaged: Vec<OffsetRange>,

@@ -138,8 +138,13 @@ impl ClickHouse {
         let written = self.ledger.iter().filter(|row| row.key == key).map(|row| (row.replay, row.claim, row.topic_id));
         let Some((replay, _, topic_id)) = owned.chain(written).max() else { return StoredFacts::default() };
         let rows: Vec<&LedgerRow> = self.ledger.iter().filter(|row| row.key == key && row.replay == replay).collect();
-        let gone =
-            |row: &&&LedgerRow| self.count(Place::Target, row) < row.rows || self.count(Place::Dead, row) < row.dead;
+        // Of overlapping rows the newest claim decides: what could not be had again is not missed for ever.
+        let replaced =
+            |row: &LedgerRow| rows.iter().any(|newer| newer.claim > row.claim && newer.range.overlaps(row.range));
+        let gone = |row: &&&LedgerRow| {
+            let lacks = |place, promised| self.count(place, row) < promised;
+            !replaced(row) && (lacks(Place::Target, row.rows) || lacks(Place::Dead, row.dead))
+        };
         StoredFacts {
             identity: Some(StoredIdentity { topic_id, replay }),
             covered: self.covered(key, replay),

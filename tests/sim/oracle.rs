@@ -139,9 +139,7 @@ impl Oracle {
             self.excused.extend(jumped.iter().copied());
             self.excused_alerts.extend(jumped);
             if self.lost_ledger {
-                // Nothing tells what was there any more: the jump covers it.
-                let below = self.below(key, generation, 0, to);
-                self.excused.extend(below.into_iter().filter(|unit| self.lost.contains(unit)));
+                self.forgotten(key, generation, to);
             }
         }
         let blocks = self.blocks.get(&(key, generation)).cloned().unwrap_or_default();
@@ -152,6 +150,13 @@ impl Oracle {
         for unit in from.map(|from| self.below(key, generation, from, u64::MAX)).unwrap_or_default() {
             *self.repeats.entry(unit).or_default() += 1;
         }
+    }
+
+    /// An offset from outside, and a ledger that lost what it knew: nothing tells what lay below.
+    pub(crate) fn forgotten(&mut self, key: PartitionKey, generation: u64, to: u64) {
+        let below: Vec<Unit> =
+            self.below(key, generation, 0, to).into_iter().filter(|unit| self.lost.contains(unit)).collect();
+        self.excused.extend(below);
     }
 
     /// Neither Kafka nor the ledger knows the partition any more: the start policy counts again.

@@ -259,8 +259,12 @@ impl World {
         }
         for key in self.keys.clone() {
             let silent = !self.clickhouse.ledger.iter().any(|row| row.key == key);
-            if silent && !self.kafka.committed.contains_key(&key) {
-                self.oracle.restarted(key);
+            match self.kafka.committed.get(&key) {
+                None if silent => self.oracle.restarted(key),
+                Some(CommittedOffset { offset, metadata: None }) if self.oracle.lost_ledger => {
+                    self.oracle.forgotten(key, self.kafka.generations[&key.lane], offset.get());
+                }
+                None | Some(_) => {}
             }
         }
         if self.rng.percent(50) {
