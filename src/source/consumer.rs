@@ -117,6 +117,8 @@ pub struct KafkaConsumer {
     /// Destroyed before the consumer, which each keeps alive.
     queues: BTreeMap<LaneId, BatchQueue<GroupContext>>,
     consumer: Arc<BaseConsumer<GroupContext>>,
+    /// Under which number each partition was last started.
+    started: BTreeMap<PartitionKey, AssignmentNumber>,
     said_fatal: bool,
 }
 
@@ -155,6 +157,7 @@ impl KafkaConsumer {
         Ok(Self {
             queues,
             consumer,
+            started: BTreeMap::new(),
             said_fatal: false,
         })
     }
@@ -220,7 +223,8 @@ impl KafkaConsumer {
 
     /// Lets records of the partition come from `offset` on: after an assignment, after a pause, after an error item, or to
     /// go elsewhere. What was fetched before is forgotten: the next record is the first at or after `offset`. An offset
-    /// that the log does not hold shows as an error item that needs a rejoin, never as a jump.
+    /// that the log does not hold shows as an error item that needs a rejoin, never as a jump; until then starting the
+    /// partition again fails with a fault that needs it too.
     pub fn start(
         &mut self,
         key: PartitionKey,
@@ -248,7 +252,13 @@ impl KafkaConsumer {
             .map_err(|error| StartError::Kafka(KafkaFault::from_client(doing(), &error)))?;
         for element in list.elements() {
             if let Err(error) = element.error() {
-                let fault = KafkaFault::from_client(doing(), &error);
+                let mut fault = KafkaFault::from_client(doing(), &error);
+                // What was started once under this number cannot be sought only if the client has given it up.
+                if fault.code == RDKafkaErrorCode::State && self.started.get(&key) == Some(&number)
+                {
+                    fault.code = RDKafkaErrorCode::AutoOffsetReset;
+                    return Err(StartError::Kafka(fault));
+                }
                 return Err(match fault.code {
                     RDKafkaErrorCode::State
                     | RDKafkaErrorCode::PreviousInProgress
@@ -263,7 +273,9 @@ impl KafkaConsumer {
         self.consumer.context().forward(&self.consumer, key);
         self.consumer
             .resume(&topics.list([key]))
-            .map_err(|error| StartError::Kafka(KafkaFault::from_client("resuming", &error)))
+            .map_err(|error| StartError::Kafka(KafkaFault::from_client("resuming", &error)))?;
+        self.started.insert(key, number);
+        Ok(())
     }
 
     /// Lets all partitions go and asks the group for them anew: `Revoked`, then `Assigned` under new numbers, follow. For a
