@@ -165,6 +165,8 @@ async fn an_open_request_does_not_hold_the_process_back() {
     let mut port = Port::open(DAY).await;
     let mut unfinished = TcpStream::connect(port.address).unwrap();
     unfinished.write_all(b"GET /status HTTP/1.1\r\nHos").unwrap();
+    // Connections are taken in order: after this answer the one above is being served.
+    assert_eq!(port.get("/livez").await.code, 200);
     port.stop.send(()).unwrap();
     port.server.join_next().await.unwrap().unwrap().unwrap();
 }
