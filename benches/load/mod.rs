@@ -1,7 +1,7 @@
 //! Load L1: flat JSON records of 12 fields, 343 bytes on average, the same in every run.
 
 /// The columns of a table for them.
-pub const COLUMNS: [(&str, &str); 12] = [
+pub(crate) const COLUMNS: [(&str, &str); 12] = [
     ("event_id", "UInt64"),
     ("ts", "DateTime64(3)"),
     ("device", "String"),
@@ -17,7 +17,7 @@ pub const COLUMNS: [(&str, &str); 12] = [
 ];
 
 /// As many records as are taken.
-pub fn records() -> impl Iterator<Item = Vec<u8>> {
+pub(crate) fn records() -> impl Iterator<Item = Vec<u8>> {
     let mut random = 0x9E37_79B9_7F4A_7C15_u64;
     let mut next = move |bound: u64| {
         random ^= random << 13;

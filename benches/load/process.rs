@@ -9,12 +9,12 @@ use anyhow::{Context, Result};
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// User and system time so far.
-pub fn cpu_seconds(pid: u32) -> Result<f64> {
+pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
     Ok(stat(&format!("/proc/{pid}/stat"))?.1)
 }
 
 /// The same by name of thread; threads that have ended are left out.
-pub fn cpu_seconds_by_thread(pid: u32) -> Result<BTreeMap<String, f64>> {
+pub(crate) fn cpu_seconds_by_thread(pid: u32) -> Result<BTreeMap<String, f64>> {
     let mut threads = BTreeMap::new();
     for thread in read_dir(format!("/proc/{pid}/task"))? {
         let (name, seconds) = stat(&thread?.path().join("stat").display().to_string())?;
@@ -24,7 +24,7 @@ pub fn cpu_seconds_by_thread(pid: u32) -> Result<BTreeMap<String, f64>> {
 }
 
 /// Most resident memory so far (`VmHWM`), in MiB.
-pub fn peak_mib(pid: u32) -> Result<f64> {
+pub(crate) fn peak_mib(pid: u32) -> Result<f64> {
     let status = read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("a process has a peak")?;
     let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
@@ -32,7 +32,7 @@ pub fn peak_mib(pid: u32) -> Result<f64> {
 }
 
 /// The child of this process whose name begins so.
-pub fn child(name: &str) -> Result<u32> {
+pub(crate) fn child(name: &str) -> Result<u32> {
     let children = read_to_string(format!("/proc/{0}/task/{0}/children", std::process::id()))?;
     let named = children
         .split_whitespace()

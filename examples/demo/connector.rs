@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 const WATCHDOG: &str = r#"read -r nothing; kill -s KILL -- "$1""#;
 
 /// A running `oncesink run`. Killed when dropped.
-pub struct Connector {
+pub(crate) struct Connector {
     child: Child,
     watchdog: Child,
     log: PathBuf,
@@ -21,7 +21,7 @@ pub struct Connector {
 
 impl Connector {
     /// Starts the binary with a configuration; its log goes to a file.
-    pub fn start(binary: &Path, config: &Path, environment: &[(&str, String)], log: PathBuf) -> Result<Self> {
+    pub(crate) fn start(binary: &Path, config: &Path, environment: &[(&str, String)], log: PathBuf) -> Result<Self> {
         let output = File::create(&log).with_context(|| format!("make {}", log.display()))?;
         // A process group of its own, so that Ctrl-C reaches us alone and we stop it in order.
         let child = Command::new(binary)
@@ -43,17 +43,17 @@ impl Connector {
         Ok(Self { child, watchdog, log })
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// How it ended, if it has.
-    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().context("look at the connector")
     }
 
     /// Sends SIGTERM and waits for the end.
-    pub fn terminate(&mut self) -> Result<ExitStatus> {
+    pub(crate) fn terminate(&mut self) -> Result<ExitStatus> {
         let sent = Command::new("kill").args(["-s", "TERM", &self.pid().to_string()]).status();
         anyhow::ensure!(sent.context("run kill")?.success(), "the connector could not be sent SIGTERM");
         loop {
@@ -65,7 +65,7 @@ impl Connector {
     }
 
     /// The last lines that it logged.
-    pub fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         const LINES: usize = 25;
         let Ok(log) = File::open(&self.log) else { return String::new() };
         let lines: Vec<String> = BufReader::new(log).lines().map_while(Result::ok).collect();

@@ -12,18 +12,18 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A client of one cluster.
-pub struct Kafka {
+pub(crate) struct Kafka {
     config: ClientConfig,
 }
 
 impl Kafka {
-    pub fn new(brokers: &str) -> Self {
+    pub(crate) fn new(brokers: &str) -> Self {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", brokers);
         Self { config }
     }
 
-    pub fn config(&self) -> ClientConfig {
+    pub(crate) fn config(&self) -> ClientConfig {
         self.config.clone()
     }
 
@@ -32,7 +32,7 @@ impl Kafka {
     }
 
     /// Makes topics; those that exist already are an error.
-    pub fn create_topics(&self, topics: &[(&str, i32)]) -> Result<()> {
+    pub(crate) fn create_topics(&self, topics: &[(&str, i32)]) -> Result<()> {
         let new: Vec<_> = topics
             .iter()
             .map(|(topic, partitions)| NewTopic::new(topic, *partitions, TopicReplication::Fixed(1)))
@@ -45,7 +45,7 @@ impl Kafka {
     }
 
     /// Deletes topics and the connector's consumer group, as far as they exist.
-    pub fn delete(&self, topics: &[&str], group: &str) -> Result<()> {
+    pub(crate) fn delete(&self, topics: &[&str], group: &str) -> Result<()> {
         let (admin, options) = (self.admin()?, AdminOptions::new().operation_timeout(Some(TIMEOUT)));
         for result in wait(admin.delete_topics(topics, &options))?? {
             match result {
@@ -63,7 +63,7 @@ impl Kafka {
     }
 
     /// Produces records (partition, key, payload) in the given order and waits until all are acknowledged.
-    pub fn produce<P: AsRef<[u8]>>(
+    pub(crate) fn produce<P: AsRef<[u8]>>(
         &self,
         topic: &str,
         records: impl IntoIterator<Item = (i32, Option<String>, P)>,

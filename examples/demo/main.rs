@@ -96,12 +96,12 @@ fn demo() -> Result<()> {
 }
 
 /// What was produced, for the comparison at the end.
-pub struct Produced {
-    pub weather: usize,
-    pub flights: usize,
-    pub total: usize,
+pub(crate) struct Produced {
+    pub(crate) weather: usize,
+    pub(crate) flights: usize,
+    pub(crate) total: usize,
     /// Topic, partition and offset of the records that were damaged.
-    pub damaged: Vec<(String, i32, usize)>,
+    pub(crate) damaged: Vec<(String, i32, usize)>,
 }
 
 fn produce(setting: &Setting, data: &Path) -> Result<Produced> {

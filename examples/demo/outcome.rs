@@ -19,7 +19,7 @@ const ALERTS_SHOWN: usize = 4;
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Prints the outcome; gives what is wrong with it.
-pub fn show(setting: &Setting, produced: &Produced) -> Result<Vec<String>> {
+pub(crate) fn show(setting: &Setting, produced: &Produced) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     show_rows(setting, produced, &mut faults)?;
     show_dead_letters(setting, produced, &mut faults)?;
@@ -128,7 +128,7 @@ fn read_alerts(setting: &Setting) -> Result<Vec<Value>> {
 }
 
 /// A number with commas.
-pub fn grouped(number: usize) -> String {
+pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> =
         digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or_default()).collect();

@@ -7,33 +7,33 @@ use anyhow::{Context, Result, ensure};
 
 /// A record to produce.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    pub partition: i32,
-    pub key: String,
-    pub payload: Vec<u8>,
+pub(crate) struct Record {
+    pub(crate) partition: i32,
+    pub(crate) key: String,
+    pub(crate) payload: Vec<u8>,
 }
 
 /// A record that is damaged on purpose: which one of a topic, and what is done to it.
-pub struct Damage {
-    pub index: usize,
-    pub what: &'static str,
+pub(crate) struct Damage {
+    pub(crate) index: usize,
+    pub(crate) what: &'static str,
     apply: fn(&str) -> Vec<u8>,
 }
 
-pub const WEATHER_DAMAGE: [Damage; 3] = [
+pub(crate) const WEATHER_DAMAGE: [Damage; 3] = [
     Damage { index: 1_000, what: "cut off in the middle", apply: |json| json[..json.len() / 2].into() },
     Damage { index: 5_000, what: "a temperature in words", apply: |json| with_value(json, "temp", "\"mild\"") },
     Damage { index: 9_000, what: "wind from 66,000 degrees", apply: |json| with_value(json, "wind_dir", "66000") },
 ];
 
-pub const FLIGHT_DAMAGE: [Damage; 3] = [
+pub(crate) const FLIGHT_DAMAGE: [Damage; 3] = [
     Damage { index: 20_000, what: "last brace missing", apply: |json| json[..json.len() - 1].into() },
     Damage { index: 150_000, what: "a byte that is no UTF-8", apply: |json| with_bad_byte(json) },
     Damage { index: 300_000, what: "no distance but an object", apply: |json| with_value(json, "distance", "{}") },
 ];
 
 /// Reads a CSV file: a JSON object a line, `NA` as null. `place` gives a record's partition and key.
-pub fn read_csv(path: &Path, place: fn(usize, &[&str]) -> (i32, String)) -> Result<Vec<Record>> {
+pub(crate) fn read_csv(path: &Path, place: fn(usize, &[&str]) -> (i32, String)) -> Result<Vec<Record>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     ensure!(!text.contains('"'), "{} has quoted values, which this reader does not know", path.display());
     let mut lines = text.lines();
@@ -65,7 +65,7 @@ fn json(names: &[&str], values: &[&str]) -> String {
 }
 
 /// Damages a record.
-pub fn damage(records: &mut [Record], damage: &Damage) -> Result<()> {
+pub(crate) fn damage(records: &mut [Record], damage: &Damage) -> Result<()> {
     let record = records.get_mut(damage.index).context("there are fewer records than expected")?;
     let json = String::from_utf8(std::mem::take(&mut record.payload)).context("a record was damaged twice")?;
     record.payload = (damage.apply)(&json);

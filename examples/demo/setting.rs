@@ -9,15 +9,15 @@ use devstack::{Stack, StackOptions};
 
 use crate::kafka::Kafka;
 
-pub const WEATHER_PARTITIONS: i32 = 3;
-pub const FLIGHT_PARTITIONS: i32 = 4;
+pub(crate) const WEATHER_PARTITIONS: i32 = 3;
+pub(crate) const FLIGHT_PARTITIONS: i32 = 4;
 
 const TABLES: &str = include_str!("tables.sql");
 
 /// Where the demo takes place. What it made on servers of the user's own is deleted when this is dropped.
-pub struct Setting {
-    pub kafka: Kafka,
-    pub clickhouse: Client,
+pub(crate) struct Setting {
+    pub(crate) kafka: Kafka,
+    pub(crate) clickhouse: Client,
     name: String,
     folder: tempfile::TempDir,
     // Declared, and so dropped, last: deleting needs the servers.
@@ -25,15 +25,15 @@ pub struct Setting {
 }
 
 /// How much is visible.
-pub struct StoredCounts {
-    pub weather: usize,
-    pub flights: usize,
-    pub dead: usize,
+pub(crate) struct StoredCounts {
+    pub(crate) weather: usize,
+    pub(crate) flights: usize,
+    pub(crate) dead: usize,
 }
 
 impl Setting {
     /// Starts the servers, or takes the user's, and makes topics, database and tables.
-    pub fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let stack = Stack::from_env_or_start(&StackOptions::default())?;
         let name = if stack.can_kill() { "demo".to_owned() } else { format!("demo_{:08x}", rand::random::<u32>()) };
         let mut clickhouse = Client::new(stack.clickhouse_url());
@@ -70,24 +70,24 @@ impl Setting {
     }
 
     /// Deletes what was made and stops what was started.
-    pub fn end(self) -> Result<()> {
+    pub(crate) fn end(self) -> Result<()> {
         self.delete()
     }
 
-    pub fn weather_topic(&self) -> String {
+    pub(crate) fn weather_topic(&self) -> String {
         format!("{}_weather", self.name)
     }
 
-    pub fn flight_topic(&self) -> String {
+    pub(crate) fn flight_topic(&self) -> String {
         format!("{}_flights", self.name)
     }
 
-    pub fn alert_topic(&self) -> String {
+    pub(crate) fn alert_topic(&self) -> String {
         format!("{}_alerts", self.name)
     }
 
     /// What `config/demo.yaml` wants to know.
-    pub fn environment(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         let mut environment = self.stack.environment();
         environment.push(("DEMO_NAME", self.name.clone()));
         environment.push(("DEMO_ADMIN", "127.0.0.1:0".to_owned()));
@@ -95,25 +95,25 @@ impl Setting {
     }
 
     /// Where the connector's log goes.
-    pub fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.folder.path().join("oncesink.log")
     }
 
     /// Executes a statement, in which `{database}` is the demo's database; gives lines of values.
-    pub fn query(&self, statement: &str) -> Result<Vec<Vec<String>>> {
+    pub(crate) fn query(&self, statement: &str) -> Result<Vec<Vec<String>>> {
         let text = self.clickhouse.query(&statement.replace("{database}", &self.name))?;
         Ok(text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect())
     }
 
     /// One number.
-    pub fn count(&self, statement: &str) -> Result<usize> {
+    pub(crate) fn count(&self, statement: &str) -> Result<usize> {
         let lines = self.query(statement)?;
         let value = lines.first().and_then(|line| line.first()).context("a count has a value")?;
         value.parse().with_context(|| format!("read the count {value:?}"))
     }
 
     /// What is visible now. The connector makes the table of dead letters when it starts.
-    pub fn stored(&self) -> Result<StoredCounts> {
+    pub(crate) fn stored(&self) -> Result<StoredCounts> {
         let made = self.count("EXISTS TABLE {database}.dead_letters")? == 1;
         Ok(StoredCounts {
             weather: self.count("SELECT count() FROM {database}.weather")?,
