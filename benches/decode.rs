@@ -9,7 +9,7 @@ mod load;
 
 use std::sync::Arc;
 
-use oncesink::block::NativeEncoder;
+use oncesink::block::native::NativeEncoder;
 use oncesink::columns::{ColumnSpec, Columns, CoordinateKind, CoordinateSpec, DefaultValue, RowCoordinates, RowPlan};
 use oncesink::decode::JsonDecoder;
 

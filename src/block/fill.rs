@@ -22,10 +22,10 @@ pub enum Decision<'a> {
     Present,
     /// It is among the dead letters.
     Dead,
-    /// The ledger proves that it was stored; it was removed since, on purpose [F7]. Feed the detectors as if it were
+    /// The ledger proves that it was stored; it was removed since, on purpose (F7). Feed the detectors as if it were
     /// there: its alert may lie above the floor.
     Removed,
-    /// The server refused it for good: a dead letter with the server's words [N4].
+    /// The server refused it for good: a dead letter with the server's words (N4).
     Condemned(&'a ServerError),
 }
 

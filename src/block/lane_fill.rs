@@ -216,14 +216,19 @@ impl LaneFill {
         let fate = match slot.fill.decide(offset) {
             Decision::Repeated => return slot.compare_anchor(offset, message),
             Decision::Dead => Fate::DeadPresent,
-            Decision::Removed => Fate::Skipped,
             Decision::Condemned(error) => {
                 self.dead_letters.push(condemned(message, offset, slot.fill.resume(), error));
                 slot.tally.dead(REFUSED);
                 Fate::DeadInserted
             }
-            decision @ (Decision::Insert | Decision::Present) => {
-                let present = decision == Decision::Present;
+            // What is stored already, and what was removed since, still feeds the detectors: above the floor nobody
+            // knows their alerts to be committed.
+            decision @ (Decision::Insert | Decision::Present | Decision::Removed) => {
+                let stored = match decision {
+                    Decision::Present => Some(Fate::Present),
+                    Decision::Removed => Some(Fate::Skipped),
+                    _ => None,
+                };
                 match payload.map(|payload| self.decoder.decode(payload, &mut self.columns)) {
                     None => Fate::Skipped,
                     Some(Ok(())) => {
@@ -238,9 +243,9 @@ impl LaneFill {
                             };
                             self.plan.detectors.evaluate(&self.columns, &record, &mut self.alerts);
                         }
-                        if present {
+                        if let Some(fate) = stored {
                             self.columns.rollback_row();
-                            Fate::Present
+                            fate
                         } else {
                             self.columns.commit_row(&RowCoordinates {
                                 topic: &self.plan.topic,
@@ -251,13 +256,15 @@ impl LaneFill {
                             Fate::Inserted
                         }
                     }
-                    // It is a row already, whatever the table makes of it today.
-                    Some(Err(_)) if present => Fate::Present,
-                    Some(Err(error)) => {
-                        slot.tally.dead(error.code.as_str());
-                        self.dead_letters.push(undecodable(message, offset, slot.fill.resume(), error));
-                        Fate::DeadInserted
-                    }
+                    Some(Err(error)) => match stored {
+                        // It is a row already, whatever the table makes of it today.
+                        Some(fate) => fate,
+                        None => {
+                            slot.tally.dead(error.code.as_str());
+                            self.dead_letters.push(undecodable(message, offset, slot.fill.resume(), error));
+                            Fate::DeadInserted
+                        }
+                    },
                 }
             }
         };

@@ -44,7 +44,8 @@ fn resume(partition: i32, commit: u64) -> Resume {
 }
 
 fn close(fills: &mut BTreeMap<PartitionKey, PartitionFill>) -> Option<BlockSummary> {
-    close_block(LANE, BlockNumber(1), fills, RecordCount(0), |_| false)
+    let fills = fills.iter_mut().map(|(key, fill)| (*key, fill, false));
+    close_block(LANE, BlockNumber(1), fills, RecordCount(0))
 }
 
 #[test]
@@ -78,8 +79,9 @@ fn ranges_follow_each_other_over_gaps_of_the_log() {
     assert_eq!(close(&mut fills), None);
     let fill = fills.get_mut(&key(0)).expect("inserted above");
     assert_eq!(fill.decide(offset(12)), Decision::Repeated);
-    fill.record(offset(17), Fate::Inserted, 1);
-    fill.record(offset(20), Fate::Skipped, 2);
+    fill.record(offset(17), Fate::Inserted);
+    fill.record(offset(20), Fate::Skipped);
+    fill.anchor(Anchor { offset: offset(20), hash: 2 });
     let batch = close(&mut fills).expect("open").batches[&key(0)].clone();
     assert_eq!((batch.range, batch.gap), (range(13, 21), None));
     assert_eq!((batch.inserted, batch.skipped, batch.records()), (RecordCount(1), RecordCount(1), RecordCount(2)));
@@ -94,8 +96,8 @@ fn s3_rows_whose_records_are_gone_count_as_present() {
     let mut fills = BTreeMap::from([(key(0), PartitionFill::new(resumed))]);
     // Compaction left 12 and 14 of what was there.
     let fill = fills.get_mut(&key(0)).expect("inserted above");
-    fill.record(offset(12), Fate::Present, 1);
-    fill.record(offset(14), Fate::Inserted, 1);
+    fill.record(offset(12), Fate::Present);
+    fill.record(offset(14), Fate::Inserted);
     let batch = close(&mut fills).expect("open").batches[&key(0)].clone();
     assert_eq!((batch.range, batch.inserted), (range(10, 15), RecordCount(1)));
     assert_eq!((batch.present, batch.dead_present), (RecordCount(3), RecordCount(1)));
@@ -107,7 +109,7 @@ fn the_only_row_of_a_block_is_known() {
         let mut fills: BTreeMap<_, _> = (0..2).map(|at| (key(at), PartitionFill::new(resume(at, 10)))).collect();
         for (partition, fate) in fates {
             let fill = fills.get_mut(&key(*partition)).expect("two partitions");
-            fill.record(fill.next(), *fate, 0);
+            fill.record(fill.next(), *fate);
         }
         assert_eq!(close(&mut fills).expect("open").only_row, expected, "{fates:?}");
     };
@@ -123,6 +125,6 @@ fn the_only_row_of_a_block_is_known() {
 #[should_panic(expected = "was decided about before")]
 fn no_offset_is_decided_about_twice() {
     let mut fill = PartitionFill::new(resume(0, 10));
-    fill.record(offset(11), Fate::Inserted, 0);
-    fill.record(offset(11), Fate::Inserted, 0);
+    fill.record(offset(11), Fate::Inserted);
+    fill.record(offset(11), Fate::Inserted);
 }

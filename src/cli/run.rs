@@ -79,16 +79,12 @@ async fn serve(settings: &Settings, adopt: bool) -> u8 {
         // A second signal is for those who do not want to wait.
         wait_for_signal().await;
     });
-    let running = pipeline::run(settings, adopt, &views, stop);
-    let mut running = std::pin::pin!(running);
-    let result = loop {
-        tokio::select! {
-            result = &mut running => break result,
-            Some(second) = signals.join_next() => {
-                second.expect("waiting for signals panicked");
-                tracing::warn!("second signal: ending at once; the next start takes over");
-                return EXIT_STOPPED_LATE;
-            }
+    let result = tokio::select! {
+        result = pipeline::run(settings, adopt, &views, stop) => result,
+        Some(second) = signals.join_next() => {
+            second.expect("waiting for signals panicked");
+            tracing::warn!("second signal: ending at once; the next start takes over");
+            return EXIT_STOPPED_LATE;
         }
     };
     admin_stop_sender.send_replace(true);

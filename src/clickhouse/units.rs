@@ -65,7 +65,7 @@ impl Units {
     }
 
     /// `FROM .. WHERE ..` for any of the given conditions.
-    pub(crate) fn from_where(&self, any_of: &[String]) -> String {
+    pub(crate) fn table_where(&self, any_of: &[String]) -> String {
         format!("FROM {} WHERE {} AND ({})", self.table.quoted(), self.condition, any_of.join(" OR "))
     }
 }

@@ -235,3 +235,29 @@ impl DictionaryColumn {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columns::StringColumn;
+
+    #[test]
+    fn a_value_that_was_begun_when_the_row_failed_is_taken_back() {
+        let mut column = DictionaryColumn::new(ColumnBuilder::String(StringColumn::default()), true);
+        column.push_string(b"kept");
+        column.mark();
+        column.push_string(b"gone");
+        column.values.leaf_data_mut().extend_from_slice(b"\x20half a val");
+        column.rollback();
+        assert_eq!(column.values.leaf_data(), b"\0\0\x04kept");
+        assert_eq!(column.indexes, [2]);
+        column.push_string(b"gone");
+        column.push_string(b"kept");
+        assert_eq!(column.indexes, [2, 3, 2]);
+        column.mark();
+        column.push_string(b"kept");
+        column.values.leaf_data_mut().extend_from_slice(b"\x20half a val");
+        column.rollback();
+        assert_eq!(column.values.leaf_data(), b"\0\0\x04kept\x04gone");
+    }
+}

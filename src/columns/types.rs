@@ -386,7 +386,7 @@ mod tests {
         check("Decimal256(70)", "Decimal { precision: 76, scale: 70 }");
         check("FixedString(16)", "FixedString(16)");
         check("LowCardinality(Nullable(String))", "LowCardinality(Nullable(String))");
-        check("Map(LowCardinality(String), Array(UInt8))", { "Map(LowCardinality(String), Array(UInt8))" });
+        check("Map(LowCardinality(String), Array(UInt8))", "Map(LowCardinality(String), Array(UInt8))");
         check(
             "Tuple(\n    `x y` UInt8,\n    z Int8)",
             "Tuple([TupleField { name: Some(\"x y\"), field_type: UInt8 }, \

@@ -75,7 +75,7 @@ impl Condition {
             "SELECT sum({verdict}) FROM (SELECT toInt32({}) AS unit_partition, count() AS unit_rows {} \
              GROUP BY unit_partition)",
             units.partition,
-            units.from_where(&ranges),
+            units.table_where(&ranges),
         );
         Some(Self::equal(&question, wanted, text))
     }

@@ -121,7 +121,7 @@ async fn counted(
              roundDown(toUInt64({}), [{}]) AS start_offset, count() AS unit_rows {} GROUP BY start_offset",
             units.offset,
             sql::joined(starts, ", "),
-            units.from_where(&ranges)
+            units.table_where(&ranges)
         )
     });
     session

@@ -1,8 +1,8 @@
 //! The ledger: what each block did to each partition, and what it says when a partition is taken over.
 //!
 //! Takes [`LedgerRow`]s and writes them fenced, with the proof that the target and the dead letters hold what they say;
-//! gives [`StoredFacts`]. Every block writes its rows, also when nothing was inserted: they are then the only fence that
-//! the block meets [N3].
+//! gives [`StoredFacts`](crate::protocol::facts::StoredFacts). Every block writes its rows, also when nothing was inserted: they are then the only fence that
+//! the block meets (N3).
 
 mod facts;
 mod missing;

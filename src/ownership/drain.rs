@@ -19,7 +19,7 @@ struct Running {
 
 /// The inserts of this connector that were running when it was begun.
 ///
-/// Only those: waiting for an empty list would let a busy neighbour starve us [H10], and inserts that start later
+/// Only those: waiting for an empty list would let a busy neighbour starve us (H10), and inserts that start later
 /// meet the fence. Of all versions, owners and tables, whoever the user is and whether or not a query was cancelled: a
 /// cancelled one still writes until it is gone. Identity is looked for in `query_id` and `log_comment`, because what
 /// stands between us and the server may give out query ids of its own.

@@ -5,7 +5,6 @@
 //! single offsets; what is kept are runs of adjacent ones.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -21,9 +20,6 @@ pub const LOOK_RUNS_MAX: usize = 2_000_000;
 const WINDOW_OFFSETS: u64 = 4_000_000;
 /// However many partitions there are, each gets windows of at least this size.
 const PARTITION_WINDOW_OFFSETS_MIN: u64 = 50_000;
-/// After a lost answer of Keeper, a part can be visible for 300 s and then vanish [F5].
-const PARTS_WAIT: Duration = Duration::from_secs(360);
-const PARTS_POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A partition to be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,7 +162,7 @@ impl<'a> Scan<'a> {
                     "SELECT toInt32({}) AS unit_partition, toUInt64(min({offset})) AS first, \
                      toUInt64(max({offset})) AS last {} GROUP BY unit_partition",
                     self.units.partition,
-                    self.units.from_where(&conditions),
+                    self.units.table_where(&conditions),
                     offset = self.units.offset,
                 ),
             )
@@ -209,7 +205,7 @@ impl<'a> Scan<'a> {
                      GROUP BY unit_partition, run ORDER BY unit_partition, first LIMIT {}",
                     self.units.partition,
                     self.units.offset,
-                    self.units.from_where(&conditions),
+                    self.units.table_where(&conditions),
                     // One more than may be: a cut answer must be seen as one.
                     runs_max + 1,
                 ),
@@ -267,7 +263,7 @@ fn windows(rest: &BTreeMap<Partition, Rest>) -> BTreeMap<Partition, OffsetRange>
 }
 
 /// Whether no part of a replicated target is uncertain. After a lost answer of keeper a part is visible at once and
-/// may vanish up to 300 s later [F5]: no look before this is true.
+/// may vanish up to 300 s later (F5): no look before this is true.
 pub async fn parts_are_certain(session: &Session, lane: &LaneTables) -> Result<bool, ControlError> {
     let target = &lane.cell.target;
     let replicas: Vec<ReplicaState> = session

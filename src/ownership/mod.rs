@@ -47,7 +47,7 @@ struct Other {
 ///
 /// `random` gives 64 fresh random bits per call. Two that claim at once both get a claim, and one of the two is the
 /// greater: the other's inserts are refused. Others that ever claimed the same topic for the same table are named, and
-/// they are asked for *after* our claim stands, so that of two newcomers at least one sees the other [S9].
+/// they are asked for *after* our claim stands, so that of two newcomers at least one sees the other (S9).
 pub async fn claim(
     session: &Session,
     lane: &LaneTables,

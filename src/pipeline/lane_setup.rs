@@ -30,13 +30,13 @@ const CHECKPOINT_INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
 /// A lane, ready to run.
 #[derive(Debug)]
-pub struct LaneSetup {
+pub(super) struct LaneSetup {
     /// For the polling thread.
-    pub plan: Arc<LanePlan>,
+    pub(super) plan: Arc<LanePlan>,
     /// For the statements.
-    pub effects: LaneEffects,
+    pub(super) effects: LaneEffects,
     /// For the protocol.
-    pub policy: LanePolicy,
+    pub(super) policy: LanePolicy,
 }
 
 /// Why a lane cannot run.
@@ -80,7 +80,7 @@ pub fn lane_tables(settings: &Settings, lane: LaneId, topic: &TopicSettings, clu
 ///
 /// # Errors
 /// Where the server does not answer, or table and configuration do not fit.
-pub async fn lane_setup(
+pub(super) async fn lane_setup(
     session: &Session,
     settings: &Settings,
     lane: LaneId,

@@ -210,8 +210,9 @@ async fn run_consumer(
     let ended = tokio::select! {
         ended = &mut driving => ended,
         () = stopped(stop) => {
-            // The driver listens as long as it runs.
-            drop(stop_sender.send(()));
+            if stop_sender.send(()).is_err() {
+                tracing::debug!("the driver ends by itself");
+            }
             driving.await
         }
     };

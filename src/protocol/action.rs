@@ -34,7 +34,7 @@ pub enum Action {
     StopLane(LaneId),
     /// Close blocks at this many rows (`None`: as configured).
     LimitRows(LaneId, Option<u64>),
-    /// Read the topic id again before the block is inserted [N9]. Reply: `TopicChecked`.
+    /// Read the topic id again before the block is inserted (N9). Reply: `TopicChecked`.
     CheckTopic(BlockNumber, LaneId),
     /// Insert a block into one table, fenced on these claims. Reply: `Inserted`.
     Insert(Box<Insert>),
@@ -102,7 +102,7 @@ pub struct Insert {
     pub table: Table,
     /// The claims that must be the newest.
     pub claims: BTreeMap<PartitionKey, Claim>,
-    /// What the look found within the block's ranges: more than that is a repeated request [H11].
+    /// What the look found within the block's ranges: more than that is a repeated request (H11).
     pub found: Vec<Found>,
     /// The ledger's rows, with which it proves the block; empty for the other tables.
     pub ledger: Vec<LedgerRow>,

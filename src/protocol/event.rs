@@ -124,7 +124,7 @@ pub enum InsertEnd {
     Short,
     /// Rows are there that the look did not find.
     Present,
-    /// An error reply: the statement has ended, part of it may be there [H4, F4].
+    /// An error reply: the statement has ended, part of it may be there (H4, F4).
     Ended(ServerError),
     /// No such reply: it may be running still, or never start.
     Unknown(Failure),

@@ -54,7 +54,7 @@ impl State {
 
     /// Begins with the next block of the lane. One block at a time; its transaction runs beside the next insert, and
     /// none runs further ahead: what waits for Kafka stays bounded, and the floor in the ledger is never more than two
-    /// blocks behind, which is what a foreign move of the offset relies on [N5].
+    /// blocks behind, which is what a foreign move of the offset relies on (N5).
     pub(crate) fn begin_insert(&mut self, id: LaneId, actions: &mut Vec<Action>) {
         let committing = |number| self.transaction.as_ref().is_some_and(|running| running.has_block(id, number));
         let ahead = self.lanes[&id].acknowledged.iter().any(|block| !committing(block.number));
@@ -242,7 +242,7 @@ impl State {
     }
 
     /// The server will never take some row of this block: halves, until it is alone; then it is condemned, and
-    /// becomes a dead letter under the next claim, after the look [N4].
+    /// becomes a dead letter under the next claim, after the look (N4).
     fn narrow(&mut self, id: LaneId, block: &BlockSummary, error: ServerError, actions: &mut Vec<Action>) {
         let rows = block.rows().0;
         if let (1, Some((key, offset))) = (rows, block.only_row) {

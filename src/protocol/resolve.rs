@@ -132,7 +132,7 @@ struct Identity {
 }
 
 /// Topic id and replay are decided by ownership and ledger, metadata only confirms: deleting a topic deletes
-/// its committed offsets and their metadata with it [N8].
+/// its committed offsets and their metadata with it (N8).
 fn identify(facts: &Facts) -> Result<Identity, HaltReason> {
     let metadata = facts.committed.as_ref().and_then(|committed| committed.metadata);
     let stored = facts.stored.identity;

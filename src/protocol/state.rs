@@ -21,11 +21,11 @@ pub struct LanePolicy {
     pub bad_share_max_millionths: u32,
     /// The most rows a block may have.
     pub rows_max: u64,
-    /// The target is replicated: every look waits for uncertain parts [F5, H9].
+    /// The target is replicated: every look waits for uncertain parts (F5, H9).
     pub replicated: bool,
     /// Materialized views read from the target.
     pub views: bool,
-    /// Take a table over from another connector knowingly [S9].
+    /// Take a table over from another connector knowingly (S9).
     pub adopt: bool,
 }
 
@@ -36,7 +36,7 @@ pub const BAD_SAMPLE_MIN: RecordCount = RecordCount(100);
 /// So many clear refusals of a commit in a row, then its partitions are taken over.
 pub const REJECTIONS_MAX: u32 = 5;
 
-/// So many fencings by another producer in a row mean that the same instance runs twice [S10].
+/// So many fencings by another producer in a row mean that the same instance runs twice (S10).
 pub const FENCINGS_MAX: u32 = 2;
 
 /// The whole state.
@@ -144,7 +144,7 @@ pub(crate) struct PartitionState {
     pub(crate) short: Option<OffsetRange>,
     /// A range whose views may lack it, until it is committed.
     pub(crate) unverified: Option<OffsetRange>,
-    /// Records that the server refused for good, until they are committed as dead letters [N4].
+    /// Records that the server refused for good, until they are committed as dead letters (N4).
     pub(crate) condemned: BTreeMap<Offset, ServerError>,
 }
 

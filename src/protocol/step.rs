@@ -80,7 +80,7 @@ impl State {
 
     /// A partition is gone. Its rows under way stay fenced by its old claim; a block that holds rows of it and has
     /// not begun is dropped, and with it all that follows in the lane. Not begun is also a block whose topic is being
-    /// checked: what the partition's topic was is forgotten here [N9].
+    /// checked: what the partition's topic was is forgotten here (N9).
     fn forget(&mut self, key: PartitionKey, actions: &mut Vec<Action>) {
         self.partitions.remove(&key);
         let lane = self.lane(key.lane);

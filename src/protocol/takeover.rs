@@ -42,7 +42,7 @@ impl State {
         actions.push(Action::StopLane(id));
     }
 
-    /// Begins the lane's takeover if one is due, none runs, and no transaction of ours holds the lane [H7].
+    /// Begins the lane's takeover if one is due, none runs, and no transaction of ours holds the lane (H7).
     pub(crate) fn begin_takeover(&mut self, id: LaneId, actions: &mut Vec<Action>) {
         let held = self.transaction.as_ref().is_some_and(|running| running.holds(id));
         let lane = self.lane(id);
@@ -211,7 +211,7 @@ impl State {
         }
     }
 
-    /// A part whose fate Keeper has not told may vanish after it was seen: no look before that is known [F5, N2].
+    /// A part whose fate Keeper has not told may vanish after it was seen: no look before that is known (F5, N2).
     pub(crate) fn on_settled(
         &mut self,
         number: TakeoverNumber,

@@ -58,7 +58,7 @@ impl Core {
     fn new(replicated: bool) -> Self {
         let policy = LanePolicy {
             on_gap: OnGap::Halt,
-            bad_share_max_percent: 10,
+            bad_share_max_millionths: 100_000,
             rows_max: 8,
             replicated,
             views: false,

@@ -27,7 +27,7 @@ async fn claims_are_ordered_and_name_other_connectors() {
         oncesink::ownership::claim(&fixture.session, &other, &partitions, uuid::Uuid::nil(), "o", rand::random)
             .await
             .unwrap();
-    assert_eq!(theirs.others, [fixture.lane.cell.connector.clone()]);
+    assert_eq!(theirs.others, std::slice::from_ref(&fixture.lane.cell.connector));
     other.cell.cluster_id = "elsewhere".to_owned();
     other.cell.topic = "a topic of its own".to_owned();
     let alone = oncesink::ownership::claim(&fixture.session, &other, &partitions, uuid::Uuid::nil(), "o", rand::random)
@@ -54,7 +54,7 @@ async fn a_stale_claim_writes_nothing() {
     fixture.finish().await;
 }
 
-/// A negative fence ("nobody has a newer claim") would let this in [F3].
+/// A negative fence ("nobody has a newer claim") would let this in (F3).
 #[tokio::test]
 async fn a_claim_that_cannot_be_seen_writes_nothing() {
     let fixture = Fixture::new().await;
@@ -137,7 +137,7 @@ async fn the_presence_test_refuses_a_second_copy() {
     fixture.finish().await;
 }
 
-/// A view's own 395 comes after the rows are committed: it must never be taken for the fence [F4].
+/// A view's own 395 comes after the rows are committed: it must never be taken for the fence (F4).
 #[tokio::test]
 async fn an_exception_of_a_view_is_not_the_fence() {
     let fixture = Fixture::new().await;

@@ -25,7 +25,7 @@ fn engine(folder: &std::path::Path, profile: &str) -> Engine {
     .unwrap()
 }
 
-/// [F1], [F2], [F8]: each of these makes a fence pass, an insert lose rows or a look fall short.
+/// (F1), (F2), (F8): each of these makes a fence pass, an insert lose rows or a look fall short.
 #[tokio::test]
 async fn a_hostile_profile_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use devstack::Stack;
 use devstack::http::Client;
-use oncesink::block::{NativeBlock, NativeEncoder};
+use oncesink::block::native::{NativeBlock, NativeEncoder};
 use oncesink::columns::{ColumnSpec, Columns, CoordinateKind, CoordinateSpec, DefaultValue, RowCoordinates, RowPlan};
 use oncesink::decode::JsonDecoder;
 use proptest::prelude::*;

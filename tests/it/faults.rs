@@ -39,7 +39,7 @@ fn a_request_that_is_cut_inserts_nothing_and_is_made_anew() {
     scenario.assert_exactly_once();
 }
 
-/// [H11]: presence test and query id together make a repeated POST harmless.
+/// (H11): presence test and query id together make a repeated POST harmless.
 #[test]
 fn h11_a_request_that_a_proxy_repeats_stores_nothing_twice() {
     for action in [Action::Repeat, Action::RepeatLater] {

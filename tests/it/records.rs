@@ -2,12 +2,15 @@
 
 use crate::support::scenario::Scenario;
 
+/// A record, and stage and field of the dead letter that it becomes, if it does.
+type Case<'a> = (&'a [u8], Option<(&'a str, &'a str)>);
+
 #[test]
 fn every_kind_of_bad_record_has_its_fate() {
     let mut scenario = Scenario::shared("bad_records", 1);
     let deep = format!(r#"{{"id":1,"sensor":"s","temp":1,"x":{}{}}}"#, "[".repeat(50_000), "]".repeat(50_000));
     let large = format!(r#"{{"id":77,"sensor":"s","temp":1,"note":"{}"}}"#, "x".repeat(16 << 20));
-    let cases: Vec<(&[u8], Option<(&str, &str)>)> = vec![
+    let cases: Vec<Case> = vec![
         (br#"{"id":1,"sensor":"s","temp":1.5,"note":"n"}"#, None),
         // Missing fields get the column's default, unknown fields are ignored, null is null or the default.
         (br#"{"id":2}"#, None),
@@ -85,7 +88,7 @@ fn a_partition_whose_records_are_mostly_bad_stops_and_the_others_go_on() {
     scenario.assert_exactly_once();
 }
 
-/// [N4]: a row that only the server refuses is searched by halves and becomes a dead letter with the server's words.
+/// (N4): a row that only the server refuses is searched by halves and becomes a dead letter with the server's words.
 #[test]
 fn n4_a_row_that_the_server_refuses_becomes_a_dead_letter_alone() {
     let mut scenario = Scenario::shared("constraint", 1);

@@ -3,7 +3,7 @@
 use crate::support::scenario::Scenario;
 use crate::support::wait_for;
 
-/// [N8, N9]: the offsets of a recreated topic mean other records; nothing is written under the old replay.
+/// (N8, N9): the offsets of a recreated topic mean other records; nothing is written under the old replay.
 #[test]
 fn a_recreated_topic_halts_and_goes_on_after_reset_new_replay() {
     let mut scenario = Scenario::shared("recreated", 2);

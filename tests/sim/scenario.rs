@@ -104,6 +104,8 @@ pub(crate) struct Scenario {
     pub(crate) checkpoints: bool,
     pub(crate) budgets: Vec<(Fault, u32)>,
     pub(crate) faulty_steps: usize,
+    /// How soon, in percent per step, a driver notices that the server was started anew.
+    pub(crate) notice: u64,
     /// How often, in percent, moves of each kind are open to the scheduler: what is slow leaves time for races.
     pub(crate) pace: [u64; PACES],
 }
@@ -136,6 +138,7 @@ impl Scenario {
             checkpoints: rng.percent(30),
             budgets,
             faulty_steps: rng.below(500) + 100,
+            notice: [30, 10, 1][rng.below(3)],
             pace: [(); PACES].map(|()| [100, 100, 30, 8][rng.below(4)]),
         }
     }
@@ -155,13 +158,17 @@ impl Scenario {
             Mutant::GenerationMinusOne => &[Fault::Freeze, Fault::Kick],
             Mutant::AlertsOutsideTransaction | Mutant::PresentNotFed => &[Fault::Crash, Fault::TxnTimeout],
             Mutant::LateOffsetsThenAgain => &[Fault::TxnUnclear, Fault::ErrorReply, Fault::Timeout],
-            Mutant::TopicNotChecked => &[Fault::Recreate, Fault::Kick],
+            Mutant::TopicNotChecked => &[Fault::Recreate],
             Mutant::CheckpointUnproved => &[Fault::PowerLoss],
         };
         self.budgets = faults.iter().map(|fault| (*fault, 6)).collect();
         self.replicated |= mutant == Mutant::SettleSkipped || mutant == Mutant::LedgerOmitted;
-        self.checkpoints |= mutant == Mutant::CheckpointUnproved;
-        self.records = rng.between(5, 15);
+        if mutant == Mutant::CheckpointUnproved {
+            self.checkpoints = true;
+            self.notice = 1;
+        }
+        // A recreated topic tells most where its predecessor was short.
+        self.records = if mutant == Mutant::TopicNotChecked { rng.between(1, 3) } else { rng.between(5, 15) };
         self.faulty_steps += 400;
     }
 }

@@ -257,6 +257,12 @@ impl World {
                 self.clickhouse.ledger.pop();
             }
         }
+        for key in self.keys.clone() {
+            let silent = !self.clickhouse.ledger.iter().any(|row| row.key == key);
+            if silent && !self.kafka.committed.contains_key(&key) {
+                self.oracle.restarted(key);
+            }
+        }
         if self.rng.percent(50) {
             self.clickhouse.ownership.retain(|row| row.acknowledged);
         }

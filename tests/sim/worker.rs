@@ -6,7 +6,7 @@ use oncesink::block::fill::{Decision, Fate, PartitionFill, close_block};
 use oncesink::protocol::action::{Commit, Resume};
 use oncesink::protocol::block::BlockSummary;
 use oncesink::protocol::event::{Event, TakeoverNumber, Ticket, TransactionNumber};
-use oncesink::protocol::facts::{CommittedOffset, Presence, StoredFacts};
+use oncesink::protocol::facts::{Anchor, CommittedOffset, Presence, StoredFacts};
 use oncesink::protocol::state::State;
 use oncesink::types::{
     AssignmentNumber, BlockNumber, Claim, LaneId, Offset, OffsetRange, PartitionKey, RecordCount, Replay, TopicId,
@@ -241,7 +241,8 @@ impl Source {
         if fires(unit) && !fill.below_floor(offset) && !(unfed && fate == Fate::Present) {
             data.alerts.push(unit);
         }
-        fill.record(offset, fate, hash(unit));
+        fill.record(offset, fate);
+        fill.anchor(Anchor { offset, hash: hash(unit) });
         Fetched::Record
     }
 
@@ -261,7 +262,8 @@ impl Source {
         let alerts = RecordCount(u64::try_from(data.alerts.len()).expect("few alerts"));
         let fills = self.fills.get_mut(&lane)?;
         self.blocks += 1;
-        let block = close_block(lane, BlockNumber(self.blocks), fills, alerts, |_| checkpoint)?;
+        let fills = fills.iter_mut().map(|(key, fill)| (*key, fill, checkpoint));
+        let block = close_block(lane, BlockNumber(self.blocks), fills, alerts)?;
         data.ranges = block.batches.iter().map(|(key, batch)| (*key, batch.range)).collect();
         Some((block, data))
     }

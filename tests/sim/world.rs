@@ -44,6 +44,14 @@ enum Move {
     Reset(LaneId),
 }
 
+/// What is run: the real thing, a mutant among the faults that tell it, or the real thing among the same faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plan {
+    Plain,
+    Mutant(Mutant),
+    Control(Mutant),
+}
+
 /// What a run is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -77,11 +85,16 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, mutant: Option<Mutant>, verbose: bool) -> Self {
+    pub(crate) fn new(seed: u64, plan: Plan, verbose: bool) -> Self {
         let mut rng = Rng::new(seed);
         let mut scenario = Scenario::draw(&mut rng);
-        if let Some(mutant) = mutant {
-            scenario.focus(mutant, &mut rng);
+        let mutant = match plan {
+            Plan::Plain => None,
+            Plan::Mutant(mutant) => Some(mutant),
+            Plan::Control(_) => None,
+        };
+        if let Plan::Mutant(focus) | Plan::Control(focus) = plan {
+            scenario.focus(focus, &mut rng);
         }
         let mut world = Self {
             rng,
@@ -172,7 +185,7 @@ impl World {
     fn policies(&self) -> BTreeMap<LaneId, LanePolicy> {
         let policy = LanePolicy {
             on_gap: if self.scenario.skip_gaps { OnGap::Skip } else { OnGap::Halt },
-            bad_share_max_percent: 10,
+            bad_share_max_millionths: 100_000,
             rows_max: self.scenario.rows_max,
             replicated: self.scenario.replicated,
             views: true,
@@ -359,7 +372,7 @@ impl World {
         if !worker.runs() {
             return;
         }
-        if worker.unnoticed && (self.phase != Phase::Faulty || self.rng.percent(10)) {
+        if worker.unnoticed && (self.phase != Phase::Faulty || self.rng.percent(self.scenario.notice)) {
             moves.push(Move::Notice(w));
         }
         if open[2] && self.has_news(w) {

@@ -251,7 +251,8 @@ fn index(word: u64) -> usize {
 
 impl Tally {
     /// Whether each record is in exactly one place and nothing else is there.
-    pub(super) fn is_clean(&self) -> bool {
+    #[cfg(test)]
+    fn is_clean(&self) -> bool {
         self.missing.is_empty()
             && self.doubled.is_empty()
             && self.surplus == 0

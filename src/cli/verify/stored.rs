@@ -95,7 +95,7 @@ impl StoredSide<'_> {
              groupBitOr(bitShiftLeft(toUInt64(1), toUInt8(unit_offset % {WORD_OFFSETS}))) AS present, count() AS units \
              FROM (SELECT toUInt64({}) AS unit_offset {}) GROUP BY word ORDER BY word",
             units.offset,
-            units.from_where(&[units.within(partition, replay, range)]),
+            units.table_where(&[units.within(partition, replay, range)]),
         );
         let rows: Vec<WordRow> = self.session.fetch("comparing a window", &statement).await?;
         let words = rows.into_iter().map(|row| StoredWord { word: row.word, present: row.present, units: row.units });
@@ -114,7 +114,7 @@ impl StoredSide<'_> {
         let doubled = format!(
             "(SELECT toUInt64({}) AS unit_offset {} GROUP BY unit_offset HAVING count() > 1)",
             units.offset,
-            units.from_where(&[units.within(partition, replay, range)]),
+            units.table_where(&[units.within(partition, replay, range)]),
         );
         let doing = "looking for doubled offsets";
         let count: Vec<u64> = self.session.fetch(doing, &format!("SELECT count() FROM {doubled}")).await?;
@@ -138,7 +138,7 @@ impl StoredSide<'_> {
         let statement = format!(
             "SELECT countIf({offset} >= 0 AND {offset} < {start}) AS below, countIf({offset} < 0) AS negative, \
              countIf({offset} >= {end}) AS above, count() AS units, toInt64(max({offset})) AS greatest {}",
-            units.from_where(&[units.of_partition(partition, replay)]),
+            units.table_where(&[units.of_partition(partition, replay)]),
             start = compared.start(),
             end = compared.end(),
         );
@@ -160,7 +160,7 @@ impl StoredSide<'_> {
         from: Offset,
     ) -> Result<u64, ControlError> {
         let units = self.units(kind);
-        let statement = format!("SELECT count() {}", units.from_where(&[units.from(partition, replay, from)]));
+        let statement = format!("SELECT count() {}", units.table_where(&[units.from(partition, replay, from)]));
         let counts: Vec<u64> = self.session.fetch("counting what was never produced", &statement).await?;
         Ok(counts.first().copied().unwrap_or(0))
     }
@@ -181,7 +181,7 @@ impl StoredSide<'_> {
              GROUP BY unit_partition, unit_replay ORDER BY unit_partition, unit_replay LIMIT {STRANGE_PARTITIONS_MAX}",
             units.partition,
             units.replay.as_deref().unwrap_or("0"),
-            units.from_where(&conditions),
+            units.table_where(&conditions),
         );
         self.session.fetch("looking for unknown partitions", &statement).await
     }

@@ -122,12 +122,15 @@ mod tests {
         }
     }
 
-    /// What is compared, under which replay, from which origin, with how many notes; or a part of the reason.
+    /// What is compared, under which replay, from which origin, with how many notes.
+    type Compared = ((u64, u64), u32, u64, usize);
+
+    /// What is compared, or a part of the reason why nothing is.
     fn check(
         log: (u64, u64),
         committed: Option<CommittedOffset>,
         stored: StoredFacts,
-        expected: Result<((u64, u64), u32, u64, usize), &str>,
+        expected: Result<Compared, &str>,
     ) {
         let known = Known {
             partition: Partition(0),

@@ -21,7 +21,7 @@ const TEXT_WORDS: usize = TEXT_BYTES_MAX / 8;
 
 /// The place before the first key.
 pub(crate) const START: usize = 0;
-/// The place of all keys that are not remembered; nothing is learned of what follows.
+/// The place of all keys that are not remembered.
 const NOWHERE: usize = 1;
 
 /// What is known of the keys of a table's records.
@@ -94,7 +94,7 @@ impl KeyGuess {
     /// Remembers the whole text between two values.
     pub(crate) fn learn(&mut self, after: usize, text: &[u8], place: usize) {
         let (mut padded, mut mask) = ([0; TEXT_BYTES_MAX], [0; TEXT_BYTES_MAX]);
-        let Some(start) = padded.get_mut(..text.len()).filter(|_| after != NOWHERE) else {
+        let Some(start) = padded.get_mut(..text.len()) else {
             return;
         };
         start.copy_from_slice(text);

@@ -11,6 +11,7 @@
 
 mod cursor;
 mod keys;
+mod scalar;
 mod value;
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Result<T, S
 pub(crate) fn servers_are_ours(what: &str) -> bool {
     let ours = devstack::Stack::shared().unwrap().can_kill();
     if !ours {
-        println!("left out on servers of the user's own: a test that {what}");
+        eprintln!("left out on servers of the user's own: a test that {what}");
     }
     ours
 }

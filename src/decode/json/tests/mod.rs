@@ -6,7 +6,8 @@ mod values;
 
 use std::sync::Arc;
 
-use crate::block::{NativeEncoder, test_reader};
+use crate::block::native::NativeEncoder;
+use crate::block::test_reader;
 use crate::columns::{ColumnSpec, Columns, CoordinateKind, CoordinateSpec, DefaultValue, RowCoordinates, RowPlan};
 use crate::decode::{DecodeError, JsonDecoder};
 

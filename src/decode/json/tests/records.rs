@@ -174,6 +174,29 @@ fn the_order_of_keys_may_change_from_record_to_record() {
 }
 
 #[test]
+fn keys_that_begin_alike_and_white_space_that_changes_are_told_apart() {
+    let columns = [("temperature_of_sensor_1", "UInt8"), ("temperature_of_sensor_2", "UInt8"), ("pad", "String")];
+    let mut table = Table::new(&plan(&columns));
+    let pad = "\"pad\":\"long enough that no record ends within a comparison\"";
+    for record in [
+        "{\"temperature_of_sensor_1\":1,\"temperature_of_sensor_2\":2,",
+        "{\"temperature_of_sensor_2\":2,\"temperature_of_sensor_1\":1,",
+        "{\"temperature_of_sensor_2\":\t2,\"temperature_of_sensor_1\": 1 ,",
+        " {\"temperature_of_sensor_2\" :2 ,\"temperature_of_sensor_1\":1,\n",
+        " { \"temperature_of_sensor_2\" :2 ,\"temperature_of_sensor_1\":1,\n",
+    ] {
+        table.push(format!("{record}{pad}}}")).unwrap();
+    }
+    assert_eq!(table.stored("temperature_of_sensor_1"), "1 1 1 1 1");
+    assert_eq!(table.stored("temperature_of_sensor_2"), "2 2 2 2 2");
+    // What begins a record is no way to go on after a value, nor the other way round.
+    let error = table.push(format!("{{\"x\":1{{\"temperature_of_sensor_2\" :2,{pad}}}")).unwrap_err();
+    assert_eq!(error.code, ErrorCode::InvalidJson);
+    let error = table.push(format!(",\"temperature_of_sensor_1\":1,{pad}}}")).unwrap_err();
+    assert_eq!(error.code, ErrorCode::InvalidJson);
+}
+
+#[test]
 fn missing_fields_get_the_column_default() {
     let constant = |json: &str| DefaultValue::Constant(json.to_owned());
     let mut table = Table::new(&plan_with_defaults(&[
