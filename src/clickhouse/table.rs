@@ -221,7 +221,11 @@ impl Column {
         let values: Vec<Value> = session
             .fetch(
                 "evaluating a column's default",
-                &format!("SELECT toJSONString(CAST({}, {})) AS json", self.default_expression, sql::string(&self.kind)),
+                &format!(
+                    "SELECT assumeNotNull(ifNull(toJSONString(CAST({}, {})), 'null')) AS json",
+                    self.default_expression,
+                    sql::string(&self.kind)
+                ),
             )
             .await?;
         let value = super::session::one(session.server(), "evaluating a column's default", values)?;

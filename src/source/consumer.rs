@@ -124,49 +124,26 @@ pub struct KafkaConsumer {
 
 impl KafkaConsumer {
     /// Builds a consumer and subscribes it. Nothing is waited for: a cluster that cannot be reached shows as events.
-    pub fn subscribe(
-        settings: &ConsumerSettings,
-        assignments: Arc<Assignments>,
-    ) -> Result<Self, ConsumerError> {
+    pub fn subscribe(settings: &ConsumerSettings, assignments: Arc<Assignments>) -> Result<Self, ConsumerError> {
         let config = client_config(settings)?;
-        let topics = LaneTopics::new(settings.topics.clone())
-            .map_err(|topic| ConsumerError::TopicTwice { topic })?;
+        let topics = LaneTopics::new(settings.topics.clone()).map_err(|topic| ConsumerError::TopicTwice { topic })?;
         let doing = "building the consumer";
         let consumer: BaseConsumer<GroupContext> = config
             .create_with_context(GroupContext::new(topics, assignments))
             .map_err(|error| KafkaFault::from_client(doing, &error))?;
         let consumer = Arc::new(consumer);
-        let queues: BTreeMap<_, _> = settings
-            .topics
-            .keys()
-            .map(|lane| (*lane, BatchQueue::new(Arc::clone(&consumer))))
-            .collect();
-        let targets = queues
-            .iter()
-            .map(|(lane, queue)| (*lane, queue.target()))
-            .collect();
-        consumer
-            .context()
-            .queues
-            .set(targets)
-            .expect("the context was made above, for these queues");
+        let queues: BTreeMap<_, _> =
+            settings.topics.keys().map(|lane| (*lane, BatchQueue::new(Arc::clone(&consumer)))).collect();
+        let targets = queues.iter().map(|(lane, queue)| (*lane, queue.target())).collect();
+        consumer.context().queues.set(targets).expect("the context was made above, for these queues");
         let names: Vec<&str> = settings.topics.values().map(String::as_str).collect();
-        consumer
-            .subscribe(&names)
-            .map_err(|error| KafkaFault::from_client("subscribing", &error))?;
-        Ok(Self {
-            queues,
-            consumer,
-            started: BTreeMap::new(),
-            said_fatal: false,
-        })
+        consumer.subscribe(&names).map_err(|error| KafkaFault::from_client("subscribing", &error))?;
+        Ok(Self { queues, consumer, started: BTreeMap::new(), said_fatal: false })
     }
 
     /// A handle for other threads.
     pub fn handle(&self) -> GroupHandle {
-        GroupHandle {
-            consumer: Arc::clone(&self.consumer),
-        }
+        GroupHandle { consumer: Arc::clone(&self.consumer) }
     }
 
     /// Takes part in the group: carries rebalances out and gives what happened. Never waits for the network, but for a
@@ -181,9 +158,9 @@ impl KafkaConsumer {
             let idle = polled.is_none() && new.is_empty();
             events.extend(new);
             match polled {
-                Some(Ok(_)) => events.push(GroupEvent::Fatal {
-                    text: "a record came outside the queue of its lane".to_owned(),
-                }),
+                Some(Ok(_)) => {
+                    events.push(GroupEvent::Fatal { text: "a record came outside the queue of its lane".to_owned() })
+                }
                 Some(Err(_)) if !self.said_fatal => {
                     if let Some((code, reason)) = self.consumer.client().fatal_error() {
                         self.said_fatal = true;
@@ -225,24 +202,13 @@ impl KafkaConsumer {
     /// go elsewhere. What was fetched before is forgotten: the next record is the first at or after `offset`. An offset
     /// that the log does not hold shows as an error item that needs a rejoin, never as a jump; until then starting the
     /// partition again fails with a fault that needs it too.
-    pub fn start(
-        &mut self,
-        key: PartitionKey,
-        number: AssignmentNumber,
-        offset: Offset,
-    ) -> Result<(), StartError> {
+    pub fn start(&mut self, key: PartitionKey, number: AssignmentNumber, offset: Offset) -> Result<(), StartError> {
         // No race: only this thread carries revocations out.
         if self.consumer.context().assignments.number(key) != Some(number) {
             return Err(StartError::NotOwned);
         }
         let topics = &self.consumer.context().topics;
-        let doing = || {
-            format!(
-                "seeking {} [{}] to {offset}",
-                topics.topic(key.lane),
-                key.partition
-            )
-        };
+        let doing = || format!("seeking {} [{}] to {offset}", topics.topic(key.lane), key.partition);
         let mut list = topics.list([key]);
         list.set_all_offsets(NativeOffset::Offset(offset.to_kafka()))
             .map_err(|error| StartError::Kafka(KafkaFault::from_client(doing(), &error)))?;
@@ -254,8 +220,7 @@ impl KafkaConsumer {
             if let Err(error) = element.error() {
                 let mut fault = KafkaFault::from_client(doing(), &error);
                 // What was started once under this number cannot be sought only if the client has given it up.
-                if fault.code == RDKafkaErrorCode::State && self.started.get(&key) == Some(&number)
-                {
+                if fault.code == RDKafkaErrorCode::State && self.started.get(&key) == Some(&number) {
                     fault.code = RDKafkaErrorCode::AutoOffsetReset;
                     return Err(StartError::Kafka(fault));
                 }
@@ -283,33 +248,21 @@ impl KafkaConsumer {
     /// confusing a rebalance that may be under way, be assigned again by itself.
     pub fn rejoin(&mut self) -> Result<(), KafkaFault> {
         self.consumer.unsubscribe();
-        let names: Vec<&str> = self
-            .consumer
-            .context()
-            .topics
-            .iter()
-            .map(|(_, topic)| topic)
-            .collect();
-        self.consumer
-            .subscribe(&names)
-            .map_err(|error| KafkaFault::from_client("subscribing again", &error))
+        let names: Vec<&str> = self.consumer.context().topics.iter().map(|(_, topic)| topic).collect();
+        self.consumer.subscribe(&names).map_err(|error| KafkaFault::from_client("subscribing again", &error))
     }
 
     /// Stops fetching these partitions; what was fetched and not yet read is forgotten. Goes on with `start`. To slow down
     /// it is cheaper not to read: the queue has a bound.
     pub fn pause(&mut self, keys: &[PartitionKey]) -> Result<(), KafkaFault> {
         let list = self.consumer.context().topics.list(keys.iter().copied());
-        self.consumer
-            .pause(&list)
-            .map_err(|error: KafkaError| KafkaFault::from_client("pausing", &error))
+        self.consumer.pause(&list).map_err(|error: KafkaError| KafkaFault::from_client("pausing", &error))
     }
 }
 
 impl std::fmt::Debug for KafkaConsumer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KafkaConsumer")
-            .field("queues", &self.queues)
-            .finish_non_exhaustive()
+        f.debug_struct("KafkaConsumer").field("queues", &self.queues).finish_non_exhaustive()
     }
 }
 
@@ -318,13 +271,8 @@ const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn client_config(settings: &ConsumerSettings) -> Result<ClientConfig, ConsumerError> {
     let fixed = FIXED.iter().map(|(property, _)| *property);
-    if let Some(property) = fixed
-        .chain(OURS)
-        .find(|property| settings.properties.contains_key(*property))
-    {
-        return Err(ConsumerError::FixedProperty {
-            property: property.to_owned(),
-        });
+    if let Some(property) = fixed.chain(OURS).find(|property| settings.properties.contains_key(*property)) {
+        return Err(ConsumerError::FixedProperty { property: property.to_owned() });
     }
     let lanes = u64::try_from(settings.topics.len().max(1)).unwrap_or(u64::MAX);
     let lane_bytes = settings.memory_bytes / lanes;
@@ -351,10 +299,7 @@ fn client_config(settings: &ConsumerSettings) -> Result<ClientConfig, ConsumerEr
     config
         .set("bootstrap.servers", &settings.brokers)
         .set("group.id", &settings.name)
-        .set(
-            "group.instance.id",
-            format!("{}-{}", settings.name, settings.instance),
-        )
+        .set("group.instance.id", format!("{}-{}", settings.name, settings.instance))
         .set("queued.max.messages.kbytes", queued_kbytes.to_string())
         .set("queued.min.messages", queued_messages.to_string())
         .set("receive.message.max.bytes", RESPONSE_BYTES_MAX.to_string());
@@ -409,12 +354,8 @@ mod tests {
     fn memory_bounds_what_is_fetched() {
         let check = |memory_mb: u64, kbytes: &str, fetch: &str, messages: &str| {
             let config = client_config(&settings(memory_mb << 20, &[])).unwrap();
-            let got = [
-                "queued.max.messages.kbytes",
-                "fetch.max.bytes",
-                "queued.min.messages",
-            ]
-            .map(|property| config.get(property).unwrap());
+            let got = ["queued.max.messages.kbytes", "fetch.max.bytes", "queued.min.messages"]
+                .map(|property| config.get(property).unwrap());
             assert_eq!(got, [kbytes, fetch, messages], "{memory_mb} MB");
         };
         check(0, "1024", "1048576", "1000");
@@ -426,8 +367,7 @@ mod tests {
     #[test]
     fn the_library_accepts_the_properties() {
         for memory_bytes in [0, 64 << 20, 1 << 40] {
-            let consumer =
-                KafkaConsumer::subscribe(&settings(memory_bytes, &[]), Arc::default()).unwrap();
+            let consumer = KafkaConsumer::subscribe(&settings(memory_bytes, &[]), Arc::default()).unwrap();
             assert_eq!(consumer.handle().topic(LaneId(1)), "two");
         }
         let unknown = settings(1 << 20, &[("no.such.property", "1")]);

@@ -70,11 +70,11 @@ async fn ranges_are_united_and_the_newest_row_gives_the_origin() {
     assert_eq!(facts.origin, Some(Offset::new(50)));
     assert_eq!(facts.damaged, []);
 
-    // A damaged row vouches for nothing, and is remembered.
+    // A row that repairs a damaged range proves it like any other, and is remembered.
     write(60, 65, &|row| row.damaged = true).await;
     write(60, 65, &|row| row.damaged = true).await;
     let facts = fixture.facts(0).await;
-    assert_eq!(facts.covered, set(&[(10, 35), (50, 60)]));
+    assert_eq!(facts.covered, set(&[(10, 35), (50, 65)]));
     assert_eq!(facts.damaged, [range(60, 65)]);
 
     // A checkpoint counts from its origin; rows within it and beyond it are united with it.
@@ -84,7 +84,7 @@ async fn ranges_are_united_and_the_newest_row_gives_the_origin() {
     })
     .await;
     write(62, 64, &|_| {}).await;
-    assert_eq!(fixture.facts(0).await.covered, set(&[(5, 64)]));
+    assert_eq!(fixture.facts(0).await.covered, set(&[(5, 65)]));
 
     // A new replay begins with nothing.
     write(0, 3, &|row| {

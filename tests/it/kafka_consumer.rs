@@ -158,10 +158,7 @@ fn an_offset_that_the_log_lacks_is_an_error_never_a_jump() {
         // Where it goes on is said by us.
         let given_up = worker.owned[&key(0)];
         let refused = worker.consumer.start(key(0), given_up, Offset::new(60));
-        assert!(
-            matches!(&refused, Err(StartError::Kafka(fault)) if fault.needs_rejoin()),
-            "{refused:?}"
-        );
+        assert!(matches!(&refused, Err(StartError::Kafka(fault)) if fault.needs_rejoin()), "{refused:?}");
         worker.consumer.rejoin().unwrap();
         until("a new assignment", || {
             worker.serve();

@@ -62,8 +62,8 @@ fn a_topic_has_another_id_when_it_is_made_again() {
     let worker = kafka.worker(&fresh("group"), "a", &topic);
     let handle = worker.handle();
     let identity = || handle.topic_identities(TIMEOUT).unwrap()[&LANE];
-    let first = identity();
-    assert!(matches!(first, TopicIdentity::Id(_)), "{first:?}");
+    let known = || matches!(identity(), TopicIdentity::Id(_)).then(&identity);
+    let first = until("the topic to be known", known);
     assert_eq!(identity(), first);
     kafka.delete_topic(&topic);
     until("the topic to be gone", || (identity() == TopicIdentity::Unknown).then_some(()));

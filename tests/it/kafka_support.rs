@@ -77,6 +77,8 @@ impl Kafka {
             .set("bootstrap.servers", &self.bootstrap)
             .set("compression.type", "lz4")
             .set("linger.ms", "20")
+            // Without it a batch that is sent again, because the topic is so new, lands behind later ones.
+            .set("enable.idempotence", "true")
             .set("queue.buffering.max.messages", "10000000")
             .create()
             .unwrap();
