@@ -52,6 +52,18 @@ impl ClientContext for ObserverContext {
 
 impl ConsumerContext for ObserverContext {}
 
+/// Between two questions to a coordinator that is just being found.
+const COORDINATOR_RETRY_INTERVAL: Duration = Duration::from_millis(100);
+
+fn is_moving(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::NotCoordinator
+            | RDKafkaErrorCode::CoordinatorNotAvailable
+            | RDKafkaErrorCode::CoordinatorLoadInProgress
+    )
+}
+
 impl Observer {
     /// Prepares the client; nothing is waited for. Each question waits for up to `timeout`.
     ///
@@ -135,9 +147,16 @@ impl Observer {
         topic: &str,
         partitions: &[Partition],
     ) -> Result<ByPartition<Option<StoredOffset>>, KafkaFault> {
-        native::committed_offsets(&self.consumer, &named(topic, partitions), self.timeout)
-            .map(unnamed)
-            .map_err(|fault| self.explained(fault))
+        let began = crate::clock::now();
+        loop {
+            match native::committed_offsets(&self.consumer, &named(topic, partitions), self.timeout) {
+                // A group's first coordinator, or one that moves: the client passes this on instead of asking again.
+                Err(fault) if is_moving(fault.code) && began.elapsed() < self.timeout => {
+                    std::thread::sleep(COORDINATOR_RETRY_INTERVAL);
+                }
+                answer => return answer.map(unnamed).map_err(|fault| self.explained(fault)),
+            }
+        }
     }
 
     /// From the oldest retained offset up to the high watermark.
