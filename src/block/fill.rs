@@ -51,6 +51,8 @@ pub struct PartitionFill {
     /// The first offset not decided about.
     next: Offset,
     open: OpenBatch,
+    /// Ledger rows of this session end above the last one that vouches for everything from the origin.
+    unvouched: bool,
 }
 
 #[derive(Debug)]
@@ -75,7 +77,7 @@ impl PartitionFill {
     /// Begins where a takeover ended. A gap is decided about at once: it is part of the first batch.
     pub fn new(resume: Resume) -> Self {
         let open = OpenBatch::at(resume.start.commit, resume.start.gap);
-        Self { next: resume.start.fetch_from(), open, resume }
+        Self { next: resume.start.fetch_from(), open, resume, unvouched: false }
     }
 
     /// What the takeover said.
@@ -140,7 +142,13 @@ impl PartitionFill {
         self.next > self.open.start
     }
 
+    /// Whether a checkpoint would say something new.
+    pub fn is_unvouched(&self) -> bool {
+        self.unvouched
+    }
+
     fn close(&mut self, checkpoint: bool) -> (Batch, Option<Offset>) {
+        self.unvouched = !checkpoint;
         let open = std::mem::replace(&mut self.open, OpenBatch::at(self.next, None));
         let range = OffsetRange::new(open.start, self.next);
         // Not the records met again: compaction and retention may have removed some since their rows were written,
@@ -164,7 +172,8 @@ impl PartitionFill {
 }
 
 /// Closes the open batches of a lane's partitions to one block; `None` if none of them decides about anything.
-/// The flag beside each says whether its ledger row is to vouch for everything from the origin.
+/// The flag beside each says whether its ledger row is to vouch for everything from the origin: without it the rows of
+/// a quiet partition would expire and leave a hole. A partition without new records is in the block for that alone.
 pub fn close_block<'a>(
     lane: LaneId,
     number: BlockNumber,
@@ -174,7 +183,7 @@ pub fn close_block<'a>(
     let mut batches = BTreeMap::new();
     let mut last_row = None;
     for (key, fill, checkpoint) in partitions {
-        if fill.is_open() {
+        if fill.is_open() || (checkpoint && fill.is_unvouched()) {
             let (batch, last_inserted) = fill.close(checkpoint);
             last_row = last_inserted.map(|offset| (key, offset)).or(last_row);
             batches.insert(key, batch);

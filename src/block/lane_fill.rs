@@ -86,6 +86,8 @@ pub struct LaneFill {
     bytes: usize,
     opened: Option<Instant>,
     closed: Option<Instant>,
+    /// When the next checkpoint of a partition is due, whether records come or not.
+    checkpoint_due: Option<Instant>,
     rows_limit: Option<u64>,
 }
 
@@ -130,6 +132,7 @@ impl LaneFill {
             bytes: 0,
             opened: None,
             closed: None,
+            checkpoint_due: None,
             rows_limit: None,
             plan,
         })
@@ -167,6 +170,7 @@ impl LaneFill {
     /// Drops the open block and lets all partitions go.
     pub fn stop(&mut self) {
         self.partitions.clear();
+        self.checkpoint_due = None;
         self.columns.clear();
         self.dead_letters = DeadLetters::default();
         self.alerts = AlertBuffer::default();
@@ -200,6 +204,9 @@ impl LaneFill {
 
     /// Whether the block should be closed now, if one may be handed over.
     pub fn is_due(&self, now: Instant) -> bool {
+        if self.checkpoint_due.is_some_and(|due| now >= due) {
+            return true;
+        }
         let Some(opened) = self.opened else { return false };
         let narrowing = self.rows_limit.is_some();
         let spaced = self.closed.is_none_or(|closed| now - closed >= self.plan.interval_min);
@@ -312,12 +319,15 @@ impl LaneFill {
         let interval = self.plan.checkpoint_interval;
         let fills = self.partitions.iter_mut().map(|(key, slot)| {
             let due = slot.checkpoint.is_none_or(|last| now - last >= interval);
-            if due && slot.fill.is_open() {
+            if due && (slot.fill.is_open() || slot.fill.is_unvouched()) {
                 slot.checkpoint = Some(now);
             }
             (*key, &mut slot.fill, due)
         });
-        let summary = close_block(self.plan.lane, number, fills, alerts.count())?;
+        let summary = close_block(self.plan.lane, number, fills, alerts.count());
+        let unvouched = self.partitions.values().filter(|slot| slot.fill.is_unvouched());
+        self.checkpoint_due = unvouched.filter_map(|slot| slot.checkpoint.map(|last| last + interval)).min();
+        let summary = summary?;
         let tally = |(key, batch): (&PartitionKey, &Batch)| {
             let slot = self.partitions.get_mut(key).expect("its batch was just closed");
             let mut tally = std::mem::take(&mut slot.tally);

@@ -128,3 +128,23 @@ fn no_offset_is_decided_about_twice() {
     fill.record(offset(11), Fate::Inserted);
     fill.record(offset(11), Fate::Inserted);
 }
+
+#[test]
+fn a_quiet_partition_gets_its_checkpoint() {
+    let mut fills = BTreeMap::from([(key(0), PartitionFill::new(resume(0, 10)))]);
+    let mut close = |record: bool, checkpoint: bool| {
+        let fill = fills.get_mut(&key(0)).expect("inserted above");
+        if record {
+            fill.record(fill.next(), Fate::Inserted);
+        }
+        let fills = fills.iter_mut().map(|(key, fill)| (*key, fill, checkpoint));
+        let block = close_block(LANE, BlockNumber(1), fills, RecordCount(0))?;
+        Some((block.batches[&key(0)].range, block.batches[&key(0)].checkpoint))
+    };
+    assert_eq!(close(false, true), None, "nothing was written in this session");
+    assert_eq!(close(true, true), Some((range(10, 11), true)));
+    assert_eq!(close(false, true), None, "everything is vouched for");
+    assert_eq!(close(true, false), Some((range(11, 12), false)));
+    assert_eq!(close(false, false), None);
+    assert_eq!(close(false, true), Some((range(12, 12), true)));
+}

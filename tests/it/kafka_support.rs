@@ -23,7 +23,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 /// No test takes this long; a condition that never comes is a failure.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// The broker of all tests that run now; it ends with the last of them. `KAFKA_BOOTSTRAP` names one to use instead.
+/// The broker of all tests that run now; it ends with the last of them. `KAFKA_BROKERS` names one to use instead.
 pub(crate) struct Kafka {
     pub(crate) bootstrap: String,
     _broker: Option<Arc<Broker>>,
@@ -32,7 +32,7 @@ pub(crate) struct Kafka {
 static SHARED: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
 
 pub(crate) fn kafka() -> Kafka {
-    if let Ok(bootstrap) = std::env::var("KAFKA_BOOTSTRAP") {
+    if let Ok(bootstrap) = std::env::var("KAFKA_BROKERS") {
         return Kafka { bootstrap, _broker: None };
     }
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
