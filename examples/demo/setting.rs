@@ -51,7 +51,7 @@ impl Setting {
         let (weather, flights, alerts) = (self.weather_topic(), self.flight_topic(), self.alert_topic());
         self.kafka.create_topics(&[(&weather, WEATHER_PARTITIONS), (&flights, FLIGHT_PARTITIONS), (&alerts, 1)])?;
         self.clickhouse.query(&format!("CREATE DATABASE {}", self.name))?;
-        for statement in TABLES.replace("{database}", &self.name).split(';').filter(|text| !text.trim().is_empty()) {
+        for statement in TABLES.replace("{database}", &self.name).split(";\n").filter(|text| !text.trim().is_empty()) {
             self.clickhouse.query(statement)?;
         }
         Ok(())

@@ -1,5 +1,5 @@
--- The tables of `make demo`. The last four columns say which record a row came from; the skip index lets a takeover
--- look for offsets without reading the whole table.
+-- The tables of `make demo`. The last four columns say which record a row came from, and with the skip index a takeover
+-- looks for offsets without reading the whole table.
 CREATE TABLE {database}.weather
 (
     origin     LowCardinality(String),
