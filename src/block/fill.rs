@@ -152,7 +152,7 @@ impl PartitionFill {
         let open = std::mem::replace(&mut self.open, OpenBatch::at(self.next, None));
         let range = OffsetRange::new(open.start, self.next);
         // Not the records met again: compaction and retention may have removed some since their rows were written,
-        // and the ledger's proof counts rows [S3].
+        // and the ledger's proof counts rows (S3).
         let presence = &self.resume.presence;
         let batch = Batch {
             assignment: self.resume.assignment,

@@ -97,7 +97,7 @@ pub enum TransactionEnd {
     /// It may have been committed or not, or a late request may still arrive: this producer must not be used again.
     Ambiguous(Failure),
     /// Another producer with our id fenced this one. A transaction that may have outlived its own time-out (the process
-    /// was frozen) is `Ambiguous` instead: the broker fences that too, and two of those are no second process [S10].
+    /// was frozen) is `Ambiguous` instead: the broker fences that too, and two of those are no second process (S10).
     Fenced(Failure),
     /// Another member with our `group.instance.id` replaced this one.
     InstanceReplaced,

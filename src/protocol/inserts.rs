@@ -140,7 +140,7 @@ impl State {
             Table::Target => block.rows() > RecordCount(0),
             Table::DeadLetters => block.dead() > RecordCount(0),
             Table::Alerts => block.alerts > RecordCount(0),
-            // Always: for a block that inserts nothing it is the only fence it meets [N3, H2].
+            // Always: for a block that inserts nothing it is the only fence it meets (N3, H2).
             Table::Ledger => true,
         };
         let next = [Table::Target, Table::DeadLetters, Table::Alerts, Table::Ledger]

@@ -173,10 +173,10 @@ fn position(facts: &Facts, identity: &Identity) -> Start {
             let known = stored.origin.zip(stored.covered.end());
             let origin =
                 known.filter(|(origin, end)| origin <= offset && offset <= end).map_or(*offset, |(origin, _)| origin);
-            // The greatest floor: alerts of the last two blocks may repeat, none is lost [N5].
+            // The greatest floor: alerts of the last two blocks may repeat, none is lost (N5).
             at(*offset, stored.floor.unwrap_or(*offset), origin, None, StartCause::Moved)
         }
-        // No offset, or one of an older replay: the ledger's floor, else the start policy [S6].
+        // No offset, or one of an older replay: the ledger's floor, else the start policy (S6).
         (Some(_), None) | (None, _) => match stored.floor {
             // Not below the origin: what was jumped over lies there.
             Some(floor) => {

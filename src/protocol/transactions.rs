@@ -58,7 +58,7 @@ impl State {
                 blocks.insert((*id, block.number));
                 let mut partitions = BTreeSet::new();
                 for (key, batch) in &block.batches {
-                    // Of a partition that went away nothing is published: its new owner does that [H3].
+                    // Of a partition that went away nothing is published: its new owner does that (H3).
                     let Some(owned) = self.owned(*key).filter(|owned| owned.claim == batch.claim) else { continue };
                     partitions.insert(*key);
                     let offset = batch.range.end();

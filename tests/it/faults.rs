@@ -131,7 +131,7 @@ fn an_error_reply_from_a_view_does_not_double_its_source() {
         .query(&format!("CREATE TABLE {database}.totals (sensor String, n UInt64) ENGINE = MergeTree ORDER BY sensor"));
     scenario.servers.query(&format!("CREATE TABLE {database}.switch (broken UInt8) ENGINE = Memory"));
     scenario.servers.query(&format!("INSERT INTO {database}.switch VALUES (1)"));
-    // [H4, F4]: raised after all rows of the source are committed, with the code of our own fence.
+    // (H4, F4): raised after all rows of the source are committed, with the code of our own fence.
     scenario.servers.query(&format!(
         "CREATE MATERIALIZED VIEW {database}.feed TO {database}.totals AS SELECT toString(sensor) AS sensor, \
          count() AS n FROM {database}.readings \
