@@ -93,10 +93,14 @@ pub fn resolve(facts: &Facts, on_gap: OnGap) -> Resolution {
     if start.commit > facts.log.end() {
         return Resolution::Halt(HaltReason::LogTruncated { committed: start.commit, end: facts.log.end() });
     }
-    // A foreign move leaves the range that commits answer for, [origin, commit), but not the one that was stored.
+    // A foreign move changes the range that commits answer for, [origin, commit), not what was stored: rows that are
+    // gone are missed below a jump, and above a rewind. Above our own offset the look finds out.
+    let covered = &identity.stored.covered;
     let stored = match start.cause {
-        StartCause::Moved => identity.stored.covered.clone(),
-        StartCause::First | StartCause::Committed | StartCause::Ledger | StartCause::Damaged => OffsetSet::empty(),
+        StartCause::Moved => covered.clone(),
+        StartCause::First | StartCause::Committed | StartCause::Ledger | StartCause::Damaged => {
+            covered.within(OffsetRange::new(Offset::ZERO, start.commit))
+        }
     };
     if let Some(damaged) = damage(&identity.stored, start.origin, start.commit, &stored) {
         if identity.stored.damaged.iter().any(|repaired| repaired.overlaps(damaged)) {

@@ -180,6 +180,9 @@ fn damage_rewinds_to_its_start_and_keeps_the_floor() {
     let gone = |facts: Facts, start, end| with(facts, |facts| facts.stored.missing = Some(range(start, end)));
     damaged("rows are gone", gone(running(), 22, 26), (22, 30, 10), range(22, 30));
     damaged("a range that began before the origin", gone(running(), 5, 26), (10, 30, 10), range(10, 30));
+    check("what is gone above our offset is looked at", &gone(running(), 30, 40), (30, 30, 10, StartCause::Committed));
+    let jumped = with(gone(running(), 5, 8), |facts| facts.stored.covered = set(&[(5, 8), (10, 30)]));
+    damaged("gone below a jump of old", jumped, (5, 30, 5), range(5, 30));
     damaged("rows gone above a move [S4]", gone(moved(20), 22, 26), (20, 25, 10), range(22, 30));
     damaged("a jump does not hide what is gone", gone(moved(50), 22, 26), (22, 25, 22), range(22, 30));
     let below = with(running(), |facts| facts.stored.covered = set(&[(8, 30)]));

@@ -264,6 +264,10 @@ impl World {
                 Some(CommittedOffset { offset, metadata: None }) if self.oracle.lost_ledger => {
                     self.oracle.forgotten(key, self.kafka.generations[&key.lane], offset.get());
                 }
+                Some(CommittedOffset { metadata: Some(metadata), .. }) if self.oracle.lost_ledger => {
+                    // The same below a jump of old.
+                    self.oracle.forgotten(key, self.kafka.generations[&key.lane], metadata.origin.get());
+                }
                 None | Some(_) => {}
             }
         }
