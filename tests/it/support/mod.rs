@@ -8,7 +8,7 @@ pub(crate) mod scenario;
 use std::time::{Duration, Instant};
 
 /// A bound on every wait of the tests: reached only when something is broken.
-pub(crate) const WAIT_MAX: Duration = Duration::from_secs(90);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(180);
 
 const PROBE_EVERY: Duration = Duration::from_millis(50);
 
