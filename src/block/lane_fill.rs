@@ -177,6 +177,14 @@ impl LaneFill {
         self.reset();
     }
 
+    /// Makes the next block vouch for all partitions: the last one before a stop, which may last longer than the ledger's
+    /// rows do.
+    pub fn vouch(&mut self) {
+        for slot in self.partitions.values_mut() {
+            slot.checkpoint = None;
+        }
+    }
+
     /// Cuts blocks at so many rows, while a bad row is searched.
     pub fn limit_rows(&mut self, limit: Option<u64>) {
         self.rows_limit = limit;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::outcome::{FENCED, PRESENT, SHORT};
 use crate::clickhouse::{LaneTables, Units, sql};
-use crate::types::{Claim, OffsetRange, Partition, RecordCount, Replay};
+use crate::types::{Claim, Offset, OffsetRange, Partition, RecordCount, Replay};
 
 /// One condition, ready to stand behind `WHERE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,24 @@ impl Condition {
     /// The same for the dead letters.
     pub fn presence_of_dead_letters(lane: &LaneTables, found: &[Expected]) -> Option<Self> {
         Self::counted(&Units::of_dead_letters(lane), found, PRESENT)
+    }
+
+    /// The proof of a checkpoint: each of these partitions has a ledger row that ends at its offset or behind. Without it
+    /// a checkpoint could cover up rows that the ledger lost with a power failure.
+    pub fn proof_of_ledger(lane: &LaneTables, ends: &[(Partition, Replay, Offset)]) -> Option<Self> {
+        if ends.is_empty() {
+            return None;
+        }
+        let known = ends.iter().map(|(partition, replay, end)| {
+            format!("(`partition` = {partition} AND replay = {replay} AND end_offset >= {end})")
+        });
+        let question = format!(
+            "SELECT uniqExact(`partition`) FROM {} WHERE {} AND ({})",
+            lane.state.ledger().quoted(),
+            lane.cell.condition(),
+            sql::joined(known, " OR "),
+        );
+        Some(Self::equal(&question, ends.len(), SHORT))
     }
 
     /// Counts per partition, so that a row too many in one cannot hide one too few in another.
@@ -108,7 +126,15 @@ pub struct Expected {
 mod tests {
     use super::*;
     use crate::insert::tests::lane;
-    use crate::types::Offset;
+
+    #[test]
+    fn a_checkpoint_needs_what_it_vouches_for() {
+        assert_eq!(Condition::proof_of_ledger(&lane(), &[]), None);
+        let ends = [(Partition(0), Replay(1), Offset::new(7)), (Partition(2), Replay(0), Offset::new(9))];
+        let sql = Condition::proof_of_ledger(&lane(), &ends).unwrap().0;
+        assert!(sql.contains("(`partition` = 0 AND replay = 1 AND end_offset >= 7) OR (`partition` = 2"), "{sql}");
+        assert!(sql.ends_with("!= 2, 'oncesink:short') = 0"), "{sql}");
+    }
 
     #[test]
     fn the_fence_counts_claims_that_are_the_newest() {

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::clickhouse::{LaneTables, Session};
 use crate::insert::{Body, Condition, Expected, InputColumn, Insert, InsertRequest, RowBinary, Writer};
 use crate::protocol::facts::LedgerRow;
-use crate::types::{BlockNumber, Claim, Partition};
+use crate::types::{BlockNumber, Claim, Offset, Partition, Replay};
 
 /// Builds the insert of a block's ledger rows. With `prove_rows` (a MergeTree without row TTL) the server refuses them
 /// unless the target holds the rows; the dead letters are proven always.
@@ -40,6 +40,7 @@ pub fn insert(
     if prove_rows {
         conditions.extend(Condition::proof_of_rows(lane, &expected(rows, |row| row.rows)));
     }
+    conditions.extend(Condition::proof_of_ledger(lane, &vouched(rows)));
     conditions.extend(Condition::proof_of_dead_letters(lane, &expected(rows, |row| row.dead)));
     InsertRequest::new(
         session.pins(),
@@ -56,6 +57,14 @@ pub fn insert(
             body: Body::RowBinary(body),
         },
     )
+}
+
+/// Where the ledger has to reach for each checkpoint, which takes the place of all rows before it.
+fn vouched(rows: &[LedgerRow]) -> Vec<(Partition, Replay, Offset)> {
+    rows.iter()
+        .filter(|row| row.checkpoint && row.origin < row.range.start())
+        .map(|row| (row.key.partition, row.replay, row.range.start()))
+        .collect()
 }
 
 /// What a row vouches for. A row that repairs a damaged range proves it like any other.

@@ -12,6 +12,7 @@ use crate::clickhouse::{ControlError, LaneTables, Session};
 use crate::commit::metadata;
 use crate::config::Start;
 use crate::insert::{Outcome, Refusal, Writer};
+use crate::ledger;
 use crate::metrics::LaneMetrics;
 use crate::ownership::{self, LookFrom, ToClaim};
 use crate::protocol::event::{Failure, InsertEnd, ServerError, ServerErrorKind};
@@ -92,25 +93,29 @@ impl Effects {
             .map_err(|fault| fault.to_string())
     }
 
-    /// Everything that decides where these partitions go on. The group's offsets first, and stable: whatever is read
-    /// after them is at least as new.
+    /// Everything that decides where these partitions go on. The group's offsets before the state tables, and stable:
+    /// whatever is read after them is at least as new. The topic's id before and after: what lies between belongs to one
+    /// topic.
     pub(super) async fn read_facts(
         &self,
         id: LaneId,
         keys: &[PartitionKey],
     ) -> Result<BTreeMap<PartitionKey, Result<Facts, HaltReason>>, Failure> {
+        let topic_id = self.topic_id(id).await?;
         let wanted = keys.to_vec();
         let mut committed = self.ask(move |group| group.committed(&wanted, KAFKA_TIMEOUT)).await?;
-        let topic_id = self.topic_id(id).await?;
         let wanted = keys.to_vec();
         let mut logs = self.ask(move |group| group.logs(&wanted, KAFKA_TIMEOUT)).await?;
         let mut timed = self.offsets_at_start(id, keys).await?;
         let lane = self.lane(id);
         let session = self.reopen_session().await.map_err(|error| error.to_string())?;
         let partitions: Vec<Partition> = keys.iter().map(|key| key.partition).collect();
-        let mut stored = crate::ledger::stored_facts(&session, &lane.tables, &partitions, !lane.rows_expire)
+        let mut stored = ledger::stored_facts(&session, &lane.tables, &partitions, !lane.rows_expire)
             .await
             .map_err(|error| error.to_string())?;
+        if self.topic_id(id).await? != topic_id {
+            return Err(format!("topic {} was made anew meanwhile", self.group.topic(id)));
+        }
         let mut facts = BTreeMap::new();
         for key in keys {
             let log = answer(&mut logs, *key)?;
@@ -173,11 +178,21 @@ impl Effects {
             .iter()
             .map(|(key, (topic_id, replay))| ToClaim { partition: key.partition, topic_id: *topic_id, replay: *replay })
             .collect();
-        let lane = self.lane(id);
+        let (lane, session) = (self.lane(id), self.session());
         let owner = &self.writer.owner;
-        ownership::claim(&self.session(), &lane.tables, &wanted, lane.table_uuid, owner, rand::random::<u64>)
+        let claimed = ownership::claim(&session, &lane.tables, &wanted, lane.table_uuid, owner, rand::random::<u64>)
             .await
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string())?;
+        // A person may have begun a new replay after the facts were read; from the claim on nobody else can.
+        let partitions: Vec<Partition> = members.keys().map(|key| key.partition).collect();
+        let stored = ledger::stored_facts(&session, &lane.tables, &partitions, false)
+            .await
+            .map_err(|error| error.to_string())?;
+        let outdated = members.iter().any(|(key, (_, replay))| {
+            let known = stored.get(key).and_then(|stored| stored.identity);
+            known.is_some_and(|known| known.replay > *replay)
+        });
+        if outdated { Err("a new replay was begun meanwhile".to_owned()) } else { Ok(claimed) }
     }
 
     /// Waits for every statement of this connector that runs now.

@@ -212,6 +212,7 @@ impl PollLoop {
         for id in ids {
             let keys: Vec<PartitionKey> = self.lane(id).assignments.keys().copied().collect();
             self.pause(&keys);
+            self.lane(id).fill.vouch();
             self.close(id, crate::clock::now())?;
         }
         self.tell(SourceEvent::Drained)
