@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::sleep;
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -15,6 +16,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use super::native::{self, Batch, BatchQueue, KafkaFault, StoredOffset, TopicIdentity, WantedOffset};
+use crate::clock;
 use crate::config::KafkaSettings;
 use crate::types::{Offset, OffsetRange, Partition};
 
@@ -23,6 +25,9 @@ const QUEUED_KBYTES_MAX: &str = "65536";
 
 /// How many events of the client are looked at after a failure: the reason is among the first.
 const EVENTS_MAX: usize = 16;
+
+/// How long to wait before a coordinator is asked again.
+const COORDINATOR_RETRY: Duration = Duration::from_millis(100);
 
 /// An answer of its own for each partition of a topic.
 pub type ByPartition<T> = BTreeMap<Partition, Result<T, KafkaFault>>;
@@ -51,6 +56,17 @@ impl ClientContext for ObserverContext {
 }
 
 impl ConsumerContext for ObserverContext {}
+
+/// A new cluster makes its table of offsets when the first group asks; until then nobody coordinates. The client
+/// library does not wait for that, nor for a coordinator that moves or loads.
+fn coordinator_is_moving(fault: &KafkaFault) -> bool {
+    matches!(
+        fault.code,
+        RDKafkaErrorCode::NotCoordinator
+            | RDKafkaErrorCode::CoordinatorNotAvailable
+            | RDKafkaErrorCode::CoordinatorLoadInProgress
+    )
+}
 
 impl Observer {
     /// Prepares the client; nothing is waited for. Each question waits for up to `timeout`.
@@ -135,9 +151,14 @@ impl Observer {
         topic: &str,
         partitions: &[Partition],
     ) -> Result<ByPartition<Option<StoredOffset>>, KafkaFault> {
-        native::committed_offsets(&self.consumer, &named(topic, partitions), self.timeout)
-            .map(unnamed)
-            .map_err(|fault| self.explained(fault))
+        let began = clock::now();
+        loop {
+            let left = self.timeout.saturating_sub(clock::now() - began);
+            match native::committed_offsets(&self.consumer, &named(topic, partitions), left) {
+                Err(fault) if coordinator_is_moving(&fault) && left > COORDINATOR_RETRY => sleep(COORDINATOR_RETRY),
+                result => return result.map(unnamed).map_err(|fault| self.explained(fault)),
+            }
+        }
     }
 
     /// From the oldest retained offset up to the high watermark.
