@@ -44,16 +44,22 @@ impl Kafka {
         Ok(())
     }
 
-    /// Deletes topics and the connector's consumer group, as far as they exist.
-    pub(crate) fn delete(&self, topics: &[&str], group: &str) -> Result<()> {
-        let (admin, options) = (self.admin()?, AdminOptions::new().operation_timeout(Some(TIMEOUT)));
-        for result in wait(admin.delete_topics(topics, &options))?? {
+    /// Deletes topics, as far as they exist.
+    pub(crate) fn delete_topics(&self, topics: &[&str]) -> Result<()> {
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+        for result in wait(self.admin()?.delete_topics(topics, &options))?? {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
                 Err((topic, code)) => bail!("delete topic {topic}: {code}"),
             }
         }
-        for result in wait(admin.delete_groups(&[group], &options))?? {
+        Ok(())
+    }
+
+    /// Deletes a connector's consumer group, if it exists.
+    pub(crate) fn delete_group(&self, group: &str) -> Result<()> {
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+        for result in wait(self.admin()?.delete_groups(&[group], &options))?? {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => {}
                 Err((group, code)) => bail!("delete group {group}: {code}"),
