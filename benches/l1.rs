@@ -132,7 +132,9 @@ impl Bench {
         std::fs::write(&config, self.config(&database))?;
         let result = self.measure(&database, &config);
         query(url, &format!("DROP DATABASE {database} SYNC"))?;
-        self.kafka.delete_group(&database)?;
+        if !self.stack.can_kill() {
+            self.kafka.delete_group(&database)?;
+        }
         result
     }
 
@@ -213,7 +215,7 @@ impl Bench {
         format!(
             "name: {database}\n\
              instance: bench-0\n\
-             kafka: {{ brokers: \"{brokers}\" }}\n\
+             kafka: {{ brokers: \"{brokers}\", properties: {{ session.timeout.ms: 6000, heartbeat.interval.ms: 1000 }} }}\n\
              clickhouse: {{ url: \"{url}\" }}\n\
              state_database: {database}\n\
              memory_max: 192MiB\n\
