@@ -1,4 +1,4 @@
-//! `make bench`: load L1 through the release binary, exactly once throughout, everything on this machine.
+//! `make bench`: load L1 (JSON records of 12 fields) through the release binary, exactly once throughout, everything on this machine.
 //!
 //! Prints rows per CPU second of the connector (P1), rows per second end to end (P5), peak memory (P10), and what broker
 //! and engine cost beside it. `BENCH_RECORDS` is the load (default 2,000,000; L1 itself is 8,000,000), `BENCH_RUNS` the
@@ -51,7 +51,7 @@ fn main() -> Result<()> {
         stack,
     };
     let result = bench.run(runs);
-    let deleted = bench.kafka.delete(&[&bench.name], &bench.name);
+    let deleted = bench.kafka.delete_topics(&[&bench.name]);
     result.and(deleted)
 }
 
@@ -132,7 +132,9 @@ impl Bench {
         std::fs::write(&config, self.config(&database))?;
         let result = self.measure(&database, &config);
         query(url, &format!("DROP DATABASE {database} SYNC"))?;
-        self.kafka.delete(&[], &database)?;
+        if !self.stack.can_kill() {
+            self.kafka.delete_group(&database)?;
+        }
         result
     }
 
@@ -213,7 +215,7 @@ impl Bench {
         format!(
             "name: {database}\n\
              instance: bench-0\n\
-             kafka: {{ brokers: \"{brokers}\" }}\n\
+             kafka: {{ brokers: \"{brokers}\", properties: {{ session.timeout.ms: 6000, heartbeat.interval.ms: 1000 }} }}\n\
              clickhouse: {{ url: \"{url}\" }}\n\
              state_database: {database}\n\
              memory_max: 192MiB\n\

@@ -10,6 +10,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
+const GROUP_LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Twice the session timeout that demo and bench give the connector.
+const GROUP_LOOKS_MAX: u32 = 60;
 
 /// A client of one cluster.
 pub(crate) struct Kafka {
@@ -44,22 +47,31 @@ impl Kafka {
         Ok(())
     }
 
-    /// Deletes topics and the connector's consumer group, as far as they exist.
-    pub(crate) fn delete(&self, topics: &[&str], group: &str) -> Result<()> {
-        let (admin, options) = (self.admin()?, AdminOptions::new().operation_timeout(Some(TIMEOUT)));
-        for result in wait(admin.delete_topics(topics, &options))?? {
+    /// Deletes topics, as far as they exist.
+    pub(crate) fn delete_topics(&self, topics: &[&str]) -> Result<()> {
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+        for result in wait(self.admin()?.delete_topics(topics, &options))?? {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
                 Err((topic, code)) => bail!("delete topic {topic}: {code}"),
             }
         }
-        for result in wait(admin.delete_groups(&[group], &options))?? {
-            match result {
-                Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => {}
-                Err((group, code)) => bail!("delete group {group}: {code}"),
+        Ok(())
+    }
+
+    /// Deletes a connector's consumer group, if it exists. Its members are static and so leave by their session timeout
+    /// only: that is waited for.
+    pub(crate) fn delete_group(&self, group: &str) -> Result<()> {
+        let admin = self.admin()?;
+        for _ in 0..GROUP_LOOKS_MAX {
+            let results = wait(admin.delete_groups(&[group], &AdminOptions::new()))??;
+            match results.into_iter().next() {
+                None | Some(Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound))) => return Ok(()),
+                Some(Err((_, RDKafkaErrorCode::NonEmptyGroup))) => std::thread::sleep(GROUP_LOOK_EVERY),
+                Some(Err((_, code))) => bail!("delete group {group}: {code}"),
             }
         }
-        Ok(())
+        bail!("delete group {group}: it still has members")
     }
 
     /// Produces records (partition, key, payload) in the given order and waits until all are acknowledged.

@@ -131,7 +131,7 @@ fn produce(setting: &Setting, data: &Path) -> Result<Produced> {
             lines.push(format!("  {topic} partition {partition} offset {offset}: {}", one.what));
             damaged.push((topic.clone(), partition, offset));
         }
-        println!("{topic}: {} readings as JSON over {partitions} partitions", grouped(records.len()));
+        println!("{topic}: {} records as JSON over {partitions} partitions", grouped(records.len()));
         let records =
             std::mem::take(records).into_iter().map(|record| (record.partition, Some(record.key), record.payload));
         setting.kafka.produce(&topic, records)?;

@@ -51,7 +51,7 @@ fn show_rows(setting: &Setting, produced: &Produced, faults: &mut Vec<String>) -
 
 fn show_dead_letters(setting: &Setting, produced: &Produced, faults: &mut Vec<String>) -> Result<()> {
     let letters = setting.query(
-        "SELECT kafka_topic_name, kafka_partition, kafka_offset, error_code, error FROM {database}.dead_letters ORDER BY 1, 2, 3",
+        "SELECT kafka_topic_name, kafka_partition, kafka_offset, error_code, error FROM {database}.dead_letters ORDER BY 1, 2, 3 FORMAT TSVRaw",
     )?;
     println!("\ndead letters, each with the exact bytes beside:");
     let mut found = Vec::new();

@@ -64,7 +64,7 @@ impl Setting {
         }
         let topics = [self.weather_topic(), self.flight_topic(), self.alert_topic()];
         let topics = topics.each_ref().map(String::as_str);
-        let kafka = self.kafka.delete(&topics, &self.name);
+        let kafka = self.kafka.delete_topics(&topics).and(self.kafka.delete_group(&self.name));
         self.clickhouse.query(&format!("DROP DATABASE IF EXISTS {} SYNC", self.name))?;
         kafka
     }
