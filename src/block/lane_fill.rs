@@ -64,8 +64,8 @@ pub struct FilledBlock {
 /// How often the bytes of the open block are summed up, in records: it walks all columns.
 const MEASURE_EVERY: u64 = 256;
 
-/// Buffers of columns kept for reuse: one fills, one is sent, one waits.
-const SPARES_MAX: usize = 2;
+/// Buffers of columns kept for reuse.
+const SPARES_MAX: usize = 1;
 
 /// The words of a dead letter that the server's refusal made: a label, so not the server's own code.
 const REFUSED: &str = "refused_by_server";

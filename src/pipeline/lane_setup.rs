@@ -20,10 +20,11 @@ use crate::protocol::state::LanePolicy;
 use crate::types::LaneId;
 
 /// Of `memory_max` this part is for records that the client library has fetched.
-const FETCH_SHARE: u64 = 6;
+const FETCH_SHARE: u64 = 8;
 
-/// Blocks of a lane that may hold memory at once, in halves: one fills, one waits as columns, one as a smaller body.
-const LANE_BLOCK_HALVES: u64 = 7;
+/// A block may have this part of its lane's memory. Columns are held three times at most: a block that fills, one that is
+/// being encoded, one kept for reuse. Their buffers grow by doubling, and two bodies are held compressed.
+const BLOCK_SHARE: u64 = 8;
 
 /// A ledger row vouches for everything from the origin at least this often.
 const CHECKPOINT_INTERVAL_MAX: Duration = Duration::from_secs(3600);
@@ -136,7 +137,7 @@ pub(super) async fn lane_setup(
 fn block_bytes(settings: &Settings, topic: &TopicSettings) -> usize {
     let lanes = u64::try_from(settings.topics.len()).expect("a configuration has few topics");
     let left = settings.memory_max.bytes() - fetch_bytes(settings);
-    let share = left * 2 / (lanes.max(1) * LANE_BLOCK_HALVES);
+    let share = left / (lanes.max(1) * BLOCK_SHARE);
     usize::try_from(topic.batch.bytes_max.bytes().min(share)).unwrap_or(usize::MAX)
 }
 

@@ -278,7 +278,8 @@ fn client_config(settings: &ConsumerSettings) -> Result<ClientConfig, ConsumerEr
     let lane_bytes = settings.memory_bytes / lanes;
     // Half for what is queued, the rest for a fetch under way and for what the library keeps beside each message.
     let queued_kbytes = (lane_bytes / 2 / 1024).clamp(1024, 2_097_151);
-    let fetch_bytes = (lane_bytes / 4).clamp(1024 * 1024, 16 * 1024 * 1024);
+    // Compressed: it may unfold to several times its size, all of it at once.
+    let fetch_bytes = (lane_bytes / 16).clamp(1024 * 1024, 16 * 1024 * 1024);
     let partition_bytes = (fetch_bytes / 4).max(256 * 1024);
     let queued_messages = (lane_bytes / 1024).clamp(1_000, 100_000);
     let mut config = ClientConfig::new();
@@ -359,7 +360,7 @@ mod tests {
             assert_eq!(got, [kbytes, fetch, messages], "{memory_mb} MB");
         };
         check(0, "1024", "1048576", "1000");
-        check(64, "16384", "8388608", "32768");
+        check(64, "16384", "2097152", "32768");
         check(1024, "262144", "16777216", "100000");
         check(1 << 20, "2097151", "16777216", "100000");
     }
