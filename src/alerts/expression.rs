@@ -13,7 +13,7 @@ use super::program::{Condition, Program};
 /// The parser's time and stack grow with the text; no honest expression comes near.
 const EXPRESSION_BYTES_MAX: usize = 4096;
 /// Likewise with nesting.
-const BRACKETS_MAX: usize = 64;
+const BRACKETS_OPEN_MAX: usize = 64;
 /// Enough for the deepest tree that so many bytes can hold. Reserved, not used, unless a text is as bad as that.
 const STACK_BYTES: usize = 256 << 20;
 
@@ -102,16 +102,24 @@ fn compile_with<T: Send>(
     })
 }
 
-/// What the parser is spared. Brackets in quoted texts count too: the few that a text holds do not matter.
+/// What the parser is spared. Brackets in quoted texts count too: the few that a text leaves open do not matter.
 fn check_size(text: &str) -> Result<(), ExpressionError> {
+    let fix = "split it into several detectors";
     if text.len() > EXPRESSION_BYTES_MAX {
         let reason = format!("the expression has {} bytes, the most is {EXPRESSION_BYTES_MAX}", text.len());
-        return Err(ExpressionError::new(reason, "split it into several detectors"));
+        return Err(ExpressionError::new(reason, fix));
     }
-    let brackets = text.bytes().filter(|byte| b"([{".contains(byte)).count();
-    if brackets > BRACKETS_MAX {
-        let reason = format!("the expression has {brackets} opening brackets, the most is {BRACKETS_MAX}");
-        return Err(ExpressionError::new(reason, "split it into several detectors"));
+    let mut open = 0_usize;
+    for byte in text.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => open += 1,
+            b')' | b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        if open > BRACKETS_OPEN_MAX {
+            let reason = format!("the expression has more than {BRACKETS_OPEN_MAX} brackets open at once");
+            return Err(ExpressionError::new(reason, fix));
+        }
     }
     Ok(())
 }
@@ -411,9 +419,10 @@ mod tests {
             }
         };
         check(&format!("{}1{}", "(".repeat(64), ")".repeat(64)), None);
-        check(&format!("{}1{}", "(".repeat(65), ")".repeat(65)), Some("has 65 opening brackets, the most is 64"));
+        check(&format!("{}1{}", "(".repeat(65), ")".repeat(65)), Some("more than 64 brackets open at once"));
         check(&format!("{}true", "!".repeat(4000)), None);
         check(&format!("1{}", "+1".repeat(60)), None);
+        check(&format!("(1 > 2){}", " || (1 > 2)".repeat(200)), None);
         check(&format!("1{}", "+1".repeat(2000)), Some("nested more than 100 deep"));
         check(&format!("a{}", ".a".repeat(2000)), Some("the field access"));
         check(&format!("{}1", "true?1:".repeat(500)), Some("nested too deep"));

@@ -140,7 +140,7 @@ fn check(text: &str, row: &TestRow) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn numbers_equal_the_interpreters(text in numbers(), row in rows()) {
