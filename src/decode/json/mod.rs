@@ -25,6 +25,9 @@ use self::value::append_value;
 use super::error::{DecodeError, ErrorCode, Fault};
 use crate::columns::{ColumnBuilder, Columns, RowPlan};
 
+/// Largest buffer that is kept from one record to the next: one record of 16 MB must not cost 16 MB for good.
+const SCRATCH_BYTES_KEPT: usize = 1 << 20;
+
 /// Decodes the JSON records of one table. One per thread that decodes.
 #[derive(Debug)]
 pub struct JsonDecoder {
@@ -62,11 +65,15 @@ impl JsonDecoder {
         debug_assert!(Arc::ptr_eq(&self.plan, columns.plan()));
         columns.begin_row();
         self.column = None;
-        self.decode_object(record, columns).map_err(|fault| {
+        let decoded = self.decode_object(record, columns).map_err(|fault| {
             columns.rollback_row();
             let spec = self.column.map(|column| &self.plan.columns[column]);
             fault.explain(record, spec.map(|s| (s.name.as_str(), s.type_text.as_str())))
-        })
+        });
+        if self.scratch.capacity() > SCRATCH_BYTES_KEPT {
+            self.scratch = Vec::new();
+        }
+        decoded
     }
 
     fn decode_object(&mut self, record: &[u8], columns: &mut Columns) -> Result<(), Fault> {
