@@ -101,6 +101,8 @@ async fn a_ledger_row_is_written_only_if_its_rows_are_there() {
     check(vec![row(0, 10, 14, 2), row(1, 5, 6, 2)], &short).await;
     check(vec![row(0, 10, 14, 3), row(1, 6, 9, 1)], &short).await;
     check(vec![row(1, 5, 9, 0)], &short).await;
+    // Right in one partition, and rows in another that should have none.
+    check(vec![row(0, 10, 14, 3), row(1, 5, 9, 0)], &short).await;
     let mut dead = row(0, 10, 14, 3);
     dead.dead.0 = 1;
     check(vec![dead.clone()], &short).await;
