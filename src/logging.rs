@@ -9,7 +9,7 @@ use std::io::IsTerminal;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -91,11 +91,12 @@ where
 }
 
 /// A plain level is ours and librdkafka's; the libraries below say at `debug` what nobody asks for.
-fn filter(level: &str) -> Result<EnvFilter, LogError> {
+fn filter(level: &str) -> Result<Targets, LogError> {
     let plain = !level.contains(['=', ',']);
     let directives = if plain { format!("warn,oncesink={level},{LIBRDKAFKA}={level}") } else { level.to_owned() };
     let directives = if level == "off" { "off".to_owned() } else { directives };
-    EnvFilter::try_new(directives)
+    directives
+        .parse::<Targets>()
         .map_err(|error| LogError::Level { given: level.to_owned(), reason: error.to_string() })
 }
 
