@@ -45,7 +45,7 @@ pub enum Fate {
 }
 
 /// One partition between two takeovers.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PartitionFill {
     resume: Resume,
     /// The first offset not decided about.
@@ -55,7 +55,7 @@ pub struct PartitionFill {
     unvouched: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct OpenBatch {
     start: Offset,
     inserted: RecordCount,

@@ -8,15 +8,18 @@ use crate::protocol::halt::HaltReason;
 use crate::types::{AssignmentNumber, BlockNumber, LaneId, PartitionKey, TopicId};
 
 /// Counts takeovers; a reply names the one it belongs to and is ignored if that one is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(not(feature = "failpoints"), derive(Hash))]
 pub struct TakeoverNumber(pub u64);
 
 /// Counts Kafka transactions of this process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(not(feature = "failpoints"), derive(Hash))]
 pub struct TransactionNumber(pub u64);
 
 /// Names a running pause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(not(feature = "failpoints"), derive(Hash))]
 pub struct Ticket(pub u64);
 
 /// The tables a block is inserted into, in this order.

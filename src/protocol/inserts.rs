@@ -7,6 +7,7 @@ use crate::protocol::block::BlockSummary;
 use crate::protocol::event::{Failure, InsertEnd, ServerError, ServerErrorKind, Table};
 use crate::protocol::facts::LedgerRow;
 use crate::protocol::halt::HaltReason;
+use crate::protocol::planted::planted;
 use crate::protocol::state::{BAD_SAMPLE_MIN, InsertStep, Inserting, Phase, State};
 use crate::types::{BlockNumber, LaneId, OffsetRange, PartitionKey, RecordCount, TopicId};
 
@@ -15,7 +16,7 @@ impl State {
         let id = block.lane;
         let current = |state: &Self, key: PartitionKey| {
             let claim = block.batches.get(&key).map(|batch| batch.claim);
-            state.owned(key).is_some_and(|owned| Some(owned.claim) == claim)
+            state.owned(key).is_some_and(|owned| Some(owned.claim) == claim || planted!(OldClaimInserts))
         };
         let stale = block.batches.keys().any(|key| !current(self, *key));
         if stale {
@@ -59,7 +60,7 @@ impl State {
         let committing = |number| self.transaction.as_ref().is_some_and(|running| running.has_block(id, number));
         let ahead = self.lanes[&id].acknowledged.iter().any(|block| !committing(block.number));
         let lane = self.lane(id);
-        if ahead || lane.inserting.is_some() {
+        if (ahead && !planted!(TwoBlocksAhead)) || lane.inserting.is_some() {
             return;
         }
         let Some(block) = lane.queued.pop_front() else { return };
@@ -95,7 +96,7 @@ impl State {
             Ok(now) => {
                 let recreated = |key: &PartitionKey| {
                     let known = self.owned(*key).and_then(|owned| owned.topic_id);
-                    known.zip(now).is_some_and(|(known, now)| known != now)
+                    known.zip(now).is_some_and(|(known, now)| known != now) && !planted!(TopicNotCompared)
                 };
                 let gone: Vec<PartitionKey> = inserting.block.batches.keys().copied().filter(recreated).collect();
                 if gone.is_empty() {
@@ -116,13 +117,16 @@ impl State {
         if end != InsertEnd::Acknowledged {
             actions.push(Action::Note(Note::InsertFailed(number, table, end.clone())));
         }
-        if abandoned {
+        if abandoned && !planted!(AbandonedBlockCounts) {
             return actions.push(Action::Release(number, Released::Dropped));
         }
         match end {
             InsertEnd::Acknowledged => self.insert_next(id, block, Some(table), actions),
             InsertEnd::Fenced | InsertEnd::Present => self.drop_block(id, &block, Delay::Backoff(0), actions),
+            InsertEnd::Short if planted!(ShortCounts) => self.on_block_acknowledged(id, block, actions),
             InsertEnd::Short => self.on_short(id, &block, actions),
+            InsertEnd::Unknown(_) if planted!(ResendAfterSilence) => self.insert_next(id, block, None, actions),
+            InsertEnd::Ended(_) if planted!(ResendAfterError) => self.insert_next(id, block, None, actions),
             InsertEnd::Unknown(_) => {
                 self.flag_views(table, &block);
                 self.drop_block(id, &block, Delay::Backoff(self.lanes[&id].failures), actions);
@@ -146,6 +150,10 @@ impl State {
         let next = [Table::Target, Table::DeadLetters, Table::Alerts, Table::Ledger]
             .into_iter()
             .find(|table| done.is_none_or(|done| *table > done) && has_rows(*table));
+        let next = next.filter(|_| !planted!(CommitBeforeInsert));
+        let next = next.filter(|table| *table == Table::Target || !planted!(AcknowledgedByTarget));
+        let nothing = block.rows() + block.dead() == RecordCount(0);
+        let next = next.filter(|table| !(*table == Table::Ledger && nothing && planted!(LedgerLeftOut)));
         let Some(table) = next else { return self.on_block_acknowledged(id, block, actions) };
         let ledger = if table == Table::Ledger { self.ledger_rows(&block) } else { Vec::new() };
         if table == Table::Ledger && ledger.is_empty() {

@@ -9,9 +9,12 @@
 pub mod action;
 pub mod block;
 pub mod event;
+#[cfg(feature = "failpoints")]
+pub mod explore;
 pub mod facts;
 pub mod halt;
 mod inserts;
+pub mod planted;
 pub mod resolve;
 pub mod state;
 pub mod step;

@@ -4,6 +4,7 @@
 
 use crate::protocol::facts::{Anchor, CommittedOffset, Facts, Metadata, StoredFacts};
 use crate::protocol::halt::HaltReason;
+use crate::protocol::planted::planted;
 use crate::types::{Offset, OffsetRange, OffsetSet, Replay, TopicId};
 
 /// What to do when Kafka no longer has records that were not consumed yet.
@@ -102,7 +103,8 @@ pub fn resolve(facts: &Facts, on_gap: OnGap) -> Resolution {
             covered.within(OffsetRange::new(Offset::ZERO, start.commit))
         }
     };
-    if let Some(damaged) = damage(&identity.stored, start.origin, start.commit, &stored) {
+    let damaged = damage(&identity.stored, start.origin, start.commit, &stored);
+    if let Some(damaged) = damaged.filter(|_| !planted!(DamageUnseen)) {
         if identity.stored.damaged.iter().any(|repaired| repaired.overlaps(damaged)) {
             return Resolution::Halt(HaltReason::DamagedTwice { range: damaged });
         }
@@ -111,9 +113,13 @@ pub fn resolve(facts: &Facts, on_gap: OnGap) -> Resolution {
         start.anchor = None;
         start.damaged = Some(damaged);
         start.cause = StartCause::Damaged;
+        if planted!(RepairTrusted) {
+            start.trusted = stored;
+        }
     } else if let Some(end) = stored.end().filter(|end| *end > start.commit) {
         // Only what the ledger covers: the tool may also have jumped over records that nobody stored.
-        start.trusted = stored.within(OffsetRange::new(start.commit, end));
+        let above = OffsetRange::new(start.commit, end);
+        start.trusted = if planted!(HolesTrusted) { [above].into_iter().collect() } else { stored.within(above) };
     }
     // A record that retention has removed cannot be compared any more.
     start.anchor = start.anchor.filter(|anchor| facts.log.start() <= anchor.offset);
@@ -121,6 +127,7 @@ pub fn resolve(facts: &Facts, on_gap: OnGap) -> Resolution {
         let gap = OffsetRange::new(start.commit, facts.log.start());
         match on_gap {
             OnGap::Halt => return Resolution::Halt(HaltReason::Gap { range: gap }),
+            OnGap::Skip if planted!(GapForgotten) => start.commit = gap.end(),
             OnGap::Skip => start.gap = Some(gap),
         }
     }
@@ -141,10 +148,10 @@ fn identify(facts: &Facts) -> Result<Identity, HaltReason> {
     let metadata = facts.committed.as_ref().and_then(|committed| committed.metadata);
     let stored = facts.stored.identity;
     let differs = |known: Option<TopicId>| known.zip(facts.topic_id).is_some_and(|(known, now)| known != now);
-    if stored.is_some_and(|stored| differs(stored.topic_id)) {
+    if stored.is_some_and(|stored| differs(stored.topic_id)) && !planted!(TopicIdOnlyInMetadata) {
         return Err(HaltReason::TopicRecreated);
     }
-    let stored_replay = stored.map(|stored| stored.replay);
+    let stored_replay = stored.map(|stored| stored.replay).filter(|_| !planted!(ReplayOnlyInMetadata));
     let outdated = metadata.is_some_and(|metadata| stored_replay.is_some_and(|replay| metadata.replay < replay));
     if !outdated && metadata.is_some_and(|metadata| differs(metadata.topic_id)) {
         return Err(HaltReason::TopicRecreated);
@@ -178,10 +185,11 @@ fn position(facts: &Facts, identity: &Identity) -> Start {
             let origin =
                 known.filter(|(origin, end)| origin <= offset && offset <= end).map_or(*offset, |(origin, _)| origin);
             // The greatest floor: alerts of the last two blocks may repeat, none is lost (N5).
-            at(*offset, stored.floor.unwrap_or(*offset), origin, None, StartCause::Moved)
+            let floor = stored.floor.filter(|_| !planted!(MovedOffsetMovesFloor)).unwrap_or(*offset);
+            at(*offset, floor, origin, None, StartCause::Moved)
         }
         // No offset, or one of an older replay: the ledger's floor, else the start policy (S6).
-        (Some(_), None) | (None, _) => match stored.floor {
+        (Some(_), None) | (None, _) => match stored.floor.filter(|_| !planted!(ExpiredOffsetStartsAnew)) {
             // Not below the origin: what was jumped over lies there.
             Some(floor) => {
                 let origin = stored.origin.unwrap_or(floor);

@@ -58,7 +58,8 @@ pub(crate) enum Stopping {
     Finished,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(not(feature = "failpoints"), derive(Hash))]
 pub(crate) struct Counters {
     pub(crate) takeover: u64,
     pub(crate) transaction: u64,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::protocol::action::{Action, Delay, Why};
 use crate::protocol::event::{Event, ProducerEnd, Ticket};
 use crate::protocol::halt::HaltReason;
+use crate::protocol::planted::planted;
 use crate::protocol::state::{
     FENCINGS_MAX, InsertStep, PartitionState, Phase, Producer, Stage, State, Stopping, TransactionKind,
 };
@@ -84,10 +85,12 @@ impl State {
     fn forget(&mut self, key: PartitionKey, actions: &mut Vec<Action>) {
         self.partitions.remove(&key);
         let lane = self.lane(key.lane);
-        if lane.takeover.as_mut().is_some_and(|takeover| takeover.stage.forget(key)) {
+        if !planted!(OldProofCounts) && lane.takeover.as_mut().is_some_and(|takeover| takeover.stage.forget(key)) {
             lane.takeover = None;
         }
-        let checking = lane.inserting.iter().filter(|inserting| inserting.step == InsertStep::CheckingTopic);
+        let checking = lane.inserting.iter().filter(|inserting| {
+            inserting.step == InsertStep::CheckingTopic && !planted!(CheckedBlockSurvivesRevocation)
+        });
         let mut waiting = checking.map(|inserting| &inserting.block).chain(&lane.queued);
         if waiting.any(|block| block.batches.contains_key(&key)) {
             self.take_over_lane(key.lane, Why::BlockDropped, actions);
@@ -124,7 +127,12 @@ impl State {
     /// Rows below the committed offset may be gone. Only a takeover compares them with the ledger, and one under way
     /// may have compared before they went.
     fn on_server_restarted(&mut self, actions: &mut Vec<Action>) {
-        self.drop_takeovers();
+        if planted!(RestartUnnoticed) {
+            return;
+        }
+        if !planted!(TakeoverSurvivesRestart) {
+            self.drop_takeovers();
+        }
         let lanes: Vec<LaneId> = self.lanes.keys().copied().collect();
         for lane in lanes {
             self.take_over_lane(lane, Why::ServerRestarted, actions);

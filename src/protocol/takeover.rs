@@ -9,6 +9,7 @@ use crate::protocol::action::{Action, Delay, Note, Resume, Why};
 use crate::protocol::event::{Failure, TakeoverNumber};
 use crate::protocol::facts::{Claimed, Facts, Presence};
 use crate::protocol::halt::HaltReason;
+use crate::protocol::planted::planted;
 use crate::protocol::resolve::{Resolution, resolve};
 use crate::protocol::state::{Claimant, Owned, Phase, Proof, Stage, State, Takeover};
 use crate::types::{LaneId, PartitionKey};
@@ -46,7 +47,7 @@ impl State {
     pub(crate) fn begin_takeover(&mut self, id: LaneId, actions: &mut Vec<Action>) {
         let held = self.transaction.as_ref().is_some_and(|running| running.holds(id));
         let lane = self.lane(id);
-        if held || lane.takeover.is_some() || lane.pause.is_some() {
+        if (held && !planted!(TakeoverBesideTransaction)) || lane.takeover.is_some() || lane.pause.is_some() {
             return;
         }
         let mut members = BTreeMap::new();
@@ -139,7 +140,9 @@ impl State {
                 Resolution::Halt(reason) => self.halt(key, reason, actions),
             }
         }
-        if !proofs.is_empty() {
+        if planted!(NoProof) && !proofs.is_empty() {
+            self.claim(id, number, proofs, actions);
+        } else if !proofs.is_empty() {
             self.continue_takeover(id, number, Stage::ToProve(proofs));
         }
     }
@@ -150,9 +153,19 @@ impl State {
         let Stage::Proving(_, members) = takeover.stage else {
             return self.continue_takeover(id, takeover.number, takeover.stage);
         };
+        self.claim(id, takeover.number, members, actions);
+    }
+
+    fn claim(
+        &mut self,
+        id: LaneId,
+        number: TakeoverNumber,
+        members: BTreeMap<PartitionKey, Proof>,
+        actions: &mut Vec<Action>,
+    ) {
         let claims = members.iter().map(|(key, proof)| (*key, (proof.start.topic_id, proof.start.replay))).collect();
-        actions.push(Action::Claim(takeover.number, id, claims));
-        self.continue_takeover(id, takeover.number, Stage::Claiming(members));
+        actions.push(Action::Claim(number, id, claims));
+        self.continue_takeover(id, number, Stage::Claiming(members));
     }
 
     pub(crate) fn on_claimed(
@@ -203,7 +216,7 @@ impl State {
         if let Err(failure) = drained {
             return self.fail_takeover(id, "drain", failure, members.into_keys(), actions);
         }
-        if self.lane(id).policy.replicated {
+        if self.lane(id).policy.replicated && !planted!(LookAtUncertainParts) {
             actions.push(Action::Settle(number, id));
             self.continue_takeover(id, number, Stage::Settling(None, members));
         } else {
@@ -262,9 +275,10 @@ impl State {
                 continue;
             };
             let partition = self.partitions.get_mut(&key).expect("a revoked partition leaves its takeover");
-            assert_eq!(partition.assignment, assignment, "a takeover went on under another assignment");
+            let same = partition.assignment == assignment || planted!(OldProofCounts);
+            assert!(same, "a takeover went on under another assignment");
             let identity = Some((start.topic_id, start.replay));
-            if partition.identity != identity {
+            if partition.identity != identity && !planted!(CondemnedAcrossTopics) {
                 partition.short = None;
                 partition.unverified = None;
                 partition.condemned.clear();

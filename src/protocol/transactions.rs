@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::protocol::action::{Action, BlockAlerts, Commit, Delay, Note, Released, Why};
 use crate::protocol::event::{TransactionEnd, TransactionNumber};
 use crate::protocol::facts::Metadata;
+use crate::protocol::planted::planted;
 use crate::protocol::state::{
-    FENCINGS_MAX, Phase, Producer, REJECTIONS_MAX, Stage, State, Transaction, TransactionKind,
+    FENCINGS_MAX, Owned, Phase, Producer, REJECTIONS_MAX, Stage, State, Transaction, TransactionKind,
 };
 use crate::types::{BlockNumber, LaneId, PartitionKey};
 
@@ -39,7 +40,10 @@ impl State {
         let offsets = members
             .iter()
             .map(|(key, proof)| {
-                let (offset, metadata) = (proof.start.commit, proof.start.metadata());
+                let (offset, mut metadata) = (proof.start.commit, proof.start.metadata());
+                if planted!(ProofMovesFloor) {
+                    metadata.floor = offset;
+                }
                 (*key, Commit { assignment: proof.assignment, offset, metadata })
             })
             .collect();
@@ -59,7 +63,13 @@ impl State {
                 let mut partitions = BTreeSet::new();
                 for (key, batch) in &block.batches {
                     // Of a partition that went away nothing is published: its new owner does that (H3).
-                    let Some(owned) = self.owned(*key).filter(|owned| owned.claim == batch.claim) else { continue };
+                    let ours = |owned: &&Owned| owned.claim == batch.claim || planted!(AbandonedBlockCounts);
+                    let Some(owned) = self.owned(*key).filter(ours) else {
+                        if planted!(AlertsOfRevokedKept) {
+                            partitions.insert(*key);
+                        }
+                        continue;
+                    };
                     partitions.insert(*key);
                     let offset = batch.range.end();
                     let before = offsets.get(key).map_or(owned.anchor, |commit| commit.metadata.anchor);
@@ -122,6 +132,7 @@ impl State {
                     actions.push(Action::ExitDuplicateInstance(text.clone()));
                 }
             }
+            TransactionEnd::Ambiguous(_) if planted!(UnclearProducerKept) => {}
             TransactionEnd::Ambiguous(_) => self.producer = Producer::Absent,
             TransactionEnd::NotOwned(_) | TransactionEnd::Rejected(_) => {}
         }

@@ -1,7 +1,7 @@
 //! A broker that tests share, topics with fresh names, and a worker that consumes as the connector does.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 use devstack::{Broker, BrokerOptions};
@@ -14,8 +14,9 @@ use oncesink::source::group::{Assignments, GroupEvent};
 use oncesink::source::handle::GroupHandle;
 use oncesink::types::{AssignmentNumber, LaneId, Offset, Partition, PartitionKey, Replay};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, GroupResult, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 pub(crate) const LANE: LaneId = LaneId(0);
@@ -23,25 +24,37 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 /// No test takes this long; a condition that never comes is a failure.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// The broker of all tests that run now; it ends with the last of them. `KAFKA_BROKERS` names one to use instead.
+/// The broker of all tests that run now; it ends with the last of them. `KAFKA_BROKERS` names one to use instead, which
+/// keeps nothing of what a test made there.
 pub(crate) struct Kafka {
     pub(crate) bootstrap: String,
-    _broker: Option<Arc<Broker>>,
+    broker: Option<Arc<Broker>>,
+    made: Mutex<Made>,
+}
+
+#[derive(Default)]
+struct Made {
+    topics: BTreeSet<String>,
+    groups: BTreeSet<String>,
 }
 
 static SHARED: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
 
 pub(crate) fn kafka() -> Kafka {
     if let Ok(bootstrap) = std::env::var("KAFKA_BROKERS") {
-        return Kafka { bootstrap, _broker: None };
+        return Kafka { bootstrap, broker: None, made: Mutex::default() };
     }
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     let broker = shared.upgrade().unwrap_or_else(|| Arc::new(Broker::start(&BrokerOptions::default()).unwrap()));
     *shared = Arc::downgrade(&broker);
-    Kafka { bootstrap: broker.bootstrap().to_owned(), _broker: Some(broker) }
+    Kafka { bootstrap: broker.bootstrap().to_owned(), broker: Some(broker), made: Mutex::default() }
 }
 
 impl Kafka {
+    fn made(&self) -> MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn admin(&self) -> AdminClient<DefaultClientContext> {
         ClientConfig::new().set("bootstrap.servers", &self.bootstrap).create().unwrap()
     }
@@ -49,6 +62,7 @@ impl Kafka {
     pub(crate) fn create_topic(&self, name: &str, partitions: i32) {
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         let admin = self.admin();
+        self.made().topics.insert(name.to_owned());
         let results = wait(admin.create_topics([&topic], &AdminOptions::new())).unwrap();
         results[0].as_ref().unwrap();
     }
@@ -62,6 +76,7 @@ impl Kafka {
     pub(crate) fn delete_topic(&self, name: &str) {
         let results = wait(self.admin().delete_topics(&[name], &AdminOptions::new())).unwrap();
         results[0].as_ref().unwrap();
+        self.made().topics.remove(name);
     }
 
     /// Deletes the records below `offset`, as retention does.
@@ -99,7 +114,34 @@ impl Kafka {
     }
 
     pub(crate) fn worker_with(&self, group: &str, instance: &str, topic: &str, properties: &[(&str, &str)]) -> Worker {
+        self.made().groups.insert(group.to_owned());
         Worker::new(&self.bootstrap, group, instance, topic, properties)
+    }
+
+    /// A static member stays in its group until its session is over: deleting waits for that.
+    fn delete_group(&self, group: &str) {
+        until("group to be deleted", || {
+            let results = wait(self.admin().delete_groups(&[group], &AdminOptions::new())).ok()?;
+            let gone = |end: &GroupResult| {
+                end.as_ref().map_or_else(|(_, code)| *code == RDKafkaErrorCode::GroupIdNotFound, |_| true)
+            };
+            results.iter().all(gone).then_some(())
+        });
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        if self.broker.is_some() || std::thread::panicking() {
+            return;
+        }
+        let made = std::mem::take(&mut *self.made());
+        for group in &made.groups {
+            self.delete_group(group);
+        }
+        for topic in &made.topics {
+            self.delete_topic(topic);
+        }
     }
 }
 

@@ -3,21 +3,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oncesink::protocol::action::Insert;
+use oncesink::protocol::action::{Found, Insert};
 use oncesink::protocol::event::Table;
 use oncesink::protocol::facts::{LedgerRow, Presence, StoredFacts, StoredIdentity};
 use oncesink::types::{Claim, LaneId, Offset, OffsetRange, OffsetSet, PartitionKey, RecordCount, Replay, TopicId};
 
+use crate::mutants::Mutant;
 use crate::oracle::{Place, Unit};
 
 /// A row or a dead letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Row {
     pub(crate) unit: Unit,
     pub(crate) replay: Replay,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Fate {
     Certain,
     /// Seen now; Keeper may say that it never was.
@@ -26,14 +27,14 @@ pub(crate) enum Fate {
     MayAppear,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub(crate) struct Part {
     pub(crate) place: Place,
     pub(crate) rows: Vec<Row>,
     pub(crate) fate: Fate,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Ownership {
     pub(crate) key: PartitionKey,
     pub(crate) claim: Claim,
@@ -42,7 +43,7 @@ pub(crate) struct Ownership {
     pub(crate) acknowledged: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Run {
     /// On its way to the server: it may start at any time, or never.
     Sent,
@@ -54,6 +55,8 @@ pub(crate) enum Run {
 #[derive(Debug, Clone)]
 pub(crate) struct Statement {
     pub(crate) id: u64,
+    /// The query id: a request that something on the way repeats carries the same.
+    pub(crate) request: u64,
     pub(crate) worker: usize,
     pub(crate) incarnation: u64,
     /// Whether the client still waits for the reply.
@@ -69,15 +72,17 @@ pub(crate) enum Verdict {
     Pass,
     Fenced,
     Short,
+    Present,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct ClickHouse {
     pub(crate) ownership: Vec<Ownership>,
     pub(crate) ledger: Vec<LedgerRow>,
     pub(crate) parts: Vec<Part>,
     pub(crate) statements: Vec<Statement>,
     pub(crate) sent: u64,
+    pub(crate) requests: u64,
 }
 
 impl ClickHouse {
@@ -102,12 +107,30 @@ impl ClickHouse {
         RecordCount(u64::try_from(count).expect("few rows"))
     }
 
-    pub(crate) fn evaluate(&self, insert: &Insert, unproved: bool) -> Verdict {
-        if insert.claims.iter().any(|(key, claim)| self.greatest(*key) != Some(*claim)) {
+    /// What the server says when a statement's conditions are evaluated. `proxied`: something between may repeat
+    /// requests, so that conditions and query ids are to find the twin (H11).
+    pub(crate) fn evaluate(&self, insert: &Insert, mutant: Option<Mutant>, proxied: bool) -> Verdict {
+        let unproved = mutant == Some(Mutant::CheckpointUnproved);
+        let newest = |key, claim| match mutant {
+            Some(Mutant::FenceNoneNewer) => self.greatest(key).is_none_or(|greatest| greatest <= claim),
+            Some(Mutant::LedgerUnfenced) if insert.table == Table::Ledger => true,
+            _ => self.greatest(key) == Some(claim),
+        };
+        if insert.claims.iter().any(|(key, claim)| !newest(*key, *claim)) {
             return Verdict::Fenced;
         }
         if insert.table != Table::Ledger {
-            return Verdict::Pass;
+            let more = |place, found: &Found, known: RecordCount| {
+                let inside = |offset: &u64| found.range.contains(Offset::new(*offset));
+                let count = self.visible(place, found.key, found.replay).filter(inside).count();
+                u64::try_from(count).expect("few rows") > known.0
+            };
+            let repeated = insert.found.iter().any(|found| match insert.table {
+                Table::Target => more(Place::Target, found, found.rows),
+                Table::DeadLetters => more(Place::Dead, found, found.dead),
+                Table::Alerts | Table::Ledger => false,
+            });
+            return if proxied && repeated { Verdict::Present } else { Verdict::Pass };
         }
         let proven: RecordCount = insert.ledger.iter().map(|row| self.count(Place::Target, row)).sum();
         let expected: RecordCount = insert.ledger.iter().map(|row| row.rows).sum();

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oncesink::protocol::action::{Action, Insert, Released};
+use oncesink::protocol::action::{Action, Commit, Insert, Released};
 use oncesink::protocol::event::{Event, InsertEnd, ProducerEnd, Table, TransactionEnd};
 use oncesink::protocol::facts::{Claimed, CommittedOffset, Facts};
 use oncesink::protocol::step;
-use oncesink::types::{Claim, Offset, OffsetRange, PartitionKey};
+use oncesink::types::{Claim, Offset, OffsetRange, PartitionKey, Replay};
 
 use crate::clickhouse::{Ownership, Row, Run, Statement};
 use crate::kafka::OffsetsRequest;
-use crate::scenario::{Fault, Mutant};
+use crate::mutants::Mutant;
+use crate::scenario::Fault;
 use crate::worker::{BlockData, Order, Task, TxnStep};
 use crate::world::{World, topic_id};
 
@@ -41,11 +42,20 @@ impl World {
                 let generation = self.kafka.generations[&lane];
                 worker.tasks.push(Task::Facts { number, lane, keys, generation, committed: None, stored: None });
             }
-            Action::Prove(number, offsets) => {
+            Action::Prove(number, mut offsets) => {
+                if self.mutant == Some(Mutant::RememberedOffset) {
+                    for (key, commit) in &mut offsets {
+                        let known = worker.remembered.get(key);
+                        *commit = known.map_or(*commit, |known| Commit { assignment: commit.assignment, ..*known });
+                    }
+                }
                 let (ranges, alerts) = (Vec::new(), Vec::new());
                 worker.tasks.push(Task::Txn { number, offsets, ranges, alerts, step: TxnStep::Begin });
             }
             Action::Commit(number, offsets, blocks) => {
+                if self.mutant == Some(Mutant::RememberedOffset) {
+                    worker.remembered.extend(&offsets);
+                }
                 let mut alerts = Vec::new();
                 let mut ranges = Vec::new();
                 for block in blocks {
@@ -60,7 +70,7 @@ impl World {
             Action::Settle(number, lane) => worker.tasks.push(Task::Settle { number, lane }),
             Action::Look(number, _, from) => worker.tasks.push(Task::Look { number, from, rows: None }),
             Action::CheckTopic(block, lane) => worker.tasks.push(Task::Topic { block, lane }),
-            Action::Pause(ticket, _) => worker.tasks.push(Task::Pause(ticket)),
+            Action::Pause(ticket, delay) => worker.tasks.push(Task::Pause(ticket, delay)),
             Action::Resume(resume) => worker.source.orders.push_back(Order::Resume(resume)),
             Action::StopLane(lane) => worker.source.orders.push_back(Order::Stop(lane)),
             Action::LimitRows(lane, limit) => worker.source.orders.push_back(Order::Limit(lane, limit)),
@@ -100,8 +110,10 @@ impl World {
             Table::Alerts | Table::Ledger => Vec::new(),
         };
         self.clickhouse.sent += 1;
+        self.clickhouse.requests += 1;
         self.clickhouse.statements.push(Statement {
             id: self.clickhouse.sent,
+            request: self.clickhouse.requests,
             worker: w,
             incarnation: worker.incarnation,
             awaited: true,
@@ -140,7 +152,7 @@ impl World {
                 let txn = &self.kafka.coordinators[w].txn;
                 txn.is_none() || self.kafka.coordinators[w].ongoing()
             }
-            Task::Pause(_)
+            Task::Pause(..)
             | Task::Facts { .. }
             | Task::Txn { .. }
             | Task::Claim { .. }
@@ -153,14 +165,20 @@ impl World {
 
     /// Moves a task on by one step; gives it back if it is not done.
     pub(crate) fn move_task(&mut self, w: usize, task: Task) -> Option<Task> {
-        let fails = !matches!(task, Task::Pause(_) | Task::Txn { .. }) && self.strikes(Fault::StepFails);
+        let fails = !matches!(task, Task::Pause(..) | Task::Txn { .. }) && self.strikes(Fault::StepFails);
         if fails {
             let reply = failed(task);
             self.workers[w].ready.extend(reply);
             return None;
         }
         let reply = match task {
-            Task::Pause(ticket) => Event::PauseOver(ticket),
+            Task::Pause(ticket, _) => Event::PauseOver(ticket),
+            Task::Facts { number, lane, keys, generation, committed: None, stored: None }
+                if self.mutant == Some(Mutant::LedgerReadFirst) =>
+            {
+                let stored = Some(keys.keys().map(|key| (*key, self.clickhouse.facts(*key))).collect());
+                return Some(Task::Facts { number, lane, keys, generation, committed: None, stored });
+            }
             Task::Facts { number, lane, keys, generation, committed: None, stored } => {
                 let read = |key: &PartitionKey| (*key, self.kafka.committed.get(key).cloned());
                 let committed = Some(keys.keys().map(read).collect());
@@ -203,12 +221,31 @@ impl World {
                 Event::FactsRead(number, Ok(facts.collect()))
             }
             Task::Claim { number, keys, greatest: None } => {
+                if self.mutant == Some(Mutant::DrainBeforeClaim) {
+                    self.workers[w].listed_early = self.clickhouse.running();
+                }
                 let greatest = Some(keys.keys().map(|key| (*key, self.clickhouse.greatest(*key))).collect());
                 return Some(Task::Claim { number, keys, greatest });
             }
-            Task::Claim { number, keys, greatest: Some(greatest) } => self.claim(number, &keys, &greatest),
+            Task::Claim { number, keys, greatest: Some(greatest) } => self.claim(w, number, &keys, &greatest),
             Task::Drain { number, listed: None } => {
-                let listed = Some(self.clickhouse.running());
+                let ours =
+                    |id: &u64| self.clickhouse.statements.iter().any(|known| known.id == *id && known.worker == w);
+                let running = self.clickhouse.running();
+                let listed = match self.mutant {
+                    Some(Mutant::DrainOnlyOwn) => running.into_iter().filter(ours).collect(),
+                    Some(Mutant::DrainOnlyOthers) => running.into_iter().filter(|id| !ours(id)).collect(),
+                    Some(Mutant::DrainBeforeClaim) => self.workers[w].listed_early.clone(),
+                    _ => running,
+                };
+                let listed = Some(listed);
+                if self.mutant == Some(Mutant::LookBeforeDrain) {
+                    for key in self.keys.clone() {
+                        let replay = self.clickhouse.facts(key).identity.map_or_else(Default::default, |id| id.replay);
+                        let early = self.clickhouse.present(key, 0, replay);
+                        self.workers[w].early.insert(key, early);
+                    }
+                }
                 if self.mutant != Some(Mutant::DrainSkipped) {
                     return Some(Task::Drain { number, listed });
                 }
@@ -216,12 +253,19 @@ impl World {
             }
             Task::Drain { number, .. } => Event::Drained(number, Ok(())),
             Task::Settle { number, lane } => {
-                let certain = self.mutant == Some(Mutant::SettleSkipped) || !self.clickhouse.uncertain(lane);
+                let certain = !self.clickhouse.uncertain(lane);
                 Event::Settled(number, Ok(certain))
             }
             Task::Look { number, from, rows: None } => {
-                let look = |(key, (offset, replay)): (&PartitionKey, &(Offset, _))| {
-                    (*key, self.clickhouse.present(*key, offset.get(), *replay))
+                let look = |(key, (offset, replay)): (&PartitionKey, &(Offset, Replay))| {
+                    let mut present = self.clickhouse.present(*key, offset.get(), *replay);
+                    if self.mutant == Some(Mutant::LookWithoutReplay) {
+                        let others =
+                            (0..replay.0).map(|older| self.clickhouse.present(*key, offset.get(), Replay(older)));
+                        let ranges = others.flat_map(|older| older.rows.ranges().to_vec());
+                        present.rows = present.rows.ranges().iter().copied().chain(ranges).collect();
+                    }
+                    (*key, present)
                 };
                 let rows = Some(from.iter().map(look).collect());
                 return Some(Task::Look { number, from, rows });
@@ -233,7 +277,11 @@ impl World {
                     if self.mutant == Some(Mutant::DeadLettersNotLookedAt) {
                         presence.dead = Default::default();
                     }
-                    if self.mutant == Some(Mutant::LookBeforeClaim) {
+                    if self.mutant == Some(Mutant::LookBreaksOff) {
+                        let first = presence.rows.ranges().first().copied();
+                        presence.rows = first.into_iter().collect();
+                    }
+                    if matches!(self.mutant, Some(Mutant::LookBeforeClaim | Mutant::LookBeforeDrain)) {
                         *presence = self.workers[w].early.get(key).cloned().unwrap_or_default();
                     }
                 }
@@ -263,8 +311,33 @@ impl World {
         None
     }
 
+    /// A claim that outranks what was read. Its random half decides among those that race with it.
+    fn unused_claim(&mut self, w: usize, key: PartitionKey, greatest: Option<Claim>) -> Claim {
+        let equal = self.mutant == Some(Mutant::EqualClaims);
+        let late = self.late_claims.iter().flatten();
+        let taken: BTreeSet<Claim> =
+            self.clickhouse.ownership.iter().chain(late).filter(|row| row.key == key).map(|row| row.claim).collect();
+        let w = u64::try_from(w).expect("few workers");
+        // A script puts it above or below those of other workers, where there can be any of the same rank.
+        let raced = taken.range(Claim::above(greatest, 0)..).next().is_some();
+        let above = !raced || self.rng.percent(50);
+        let order = if equal {
+            0
+        } else if above {
+            100 + w
+        } else {
+            99 - w
+        };
+        let mut claim = Claim::above(greatest, if equal { 0 } else { self.rng.bits(order) });
+        while !equal && taken.contains(&claim) {
+            claim = Claim(claim.0 + 200);
+        }
+        claim
+    }
+
     fn claim(
         &mut self,
+        w: usize,
         number: oncesink::protocol::event::TakeoverNumber,
         keys: &BTreeMap<PartitionKey, (Option<oncesink::types::TopicId>, oncesink::types::Replay)>,
         greatest: &BTreeMap<PartitionKey, Option<Claim>>,
@@ -272,7 +345,7 @@ impl World {
         let rows: Vec<Ownership> = keys
             .iter()
             .map(|(key, (topic_id, replay))| {
-                let claim = Claim::above(greatest[key], self.rng.bits());
+                let claim = self.unused_claim(w, *key, greatest[key]);
                 Ownership { key: *key, claim, topic_id: *topic_id, replay: *replay, acknowledged: true }
             })
             .collect();
@@ -395,6 +468,6 @@ fn failed(task: Task) -> Option<Event> {
         Task::Look { number, .. } => Event::Looked(number, Err(text())),
         Task::Topic { block, .. } => Event::TopicChecked(block, Err(text())),
         Task::Build => Event::ProducerBuilt(ProducerEnd::Failed(text())),
-        Task::Txn { .. } | Task::Pause(_) => return None,
+        Task::Txn { .. } | Task::Pause(..) => return None,
     })
 }

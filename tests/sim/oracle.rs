@@ -16,13 +16,13 @@ pub(crate) struct Unit {
     pub(crate) offset: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Place {
     Target,
     Dead,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Hash)]
 pub(crate) struct Oracle {
     pub(crate) produced: BTreeSet<Unit>,
     stored: BTreeMap<Unit, u32>,

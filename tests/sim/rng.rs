@@ -1,33 +1,77 @@
-//! The one source of randomness of a run: SplitMix64, so that a seed replays on every platform.
+//! The one source of chance of a run: seeded, so that a seed replays on every platform, or scripted, so that every
+//! outcome can be visited in turn.
 
-pub(crate) struct Rng(u64);
+/// Where choices come from.
+#[derive(Debug, Clone)]
+pub(crate) enum Rng {
+    /// SplitMix64.
+    Seeded(u64),
+    /// These choices, then the first of each; what was chosen, and of how many, is noted.
+    Scripted { choices: Vec<usize>, trail: Vec<(usize, usize)> },
+}
 
 impl Rng {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self::Seeded(seed)
     }
 
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        mix(self.0)
+    pub(crate) fn scripted(choices: Vec<usize>) -> Self {
+        Self::Scripted { choices, trail: Vec::new() }
     }
 
-    /// Uniform in `[0, bound)`; the bias is far below what a simulation could notice.
+    /// The script that visits the next outcome, if there is one.
+    pub(crate) fn next_script(&self) -> Option<Vec<usize>> {
+        let Self::Scripted { trail, .. } = self else { return None };
+        let last = trail.iter().rposition(|(choice, of)| choice + 1 < *of)?;
+        let mut choices: Vec<usize> = trail[..=last].iter().map(|(choice, _)| *choice).collect();
+        choices[last] += 1;
+        Some(choices)
+    }
+
+    fn choose(&mut self, of: usize) -> usize {
+        match self {
+            Self::Seeded(state) => {
+                *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+                // The bias is far below what a simulation could notice.
+                usize::try_from(mix(*state) % u64::try_from(of).expect("usize fits into u64")).expect("below a usize")
+            }
+            Self::Scripted { choices, trail } => {
+                let choice = choices.get(trail.len()).copied().unwrap_or(0);
+                trail.push((choice, of));
+                choice
+            }
+        }
+    }
+
+    /// One of `[0, bound)`.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        let bound = u64::try_from(bound.max(1)).expect("usize fits into u64");
-        usize::try_from(self.next() % bound).expect("below a usize")
+        if bound <= 1 { 0 } else { self.choose(bound) }
     }
 
     pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + self.next() % (high - low + 1)
+        let span = usize::try_from(high - low + 1).expect("small");
+        low + u64::try_from(self.below(span)).expect("usize fits into u64")
     }
 
+    /// True so many times in a hundred; a script visits both.
     pub(crate) fn percent(&mut self, chance: u64) -> bool {
-        self.next() % 100 < chance
+        match self {
+            _ if chance == 0 => false,
+            _ if chance >= 100 => true,
+            Self::Seeded(_) => self.choose(100) < usize::try_from(chance).expect("at most 100"),
+            Self::Scripted { .. } => self.choose(2) == 1,
+        }
     }
 
-    pub(crate) fn bits(&mut self) -> u64 {
-        self.next()
+    /// The random half of a claim. `order` is where a script puts it among claims of the same rank.
+    pub(crate) fn bits(&mut self, order: u64) -> u64 {
+        match self {
+            Self::Seeded(state) => {
+                *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+                mix(*state)
+            }
+            Self::Scripted { .. } => order,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::rng::Rng;
 
 /// Faults that a run can have; each has its own budget, so that a seed combines a few of them often.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Fault {
     Crash,
     Freeze,
@@ -26,9 +26,13 @@ pub(crate) enum Fault {
     Recreate,
     /// The process is told to stop and started again.
     Restart,
+    /// Something between repeats a request, and passes on the reply to the second.
+    Repeat,
+    /// The server acknowledges a part and drops it, as its deduplication by content would.
+    Vanish,
 }
 
-pub(crate) const FAULTS: [Fault; 16] = [
+pub(crate) const FAULTS: [Fault; 18] = [
     Fault::Crash,
     Fault::Freeze,
     Fault::Kick,
@@ -45,48 +49,8 @@ pub(crate) const FAULTS: [Fault; 16] = [
     Fault::Outage,
     Fault::Recreate,
     Fault::Restart,
-];
-
-/// Faults of the harness or the fakes, to see that the oracle notices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mutant {
-    FenceIgnored,
-    DrainSkipped,
-    LookBeforeClaim,
-    DeadLettersNotLookedAt,
-    GuardOff,
-    UnstableRead,
-    LedgerOmitted,
-    SettleSkipped,
-    FloorDropped,
-    BlindResend,
-    ErrorMeansNothingWritten,
-    GenerationMinusOne,
-    AlertsOutsideTransaction,
-    LateOffsetsThenAgain,
-    TopicNotChecked,
-    CheckpointUnproved,
-    PresentNotFed,
-}
-
-pub(crate) const MUTANTS: [Mutant; 17] = [
-    Mutant::FenceIgnored,
-    Mutant::DrainSkipped,
-    Mutant::LookBeforeClaim,
-    Mutant::DeadLettersNotLookedAt,
-    Mutant::GuardOff,
-    Mutant::UnstableRead,
-    Mutant::LedgerOmitted,
-    Mutant::SettleSkipped,
-    Mutant::FloorDropped,
-    Mutant::BlindResend,
-    Mutant::ErrorMeansNothingWritten,
-    Mutant::GenerationMinusOne,
-    Mutant::AlertsOutsideTransaction,
-    Mutant::LateOffsetsThenAgain,
-    Mutant::TopicNotChecked,
-    Mutant::CheckpointUnproved,
-    Mutant::PresentNotFed,
+    Fault::Repeat,
+    Fault::Vanish,
 ];
 
 #[derive(Debug, Clone)]
@@ -95,6 +59,8 @@ pub(crate) struct Scenario {
     pub(crate) partitions: i32,
     pub(crate) workers: usize,
     pub(crate) records: u64,
+    /// The creation of the topics, which fixes what their records are.
+    pub(crate) generation: u64,
     pub(crate) rows_max: u64,
     pub(crate) eager: bool,
     pub(crate) replicated: bool,
@@ -102,8 +68,18 @@ pub(crate) struct Scenario {
     pub(crate) skip_gaps: bool,
     pub(crate) start_latest: bool,
     pub(crate) checkpoints: bool,
+    /// Something between the connector and the server may repeat requests.
+    pub(crate) proxied: bool,
+    /// A statement is seen in the process list before its conditions are evaluated.
+    pub(crate) listed_apart: bool,
     pub(crate) budgets: Vec<(Fault, u32)>,
     pub(crate) faulty_steps: usize,
+    /// A topic that was created anew is reset soon, or only when all else is done.
+    pub(crate) prompt: bool,
+    /// A loss of power may take acknowledged claims too, all of them.
+    pub(crate) lost_claims: bool,
+    /// How often, in percent per step, a fault strikes from outside.
+    pub(crate) strikes: u64,
     /// How soon, in percent per step, a driver notices that the server was started anew.
     pub(crate) notice: u64,
     /// How often, in percent, moves of each kind are open to the scheduler: what is slow leaves time for races.
@@ -116,10 +92,13 @@ pub(crate) const PACES: usize = 4;
 impl Scenario {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
         let mut budgets = Vec::new();
+        let proxied = rng.percent(30);
         let share = [15, 30, 60][rng.below(3)];
         for fault in FAULTS {
-            let rare = matches!(fault, Fault::PowerLoss | Fault::Recreate | Fault::Outage | Fault::Retention);
-            if rng.percent(if rare { share / 2 } else { share }) {
+            let rare =
+                matches!(fault, Fault::PowerLoss | Fault::Recreate | Fault::Outage | Fault::Retention | Fault::Vanish);
+            let possible = proxied || fault != Fault::Repeat;
+            if possible && rng.percent(if rare { share / 2 } else { share }) {
                 let most = if rare { 2 } else { 4 };
                 budgets.push((fault, u32::try_from(rng.between(1, most)).expect("small")));
             }
@@ -129,6 +108,7 @@ impl Scenario {
             partitions: if rng.percent(50) { 2 } else { 1 },
             workers: if rng.percent(25) { 3 } else { 2 },
             records: rng.between(2, 10),
+            generation: 1,
             rows_max: rng.between(1, 4),
             eager: rng.percent(30),
             replicated: rng.percent(25),
@@ -136,39 +116,15 @@ impl Scenario {
             skip_gaps: rng.percent(70),
             start_latest: rng.percent(15),
             checkpoints: rng.percent(30),
+            proxied,
+            listed_apart: true,
             budgets,
             faulty_steps: rng.below(500) + 100,
+            prompt: rng.percent(70),
+            lost_claims: rng.percent(30),
+            strikes: [8, 3, 1][rng.below(3)],
             notice: [30, 10, 1][rng.below(3)],
             pace: [(); PACES].map(|()| [100, 100, 30, 8][rng.below(4)]),
         }
-    }
-
-    /// Makes the faults frequent that tell a mutant from the real thing.
-    pub(crate) fn focus(&mut self, mutant: Mutant, rng: &mut Rng) {
-        let faults: &[Fault] = match mutant {
-            Mutant::FenceIgnored | Mutant::DrainSkipped | Mutant::LookBeforeClaim => {
-                &[Fault::Timeout, Fault::Crash, Fault::Kick, Fault::Freeze]
-            }
-            Mutant::DeadLettersNotLookedAt | Mutant::BlindResend => &[Fault::Timeout, Fault::Crash],
-            Mutant::GuardOff => &[Fault::Rebalance, Fault::Kick],
-            Mutant::UnstableRead => &[Fault::Crash, Fault::TxnUnclear],
-            Mutant::LedgerOmitted => &[Fault::ErrorReply, Fault::Freeze, Fault::Kick],
-            Mutant::SettleSkipped | Mutant::ErrorMeansNothingWritten => &[Fault::ErrorReply, Fault::Kick],
-            Mutant::FloorDropped => &[Fault::Crash, Fault::PowerLoss, Fault::Outage],
-            Mutant::GenerationMinusOne => &[Fault::Freeze, Fault::Kick],
-            Mutant::AlertsOutsideTransaction | Mutant::PresentNotFed => &[Fault::Crash, Fault::TxnTimeout],
-            Mutant::LateOffsetsThenAgain => &[Fault::TxnUnclear, Fault::ErrorReply, Fault::Timeout],
-            Mutant::TopicNotChecked => &[Fault::Recreate],
-            Mutant::CheckpointUnproved => &[Fault::PowerLoss],
-        };
-        self.budgets = faults.iter().map(|fault| (*fault, 6)).collect();
-        self.replicated |= mutant == Mutant::SettleSkipped || mutant == Mutant::LedgerOmitted;
-        if mutant == Mutant::CheckpointUnproved {
-            self.checkpoints = true;
-            self.notice = 1;
-        }
-        // A recreated topic tells most where its predecessor was short.
-        self.records = if mutant == Mutant::TopicNotChecked { rng.between(1, 3) } else { rng.between(5, 15) };
-        self.faulty_steps += 400;
     }
 }

@@ -4,10 +4,11 @@ use oncesink::protocol::event::{Event, InsertEnd, ServerError, ServerErrorKind, 
 use oncesink::protocol::facts::{CommittedOffset, LedgerRow};
 use oncesink::types::{Claim, LaneId, Offset, OffsetRange, PartitionKey, RecordCount, Replay};
 
-use crate::clickhouse::{Fate, Ownership, Part, Run, Verdict};
+use crate::clickhouse::{Fate, Ownership, Part, Run, Statement, Verdict};
 use crate::kafka::{Kind, Log, kind};
+use crate::mutants::Mutant;
 use crate::oracle::Place;
-use crate::scenario::{FAULTS, Fault, Mutant};
+use crate::scenario::{FAULTS, Fault};
 use crate::world::{World, topic_id};
 
 fn error(kind: ServerErrorKind) -> InsertEnd {
@@ -19,12 +20,23 @@ impl World {
     pub(crate) fn advance(&mut self, at: usize) {
         let statement = &mut self.clickhouse.statements[at];
         match statement.run {
-            Run::Sent => statement.run = Run::Listed,
+            Run::Sent => {
+                let request = statement.request;
+                let twin = |other: &Statement| other.request == request && other.run != Run::Sent;
+                let refused = self.mutant != Some(Mutant::TwinsRunTogether);
+                if refused && self.clickhouse.statements.iter().any(twin) {
+                    return self.answer(at, error(ServerErrorKind::Passing));
+                }
+                self.clickhouse.statements[at].run = Run::Listed;
+                if !self.scenario.listed_apart {
+                    self.advance(at);
+                }
+            }
             Run::Listed => {
                 statement.run = Run::Writing;
                 let insert = statement.insert.clone();
-                let unproved = self.mutant == Some(Mutant::CheckpointUnproved);
-                let mut verdict = self.clickhouse.evaluate(&insert, unproved);
+                let proxied = self.scenario.proxied && self.mutant != Some(Mutant::PresenceNotTested);
+                let mut verdict = self.clickhouse.evaluate(&insert, self.mutant, proxied);
                 if self.mutant == Some(Mutant::FenceIgnored) && verdict == Verdict::Fenced {
                     verdict = Verdict::Pass;
                 }
@@ -32,6 +44,7 @@ impl World {
                     Verdict::Pass => {}
                     Verdict::Fenced => self.answer(at, InsertEnd::Fenced),
                     Verdict::Short => self.answer(at, InsertEnd::Short),
+                    Verdict::Present => self.answer(at, InsertEnd::Present),
                 }
             }
             Run::Writing => self.write(at),
@@ -44,7 +57,9 @@ impl World {
                 self.resend(at);
                 self.clickhouse.statements[at].awaited = false;
             }
-            return self.answer(at, error(ServerErrorKind::Passing));
+            let slow = !self.exhaustive && self.rng.percent(20);
+            let kind = if slow { ServerErrorKind::Configuration } else { ServerErrorKind::Passing };
+            return self.answer(at, error(kind));
         }
         let table = self.clickhouse.statements[at].insert.table;
         let Some(rows) = self.clickhouse.statements[at].parts.pop() else {
@@ -56,6 +71,10 @@ impl World {
         };
         if table == Table::Target && rows.iter().any(|row| kind(row.unit) == Kind::Poison) {
             return self.answer(at, error(ServerErrorKind::Bytes));
+        }
+        if self.strikes(Fault::Vanish) {
+            self.vanished += 1;
+            return;
         }
         let place = if table == Table::Target { Place::Target } else { Place::Dead };
         let unsure = place == Place::Target && self.scenario.replicated && self.strikes(Fault::ErrorReply);
@@ -75,6 +94,8 @@ impl World {
 
     fn resend(&mut self, at: usize) {
         let mut again = self.clickhouse.statements[at].clone();
+        self.clickhouse.requests += 1;
+        again.request = self.clickhouse.requests;
         let data = &self.workers[again.worker].blocks[&again.insert.block];
         self.clickhouse.sent += 1;
         again.id = self.clickhouse.sent;
@@ -85,6 +106,22 @@ impl World {
             Table::Alerts | Table::Ledger => Vec::new(),
         };
         self.clickhouse.statements.push(again);
+    }
+
+    /// Something between sends a request again; the reply to the first is lost.
+    fn repeat(&mut self) -> bool {
+        let awaited: Vec<usize> =
+            (0..self.clickhouse.statements.len()).filter(|at| self.clickhouse.statements[*at].awaited).collect();
+        if awaited.is_empty() {
+            return false;
+        }
+        let at = awaited[self.rng.below(awaited.len())];
+        let request = self.clickhouse.statements[at].request;
+        self.resend(at);
+        self.clickhouse.statements[at].awaited = false;
+        let twin = self.clickhouse.statements.last_mut().expect("it was just sent");
+        twin.request = request;
+        true
     }
 
     /// Keeper says what became of a part.
@@ -134,6 +171,11 @@ impl World {
             return;
         }
         let fault = possible[self.rng.below(possible.len())];
+        self.strike_with(fault);
+    }
+
+    /// This fault, if it can strike now.
+    pub(crate) fn strike_with(&mut self, fault: Fault) {
         let running: Vec<usize> = (0..self.workers.len()).filter(|w| self.workers[*w].runs()).collect();
         let w = if running.is_empty() { None } else { Some(running[self.rng.below(running.len())]) };
         let done = match (fault, w) {
@@ -178,13 +220,15 @@ impl World {
                 true
             }
             (Fault::Recreate, _) => self.recreate(),
+            (Fault::Repeat, _) => self.repeat(),
             (
                 Fault::Crash
                 | Fault::Freeze
                 | Fault::Restart
                 | Fault::ErrorReply
                 | Fault::StepFails
-                | Fault::TxnUnclear,
+                | Fault::TxnUnclear
+                | Fault::Vanish,
                 _,
             ) => false,
         };
@@ -274,6 +318,11 @@ impl World {
         if self.rng.percent(50) {
             self.clickhouse.ownership.retain(|row| row.acknowledged);
         }
+        // The ledger still says which topic it was.
+        let written = |key: &PartitionKey| self.clickhouse.ledger.iter().any(|row| row.key == *key);
+        if self.scenario.lost_claims && self.keys.iter().all(written) && self.rng.percent(30) {
+            self.clickhouse.ownership.clear();
+        }
     }
 
     fn forget_records(&mut self, oldest: bool) -> bool {
@@ -361,7 +410,7 @@ impl World {
         let replay = Replay(*known);
         let keys: Vec<PartitionKey> = self.keys.iter().copied().filter(|key| key.lane == lane).collect();
         for key in keys {
-            let claim = Claim::above(self.clickhouse.greatest(key), self.rng.bits());
+            let claim = Claim::above(self.clickhouse.greatest(key), self.rng.bits(50));
             let topic_id = Some(topic_id(lane, generation));
             self.clickhouse.ownership.push(Ownership { key, claim, topic_id, replay, acknowledged: true });
             self.clickhouse.ledger.push(LedgerRow {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use oncesink::block::fill::{Decision, Fate, PartitionFill, close_block};
-use oncesink::protocol::action::{Commit, Resume};
+use oncesink::protocol::action::{Commit, Delay, Resume};
 use oncesink::protocol::block::BlockSummary;
 use oncesink::protocol::event::{Event, TakeoverNumber, Ticket, TransactionNumber};
 use oncesink::protocol::facts::{Anchor, CommittedOffset, Presence, StoredFacts};
@@ -18,7 +18,7 @@ use crate::oracle::Unit;
 use crate::world::topic_id;
 
 /// The rows of a block, which the core never sees.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, Hash)]
 pub(crate) struct BlockData {
     pub(crate) rows: Vec<Row>,
     pub(crate) dead: Vec<Row>,
@@ -27,7 +27,7 @@ pub(crate) struct BlockData {
 }
 
 /// What the core told the source and the source has not done yet.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 pub(crate) enum Order {
     Stop(LaneId),
     Resume(Box<Resume>),
@@ -35,7 +35,7 @@ pub(crate) enum Order {
 }
 
 /// The steps of a transaction on the client's side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum TxnStep {
     Begin,
     SendOffsets,
@@ -43,7 +43,7 @@ pub(crate) enum TxnStep {
 }
 
 /// An action under way; one scheduler step moves it on by one of its steps.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Task {
     Facts {
         number: TakeoverNumber,
@@ -84,10 +84,10 @@ pub(crate) enum Task {
         lane: LaneId,
     },
     Build,
-    Pause(Ticket),
+    Pause(Ticket, Delay),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Source {
     pub(crate) fills: BTreeMap<LaneId, BTreeMap<PartitionKey, PartitionFill>>,
     pub(crate) open: BTreeMap<LaneId, BlockData>,
@@ -99,7 +99,7 @@ pub(crate) struct Source {
     pub(crate) stopping: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Worker {
     pub(crate) alive: bool,
     pub(crate) frozen: bool,
@@ -119,6 +119,10 @@ pub(crate) struct Worker {
     pub(crate) unnoticed: bool,
     /// What a look that comes too early has seen (a mutant).
     pub(crate) early: BTreeMap<PartitionKey, Presence>,
+    /// What a drain that comes too early has listed (a mutant).
+    pub(crate) listed_early: BTreeSet<u64>,
+    /// What this process has committed (a mutant remembers).
+    pub(crate) remembered: BTreeMap<PartitionKey, Commit>,
 }
 
 impl Worker {
@@ -140,6 +144,8 @@ impl Worker {
             finished: false,
             unnoticed: false,
             early: BTreeMap::new(),
+            listed_early: BTreeSet::new(),
+            remembered: BTreeMap::new(),
         }
     }
 

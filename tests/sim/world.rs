@@ -10,9 +10,10 @@ use oncesink::types::{AssignmentNumber, LaneId, Partition, PartitionKey, Replay,
 
 use crate::clickhouse::{ClickHouse, Fate, Ownership, Run};
 use crate::kafka::{Coordinator, Kafka, Log, Progress};
+use crate::mutants::{Mutant, Planting};
 use crate::oracle::{Oracle, Unit};
 use crate::rng::Rng;
-use crate::scenario::{Fault, Mutant, PACES, Scenario};
+use crate::scenario::{Fault, PACES, Scenario};
 use crate::worker::{Fetched, Task, Worker};
 
 pub(crate) fn topic_id(lane: LaneId, generation: u64) -> TopicId {
@@ -20,7 +21,8 @@ pub(crate) fn topic_id(lane: LaneId, generation: u64) -> TopicId {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Move {
+pub(crate) enum Move {
+    Strike(Fault),
     Reply(usize, usize),
     FromSource(usize),
     Obey(usize),
@@ -48,8 +50,8 @@ enum Move {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plan {
     Plain,
-    Mutant(Mutant),
-    Control(Mutant),
+    Mutant(Planting),
+    Control(Planting),
 }
 
 /// What a run is doing.
@@ -63,6 +65,7 @@ enum Phase {
 /// Calm steps after which a run that is not done counts as stuck.
 const CALM_STEPS_MAX: usize = 30_000;
 
+#[derive(Clone)]
 pub(crate) struct World {
     pub(crate) rng: Rng,
     pub(crate) scenario: Scenario,
@@ -78,8 +81,12 @@ pub(crate) struct World {
     pub(crate) to_reset: BTreeSet<LaneId>,
     pub(crate) retained: BTreeSet<PartitionKey>,
     pub(crate) power_losses: u32,
+    /// Parts that the server dropped after it had acknowledged them.
+    pub(crate) vanished: u32,
     pub(crate) progress: u64,
     pub(crate) struck: BTreeMap<Fault, u32>,
+    /// Every outcome is visited, one after the other.
+    pub(crate) exhaustive: bool,
     phase: Phase,
     verbose: bool,
 }
@@ -88,15 +95,20 @@ impl World {
     pub(crate) fn new(seed: u64, plan: Plan, verbose: bool) -> Self {
         let mut rng = Rng::new(seed);
         let mut scenario = Scenario::draw(&mut rng);
-        let mutant = match plan {
-            Plan::Plain => None,
-            Plan::Mutant(mutant) => Some(mutant),
-            Plan::Control(_) => None,
-        };
         if let Plan::Mutant(focus) | Plan::Control(focus) = plan {
-            scenario.focus(focus, &mut rng);
+            focus.focus(&mut scenario, &mut rng);
         }
+        let mutant = match plan {
+            Plan::Mutant(planting) => planting.around(),
+            Plan::Plain | Plan::Control(_) => None,
+        };
+        Self::with(scenario, rng, mutant, verbose)
+    }
+
+    /// A world of this size, with its workers started.
+    pub(crate) fn with(scenario: Scenario, rng: Rng, mutant: Option<Mutant>, verbose: bool) -> Self {
         let mut world = Self {
+            exhaustive: matches!(rng, Rng::Scripted { .. }),
             rng,
             mutant,
             kafka: Kafka::default(),
@@ -110,6 +122,7 @@ impl World {
             to_reset: BTreeSet::new(),
             retained: BTreeSet::new(),
             power_losses: 0,
+            vanished: 0,
             progress: 0,
             struck: BTreeMap::new(),
             phase: Phase::Faulty,
@@ -119,14 +132,15 @@ impl World {
         world.oracle.start_latest = world.scenario.start_latest;
         world.kafka.group.eager = world.scenario.eager;
         for lane in (0..world.scenario.lanes).map(LaneId) {
-            world.kafka.generations.insert(lane, 1);
+            world.kafka.generations.insert(lane, world.scenario.generation);
             for partition in (0..world.scenario.partitions).map(Partition) {
                 let key = PartitionKey { lane, partition };
                 world.keys.push(key);
                 world.kafka.logs.insert(key, Log::default());
-                world.oracle.replays.insert((key, Replay(0)), 1);
+                world.oracle.replays.insert((key, Replay(0)), world.scenario.generation);
                 world.to_produce.insert(key, world.scenario.records);
-                for _ in 0..world.rng.below(4) {
+                let at_once = if world.exhaustive { world.scenario.records } else { world.rng.between(0, 3) };
+                for _ in 0..at_once {
                     world.produce(key);
                 }
             }
@@ -170,7 +184,7 @@ impl World {
     }
 
     pub(crate) fn produce(&mut self, key: PartitionKey) {
-        let skip = if self.rng.percent(20) { self.rng.between(1, 2) } else { 0 };
+        let skip = if !self.exhaustive && self.rng.percent(20) { self.rng.between(1, 2) } else { 0 };
         let log = self.kafka.logs.get_mut(&key).expect("partitions are fixed");
         let offset = log.end + skip;
         log.records.insert(offset);
@@ -219,7 +233,7 @@ impl World {
                 self.calm();
                 steps = 0;
             }
-            if self.phase == Phase::Faulty && self.rng.percent(8) {
+            if self.phase == Phase::Faulty && self.rng.percent(self.scenario.strikes) {
                 self.strike();
             }
             if let Some(next) = self.pick() {
@@ -230,8 +244,7 @@ impl World {
                 return Err(violation);
             }
             if self.phase == Phase::Calm && self.is_done() {
-                let halted = self.halted()?;
-                self.oracle.settle(&halted);
+                self.ends_well()?;
                 self.stop_all();
                 steps = 0;
             }
@@ -270,7 +283,7 @@ impl World {
         self.workers[w].source.events.push_back(Event::Stop);
     }
 
-    fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let states: Vec<_> = self
             .workers
             .iter()
@@ -283,14 +296,24 @@ impl World {
         format!("{states:#?} {:?} {logs:?} {:?}", self.kafka.committed, self.clickhouse.describe())
     }
 
-    fn is_done(&self) -> bool {
+    /// Whether all is delivered where nothing moves any more, or halted for a reason.
+    pub(crate) fn ends_well(&mut self) -> Result<(), String> {
+        if !self.is_done() {
+            return Err(format!("stuck: {}", self.describe()));
+        }
+        let halted = self.halted()?;
+        self.oracle.settle(&halted);
+        self.oracle.violation.take().map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
         let idle = |worker: &Worker| {
             worker.runs()
                 && worker.ready.is_empty()
                 && !worker.unnoticed
                 && worker.source.events.is_empty()
                 && worker.source.orders.is_empty()
-                && worker.tasks.iter().all(|task| matches!(task, Task::Pause(_)))
+                && worker.tasks.iter().all(|task| matches!(task, Task::Pause(..)))
                 && !self.keys.iter().any(|key| worker.source.has_next(&self.kafka, *key))
         };
         let quiet = self.clickhouse.statements.is_empty()
@@ -320,13 +343,15 @@ impl World {
     }
 
     /// Which partitions stand still; for a reason that nothing in this run explains, an error.
-    fn halted(&self) -> Result<BTreeSet<PartitionKey>, String> {
+    pub(crate) fn halted(&self) -> Result<BTreeSet<PartitionKey>, String> {
         let mut halted = BTreeSet::new();
         for (key, view) in self.workers.iter().flat_map(|worker| worker.state.as_ref().expect("alive").overview()) {
             let PartitionView::Halted(reason) = view else { continue };
             let fits = match reason {
                 HaltReason::Gap { .. } => self.retained.contains(&key) && !self.scenario.skip_gaps,
-                HaltReason::DamagedTwice { .. } | HaltReason::RowsVanish { .. } => self.power_losses >= 2,
+                HaltReason::DamagedTwice { .. } | HaltReason::RowsVanish { .. } => {
+                    self.power_losses + self.vanished >= 2
+                }
                 HaltReason::TopicRecreated
                 | HaltReason::LogTruncated { .. }
                 | HaltReason::AnchorDiffers { .. }
@@ -357,7 +382,9 @@ impl World {
             self.moves_of_brokers(&mut moves);
         }
         moves.extend(self.to_produce.iter().filter(|(_, left)| **left > 0).map(|(key, _)| Move::Produce(*key)));
-        moves.extend(self.to_reset.iter().map(|lane| Move::Reset(*lane)));
+        if self.scenario.prompt || self.phase != Phase::Faulty {
+            moves.extend(self.to_reset.iter().map(|lane| Move::Reset(*lane)));
+        }
         if moves.is_empty() { None } else { Some(moves[self.rng.below(moves.len())]) }
     }
 
@@ -395,7 +422,7 @@ impl World {
         moves.extend(tasks.map(|(at, _)| Move::Task(w, at)));
     }
 
-    fn moves_of_server(&self, moves: &mut Vec<Move>) {
+    pub(crate) fn moves_of_server(&self, moves: &mut Vec<Move>) {
         for (at, statement) in self.clickhouse.statements.iter().enumerate() {
             moves.push(Move::Statement(at));
             if statement.run == Run::Sent && !statement.awaited {
@@ -407,7 +434,7 @@ impl World {
         moves.extend(undecided.map(|(at, _)| Move::PartDecided(at)));
     }
 
-    fn moves_of_brokers(&self, moves: &mut Vec<Move>) {
+    pub(crate) fn moves_of_brokers(&self, moves: &mut Vec<Move>) {
         for (w, coordinator) in self.kafka.coordinators.iter().enumerate() {
             match coordinator.txn.as_ref().map(|txn| txn.progress) {
                 Some(Progress::Prepared { .. }) => moves.push(Move::Marker(w)),
@@ -424,7 +451,7 @@ impl World {
         moves.extend((0..self.kafka.late_ends.len()).map(Move::EndLands));
     }
 
-    fn has_news(&self, w: usize) -> bool {
+    pub(crate) fn has_news(&self, w: usize) -> bool {
         let worker = &self.workers[w];
         let group = &self.kafka.group;
         let Some(id) = worker.member else { return true };
@@ -432,10 +459,11 @@ impl World {
         !member.revoke.is_empty() || worker.generation != group.generation || !group.grants(id).is_empty()
     }
 
-    fn make(&mut self, next: Move) {
+    pub(crate) fn make(&mut self, next: Move) {
         match next {
+            Move::Strike(fault) => self.strike_with(fault),
             Move::Reply(w, at) => {
-                let event = self.workers[w].ready.swap_remove(at);
+                let event = self.workers[w].ready.remove(at);
                 self.deliver(w, event);
             }
             Move::FromSource(w) => {
@@ -450,7 +478,7 @@ impl World {
             Move::Fetch(w, key) => self.fetch(w, key),
             Move::Close(w, lane) => self.close(w, lane),
             Move::Task(w, at) => {
-                let task = self.workers[w].tasks.swap_remove(at);
+                let task = self.workers[w].tasks.remove(at);
                 let incarnation = self.workers[w].incarnation;
                 let rest = self.move_task(w, task);
                 if self.workers[w].incarnation == incarnation {
@@ -467,7 +495,7 @@ impl World {
             Move::Abort(w) => self.kafka.coordinators[w].fence(),
             Move::Marker(w) => self.mark(w),
             Move::Statement(at) => self.advance(at),
-            Move::Forget(at) => drop(self.clickhouse.statements.swap_remove(at)),
+            Move::Forget(at) => drop(self.clickhouse.statements.remove(at)),
             Move::ClaimLands(at) => {
                 let rows = self.late_claims.swap_remove(at);
                 self.clickhouse.ownership.extend(rows);
@@ -586,7 +614,7 @@ impl World {
     }
 
     pub(crate) fn answer(&mut self, at: usize, end: InsertEnd) {
-        let statement = self.clickhouse.statements.swap_remove(at);
+        let statement = self.clickhouse.statements.remove(at);
         if statement.awaited && self.workers[statement.worker].incarnation == statement.incarnation {
             let event = Event::Inserted(statement.insert.block, statement.insert.table, end);
             self.workers[statement.worker].ready.push(event);

@@ -7,6 +7,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -82,7 +83,10 @@ impl Kafka {
         wait_for(&format!("group {group} to be deleted"), || {
             let results = block_on(admin.delete_groups(&[group], &AdminOptions::new()));
             for result in results.map_err(|error| error.to_string())? {
-                result.map_err(|(_, code)| code.to_string())?;
+                match result {
+                    Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => {}
+                    Err((_, code)) => return Err(code.to_string()),
+                }
             }
             Ok(())
         });

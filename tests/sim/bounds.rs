@@ -1,0 +1,152 @@
+//! How large the worlds are that the model checker exhausts.
+
+use oncesink::types::{LaneId, Partition, PartitionKey};
+
+use crate::kafka::{Kind, fires, kind};
+use crate::oracle::Unit;
+use crate::scenario::Fault::{self, *};
+use crate::scenario::{PACES, Scenario};
+
+/// A bound: so many of everything, and so many faults of each kind at most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bound {
+    pub(crate) workers: usize,
+    pub(crate) lanes: u16,
+    pub(crate) partitions: i32,
+    /// What each partition holds; a good record fires an alert.
+    pub(crate) records: &'static [Kind],
+    pub(crate) rows_max: u64,
+    pub(crate) faults: &'static [(Fault, u32)],
+    pub(crate) shape: Shape,
+}
+
+/// What else differs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Shape {
+    pub(crate) eager: bool,
+    pub(crate) replicated: bool,
+    pub(crate) two_parts: bool,
+    pub(crate) proxied: bool,
+    pub(crate) listed_apart: bool,
+}
+
+impl Bound {
+    pub(crate) fn scenario(&self) -> Scenario {
+        Scenario {
+            lanes: self.lanes,
+            partitions: self.partitions,
+            workers: self.workers,
+            records: u64::try_from(self.records.len()).expect("few records"),
+            generation: self.generation(),
+            rows_max: self.rows_max,
+            eager: self.shape.eager,
+            replicated: self.shape.replicated,
+            two_parts: self.shape.two_parts,
+            skip_gaps: true,
+            start_latest: false,
+            checkpoints: false,
+            proxied: self.shape.proxied,
+            listed_apart: self.shape.listed_apart,
+            budgets: self.faults.to_vec(),
+            faulty_steps: usize::MAX,
+            prompt: true,
+            lost_claims: false,
+            strikes: 0,
+            notice: 100,
+            pace: [100; PACES],
+        }
+    }
+
+    /// What a record is follows from its identity: a creation of the topics is looked for whose records are these.
+    fn generation(&self) -> u64 {
+        let lanes = (0..self.lanes).map(LaneId);
+        let partitions = || (0..self.partitions).map(Partition);
+        let keys: Vec<PartitionKey> =
+            lanes.flat_map(|lane| partitions().map(move |partition| PartitionKey { lane, partition })).collect();
+        let fits = |generation: &u64| {
+            keys.iter().all(|key| {
+                self.records.iter().zip(0..).all(|(wanted, offset)| {
+                    let unit = Unit { key: *key, generation: *generation, offset };
+                    kind(unit) == *wanted && (fires(unit) || *wanted != Kind::Good)
+                })
+            })
+        };
+        (1..1_000_000).find(fits).expect("some creation has such records")
+    }
+}
+
+const G1: &[Kind] = &[Kind::Good];
+const G2: &[Kind] = &[Kind::Good, Kind::Good];
+const G3: &[Kind] = &[Kind::Good, Kind::Good, Kind::Good];
+const GB: &[Kind] = &[Kind::Good, Kind::Bad];
+const GP: &[Kind] = &[Kind::Poison, Kind::Good];
+
+const PLAIN: Shape = Shape { eager: false, replicated: false, two_parts: false, proxied: false, listed_apart: false };
+const LISTED: Shape = Shape { listed_apart: true, ..PLAIN };
+const EAGER: Shape = Shape { eager: true, ..PLAIN };
+const PARTS: Shape = Shape { two_parts: true, ..PLAIN };
+const REPLICATED: Shape = Shape { replicated: true, ..PLAIN };
+const PROXIED: Shape = Shape { proxied: true, ..PLAIN };
+
+const ONE: Bound = Bound { workers: 2, lanes: 1, partitions: 1, records: G1, rows_max: 1, faults: &[], shape: PLAIN };
+const TWO: Bound = Bound { records: G2, ..ONE };
+/// Two partitions, whose records share a block.
+const GROUP: Bound = Bound { partitions: 2, rows_max: 2, ..ONE };
+const LANES: Bound = Bound { lanes: 2, workers: 1, ..ONE };
+
+/// The bounds, by name: so many good, bad and poisoned records, so many faults.
+pub(crate) const BOUNDS: &[(&str, Bound)] = &[
+    ("2 records", TWO),
+    ("3 records, rebalance", Bound { records: G3, faults: &[(Rebalance, 1)], ..ONE }),
+    ("2 records, rebalance, timeout", Bound { faults: &[(Rebalance, 1), (Timeout, 1)], ..TWO }),
+    (
+        "2 records, eager rebalance, error reply",
+        Bound { faults: &[(Rebalance, 1), (ErrorReply, 1)], shape: EAGER, ..TWO },
+    ),
+    ("record, kick, timeout", Bound { faults: &[(Kick, 1), (Timeout, 1)], ..ONE }),
+    ("record, kick, timeout, listed apart", Bound { faults: &[(Kick, 1), (Timeout, 1)], shape: LISTED, ..ONE }),
+    ("record, crash", Bound { faults: &[(Crash, 1)], ..ONE }),
+    ("2 records, one worker, crash, timeout", Bound { workers: 1, faults: &[(Crash, 1), (Timeout, 1)], ..TWO }),
+    ("2 records, one worker, two crashes", Bound { workers: 1, faults: &[(Crash, 2)], ..TWO }),
+    (
+        "good and bad, one worker, crash, timeout",
+        Bound { workers: 1, records: GB, faults: &[(Crash, 1), (Timeout, 1)], ..ONE },
+    ),
+    (
+        "poison and good, one worker, crash",
+        Bound { workers: 1, records: GP, rows_max: 2, faults: &[(Crash, 1)], ..ONE },
+    ),
+    (
+        "2 records in parts, timeout, kick",
+        Bound { rows_max: 2, faults: &[(Timeout, 1), (Kick, 1)], shape: PARTS, ..TWO },
+    ),
+    ("2 records, unclear transaction, kick", Bound { faults: &[(TxnUnclear, 1), (Kick, 1)], ..TWO }),
+    ("record, transaction timeout, timeout", Bound { faults: &[(TxnTimeout, 1), (Timeout, 1)], ..ONE }),
+    ("2 records, failing steps, rebalance", Bound { faults: &[(StepFails, 2), (Rebalance, 1)], ..TWO }),
+    ("2 records, server crash, one worker", Bound { workers: 1, faults: &[(ServerCrash, 1), (Timeout, 1)], ..TWO }),
+    ("2 records, power loss, one worker", Bound { workers: 1, faults: &[(PowerLoss, 1)], ..TWO }),
+    ("record, power loss, crash, one worker", Bound { workers: 1, faults: &[(PowerLoss, 1), (Crash, 1)], ..ONE }),
+    (
+        "replicated: 2 records, error reply, kick",
+        Bound { faults: &[(ErrorReply, 1), (Kick, 1)], shape: REPLICATED, ..TWO },
+    ),
+    (
+        "behind a proxy: record, repeated request, timeout",
+        Bound { faults: &[(Repeat, 1), (Timeout, 1)], shape: PROXIED, ..ONE },
+    ),
+    (
+        "behind a proxy: 2 records, repeated request, error reply",
+        Bound { workers: 1, faults: &[(Repeat, 1), (ErrorReply, 1)], shape: PROXIED, ..TWO },
+    ),
+    ("group block: rebalance, timeout", Bound { faults: &[(Rebalance, 1), (Timeout, 1)], ..GROUP }),
+    ("group block: rebalance, error reply", Bound { faults: &[(Rebalance, 1), (ErrorReply, 1)], ..GROUP }),
+    ("two lanes: timeout, unclear transaction", Bound { faults: &[(Timeout, 1), (TxnUnclear, 1)], ..LANES }),
+    ("2 records, offset moved, one worker", Bound { workers: 1, faults: &[(Outage, 1)], ..TWO }),
+    (
+        "3 records, offset moved, crash, one worker",
+        Bound { workers: 1, records: G3, faults: &[(Outage, 1), (Crash, 1)], ..ONE },
+    ),
+    ("2 records, part dropped, crash, one worker", Bound { workers: 1, faults: &[(Vanish, 1), (Crash, 1)], ..TWO }),
+    ("2 records, retention, one worker", Bound { workers: 1, faults: &[(Retention, 1)], ..TWO }),
+    ("record, topic recreated, one worker", Bound { workers: 1, faults: &[(Recreate, 1)], ..ONE }),
+];
