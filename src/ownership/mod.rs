@@ -78,6 +78,8 @@ pub async fn claim(
     Ok(claimed)
 }
 
+/// Also of the ledger's claims: of two ledger rows the greater claim is the newer one, and that must stay so when claims
+/// were lost (a restored table, a loss of power).
 async fn greatest(
     session: &Session,
     lane: &LaneTables,
@@ -88,10 +90,13 @@ async fn greatest(
         .fetch(
             "reading the greatest claims",
             &format!(
-                "SELECT `partition`, max(ownership.claim) AS claim FROM {} AS ownership WHERE {} \
-                 AND `partition` IN ({numbers}) GROUP BY `partition`",
-                lane.state.ownership().quoted(),
-                lane.cell.condition(),
+                "SELECT `partition`, max(known.claim) AS claim FROM (\
+                 SELECT `partition`, claim FROM {ownership} WHERE {cell} AND `partition` IN ({numbers}) UNION ALL \
+                 SELECT `partition`, claim FROM {ledger} WHERE {cell} AND `partition` IN ({numbers})\
+                 ) AS known GROUP BY `partition`",
+                ownership = lane.state.ownership().quoted(),
+                ledger = lane.state.ledger().quoted(),
+                cell = lane.cell.condition(),
             ),
         )
         .await?;

@@ -228,8 +228,8 @@ impl Driver {
             Action::ReadFacts(number, lane, members) => {
                 let keys: Vec<PartitionKey> = members.into_keys().collect();
                 self.spawn(async move {
-                    failpoint::hit("before_facts");
-                    Event::FactsRead(number, effects.read_facts(lane, &keys).await)
+                    let read = failpoint::between("before_facts", effects.read_facts(lane, &keys), "after_facts");
+                    Event::FactsRead(number, read.await)
                 });
             }
             Action::Prove(number, offsets) => self.run_transaction(number, offsets, Vec::new(), true),
@@ -238,23 +238,19 @@ impl Driver {
                 self.run_transaction(number, offsets, alerts, false);
             }
             Action::Claim(number, lane, members) => self.spawn(async move {
-                failpoint::hit("before_claim");
-                let claimed = effects.claim(lane, &members).await;
-                failpoint::hit("after_claim");
-                Event::Claimed(number, claimed)
+                let claimed = failpoint::between("before_claim", effects.claim(lane, &members), "after_claim");
+                Event::Claimed(number, claimed.await)
             }),
             Action::Drain(number, lane) => self.spawn(async move {
-                failpoint::hit("before_drain");
-                Event::Drained(number, effects.drain(lane).await)
+                let drained = failpoint::between("before_drain", effects.drain(lane), "after_drain");
+                Event::Drained(number, drained.await)
             }),
             Action::Settle(number, lane) => {
                 self.spawn(async move { Event::Settled(number, effects.settle(lane).await) });
             }
             Action::Look(number, lane, from) => self.spawn(async move {
-                failpoint::hit("before_look");
-                let looked = effects.look(lane, &from).await;
-                failpoint::hit("after_look");
-                Event::Looked(number, looked)
+                let looked = failpoint::between("before_look", effects.look(lane, &from), "after_look");
+                Event::Looked(number, looked.await)
             }),
             Action::Resume(resume) => self.send(Command::Resume(resume)),
             Action::StopLane(lane) => self.send(Command::StopLane(lane)),
@@ -263,8 +259,8 @@ impl Driver {
                 self.send(Command::LimitRows(lane, limit));
             }
             Action::CheckTopic(block, lane) => self.spawn(async move {
-                failpoint::hit("before_topic_check");
-                Event::TopicChecked(block, effects.topic_id(lane).await)
+                let checked = failpoint::between("before_topic_check", effects.topic_id(lane), "after_topic_check");
+                Event::TopicChecked(block, checked.await)
             }),
             Action::Insert(insert) => {
                 for row in insert.ledger.iter().filter(|row| row.views_unverified) {
@@ -357,7 +353,9 @@ impl Driver {
             })
             .collect();
         let transaction = crate::commit::transactions::Transaction { offsets, alerts };
-        failpoint::hit(if proof { "before_proof" } else { "before_commit" });
+        if let Err(text) = failpoint::reach(if proof { "before_proof" } else { "before_commit" }) {
+            return self.spawn(async move { Event::TransactionEnded(number, TransactionEnd::Rejected(text)) });
+        }
         let began = crate::clock::now();
         let report = self.report.transactions();
         self.submit(
@@ -365,8 +363,8 @@ impl Driver {
             move |end| {
                 let end = end_of(end);
                 report.transaction_ended(&end, partitions, crate::clock::now() - began);
-                failpoint::hit(if proof { "after_proof" } else { "after_commit" });
-                Event::TransactionEnded(number, end)
+                let reached = failpoint::reach(if proof { "after_proof" } else { "after_commit" });
+                Event::TransactionEnded(number, reached.map_or_else(TransactionEnd::Ambiguous, |()| end))
             },
         );
     }

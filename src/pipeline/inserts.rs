@@ -32,11 +32,13 @@ impl Effects {
         let into = insert.table;
         let Prepared { request, rows, bytes } = self.prepare(lane, &insert, contents, commands).await;
         let (before, after) = failpoints(into);
-        failpoint::hit(before);
+        if let Err(text) = failpoint::reach(before) {
+            return InsertEnd::Unknown(text);
+        }
         let began = crate::clock::now();
         let end = end_of(self.session().server().insert(request).await);
         let elapsed = began.elapsed();
-        failpoint::hit(after);
+        let end = failpoint::reach(after).map_or_else(InsertEnd::Unknown, |()| end);
         lane.metrics.insert_ended(&InsertReport { block: insert.block, into, rows, bytes, elapsed, end: &end });
         end
     }

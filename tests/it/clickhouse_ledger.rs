@@ -124,3 +124,20 @@ async fn rows_that_are_gone_are_noticed() {
     assert_eq!(fixture.facts(0).await.missing, Some(range(50, 60)));
     fixture.finish().await;
 }
+
+/// Of overlapping ledger rows the greater claim decides: it has to be the newer one also when claims were lost.
+#[tokio::test]
+async fn a_claim_outranks_the_ledger_when_claims_are_lost() {
+    let fixture = Fixture::new().await;
+    for _ in 0..3 {
+        fixture.claims(&[0]).await;
+    }
+    let claims = fixture.claims(&[0]).await;
+    let old = claims[&Partition(0)];
+    let outcome = fixture.write_ledger(&claims, &[fixture.ledger_row(0, old, range(0, 10), 0)]).await;
+    assert_eq!(outcome, Outcome::Acknowledged);
+    fixture.run(&format!("TRUNCATE TABLE {} SYNC", fixture.lane.state.ownership().quoted())).await;
+    let new = fixture.claims(&[0]).await[&Partition(0)];
+    assert!(new > old, "{new} after {old}");
+    fixture.finish().await;
+}

@@ -15,6 +15,7 @@ mod clickhouse_target;
 mod columns;
 mod commands;
 mod crashes;
+mod failpoints;
 mod faults;
 mod kafka_consumer;
 mod kafka_errors;

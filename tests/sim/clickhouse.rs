@@ -90,6 +90,11 @@ impl ClickHouse {
         self.ownership.iter().filter(|row| row.key == key).map(|row| row.claim).max()
     }
 
+    /// What a new claim has to outrank.
+    pub(crate) fn outranked(&self, key: PartitionKey) -> Option<Claim> {
+        self.greatest(key).max(self.ledger.iter().filter(|row| row.key == key).map(|row| row.claim).max())
+    }
+
     pub(crate) fn running(&self) -> BTreeSet<u64> {
         self.statements.iter().filter(|statement| statement.run != Run::Sent).map(|statement| statement.id).collect()
     }

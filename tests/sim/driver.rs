@@ -224,7 +224,7 @@ impl World {
                 if self.mutant == Some(Mutant::DrainBeforeClaim) {
                     self.workers[w].listed_early = self.clickhouse.running();
                 }
-                let greatest = Some(keys.keys().map(|key| (*key, self.clickhouse.greatest(*key))).collect());
+                let greatest = Some(keys.keys().map(|key| (*key, self.clickhouse.outranked(*key))).collect());
                 return Some(Task::Claim { number, keys, greatest });
             }
             Task::Claim { number, keys, greatest: Some(greatest) } => self.claim(w, number, &keys, &greatest),

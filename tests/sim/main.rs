@@ -79,7 +79,7 @@ fn every_planted_fault_is_noticed() {
             return std::env::var_os("SIM_ONLY").is_some() || !model::notices(*planting);
         };
         println!("{planting:?}: seed {seed}: {violation:.200}");
-        let control = run(seed, Plan::Control(*planting), false);
+        let control = run(seed, Plan::Control(*planting), number("SIM_TRACE") == Some(seed));
         assert_eq!(control, Ok(()), "{planting:?}: seed {seed} fails without the fault too");
         false
     };

@@ -159,6 +159,13 @@ impl Oracle {
         self.excused.extend(below);
     }
 
+    /// Nothing tells any more which alerts were committed.
+    pub(crate) fn repeatable(&mut self, key: PartitionKey, generation: u64) {
+        for unit in self.below(key, generation, 0, u64::MAX) {
+            *self.repeats.entry(unit).or_default() += 1;
+        }
+    }
+
     /// Neither Kafka nor the ledger knows the partition any more: the start policy counts again.
     pub(crate) fn restarted(&mut self, key: PartitionKey) {
         self.started.retain(|(known, _)| *known != key);

@@ -28,7 +28,7 @@ pub(crate) enum Fault {
     Restart,
     /// Something between repeats a request, and passes on the reply to the second.
     Repeat,
-    /// The server acknowledges a part and drops it, as its deduplication by content would.
+    /// The server acknowledges a part of the target and drops it, as its deduplication by content would.
     Vanish,
 }
 

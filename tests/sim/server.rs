@@ -72,7 +72,7 @@ impl World {
         if table == Table::Target && rows.iter().any(|row| kind(row.unit) == Kind::Poison) {
             return self.answer(at, error(ServerErrorKind::Bytes));
         }
-        if self.strikes(Fault::Vanish) {
+        if table == Table::Target && self.strikes(Fault::Vanish) {
             self.vanished += 1;
             return;
         }
@@ -305,8 +305,11 @@ impl World {
             let silent = !self.clickhouse.ledger.iter().any(|row| row.key == key);
             match self.kafka.committed.get(&key) {
                 None if silent => self.oracle.restarted(key),
+                // What the ledger had of the alert floor may be gone.
+                None if self.oracle.lost_ledger => self.oracle.repeatable(key, self.kafka.generations[&key.lane]),
                 Some(CommittedOffset { offset, metadata: None }) if self.oracle.lost_ledger => {
                     self.oracle.forgotten(key, self.kafka.generations[&key.lane], offset.get());
+                    self.oracle.repeatable(key, self.kafka.generations[&key.lane]);
                 }
                 Some(CommittedOffset { metadata: Some(metadata), .. }) if self.oracle.lost_ledger => {
                     // The same below a jump of old.
@@ -410,7 +413,7 @@ impl World {
         let replay = Replay(*known);
         let keys: Vec<PartitionKey> = self.keys.iter().copied().filter(|key| key.lane == lane).collect();
         for key in keys {
-            let claim = Claim::above(self.clickhouse.greatest(key), self.rng.bits(50));
+            let claim = Claim::above(self.clickhouse.outranked(key), self.rng.bits(50));
             let topic_id = Some(topic_id(lane, generation));
             self.clickhouse.ownership.push(Ownership { key, claim, topic_id, replay, acknowledged: true });
             self.clickhouse.ledger.push(LedgerRow {

@@ -31,7 +31,8 @@ pub(crate) fn servers_are_ours(what: &str) -> bool {
     let ours = devstack::Stack::shared().unwrap().can_kill();
     if !ours {
         // Not by `eprintln!`: of a test that passes that is not shown.
-        writeln!(std::io::stderr(), "left out on servers of the user's own: a test that {what}").unwrap();
+        let mut shown = std::io::stderr();
+        writeln!(shown, "left out on servers of the user's own: a test that {what}").unwrap();
     }
     ours
 }
