@@ -26,3 +26,4 @@ mod runs;
 mod secure;
 mod support;
 mod topics;
+mod verify_contents;

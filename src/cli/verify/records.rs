@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::mpsc;
 
-use super::compare::{Window, WindowCutter};
+use super::compare::{Seen, Window, WindowCutter};
+use super::contents::Hasher;
 use crate::clock;
-use crate::source::KafkaFault;
 use crate::source::observer::Observer;
+use crate::source::{KafkaFault, Message};
 use crate::types::{OffsetRange, Partition};
 
 const READ_TIMEOUT: Duration = Duration::from_millis(100);
@@ -17,17 +18,26 @@ const READ_LIMIT: usize = 10_000;
 /// A broker that sends nothing for so long will not send anything.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
+/// How records become windows.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) window_offsets: u64,
+    /// Where contents are compared.
+    pub(super) hasher: Option<Hasher>,
+}
+
 /// Sends the windows of these ranges, each partition's in order, until all are sent or nobody listens any more.
 pub(super) fn send_windows(
     observer: &mut Observer,
     topic: &str,
     ranges: &BTreeMap<Partition, OffsetRange>,
+    mut reading: Reading,
     windows: &mpsc::Sender<(Partition, Window)>,
 ) -> Result<(), KafkaFault> {
     let mut cutters: BTreeMap<Partition, WindowCutter> = ranges
         .iter()
         .filter(|(_, range)| !range.is_empty())
-        .map(|(partition, range)| (*partition, WindowCutter::new(*range)))
+        .map(|(partition, range)| (*partition, WindowCutter::new(*range, reading.window_offsets)))
         .collect();
     let starts = cutters.keys().map(|partition| (*partition, ranges[partition].start())).collect();
     observer.assign(topic, &starts)?;
@@ -40,7 +50,7 @@ pub(super) fn send_windows(
             let partition = message.partition();
             let Some(cutter) = cutters.get_mut(&partition) else { continue };
             let closed = match (message.error(), message.offset()) {
-                (None, Some(offset)) => cutter.record(offset, message.is_tombstone()),
+                (None, Some(offset)) => cutter.record(offset, reading.seen(message)),
                 (Some(fault), Some(offset)) if fault.code == RDKafkaErrorCode::PartitionEOF => cutter.reached(offset),
                 (Some(fault), _) => return Err(explained(fault, topic)),
                 (None, None) => Vec::new(),
@@ -64,6 +74,16 @@ pub(super) fn send_windows(
         check_silence(observer, topic, last_heard)?;
     }
     observer.assign(topic, &BTreeMap::new())
+}
+
+impl Reading {
+    fn seen(&mut self, message: Message<'_>) -> Seen {
+        match (&mut self.hasher, message.payload()) {
+            (_, None) => Seen::Tombstone,
+            (None, Some(_)) => Seen::Value(None),
+            (Some(hasher), Some(value)) => Seen::Value(Some(hasher.hash(value, message.key()))),
+        }
+    }
 }
 
 /// Whether a reader of committed data finds a record of the partition in `range`, whose end must be stable.
