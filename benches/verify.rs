@@ -6,9 +6,12 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+#[expect(dead_code, reason = "shared with the demo, which does more")]
 #[path = "../examples/demo/kafka.rs"]
 mod kafka;
+#[expect(dead_code, reason = "shared with the bench of L1, whose table has all columns")]
 mod load;
+#[expect(dead_code, reason = "shared with the bench of L1, which looks at threads")]
 #[path = "load/process.rs"]
 mod process;
 

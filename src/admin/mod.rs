@@ -23,8 +23,8 @@ use tokio::sync::watch;
 
 pub use heartbeat::Heartbeat;
 pub use status::{
-    Contact, Halted, MemoryStatus, PartitionState, PartitionStatus, ProcessState, ProducerState, ProducerStatus,
-    Status, TimedError,
+    AuditDifference, Contact, Halted, MemoryStatus, PartitionState, PartitionStatus, ProcessState, ProducerState,
+    ProducerStatus, Status, TimedError,
 };
 
 use crate::metrics::Metrics;

@@ -4,6 +4,7 @@
 //! delete what they made; tests that kill a server are left out then, and say so.
 #![expect(clippy::unwrap_used, reason = "the lint is lifted in test functions, but not in what they share")]
 
+mod audit;
 mod clickhouse_drain;
 mod clickhouse_fence;
 mod clickhouse_fixture;
