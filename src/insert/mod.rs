@@ -12,7 +12,7 @@ mod send;
 
 pub use condition::{Condition, Expected};
 pub use outcome::{Outcome, Refusal};
-pub use request::{Body, InputColumn, Insert, InsertRequest, Writer, presence_column};
+pub use request::{Body, InputColumn, Insert, InsertRequest, ServerDefault, Writer};
 pub use rowbinary::RowBinary;
 pub(crate) use send::Sender;
 

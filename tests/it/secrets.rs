@@ -178,10 +178,8 @@ fn errors_of_the_configuration_leave_secrets_out() {
         kafka(&format!("{sasl}, sasl.passwords: {SASL_SECRET}")),
         kafka(&format!("sasl.password: {SASL_SECRET}")),
         kafka(&format!("ssl.key.password: {SASL_SECRET}")),
-        kafka(&format!("ssl.key.pem: {SASL_SECRET}, security.protocol: SSL")),
-        kafka(&format!(
-            "ssl.keystore.password: {SASL_SECRET}, ssl.keystore.location: /nowhere, security.protocol: SSL"
-        )),
+        kafka(&format!("ssl.key.pem: [{SASL_SECRET}], security.protocol: SSL")),
+        kafka(&format!("ssl.keystore.password: [{SASL_SECRET}], security.protocol: SSL")),
         kafka(&format!("sasl.jaas.config: \"required password={SASL_SECRET}\"")),
         kafka(&format!("sasl.oauthbearer.client.secret: {SASL_SECRET}")),
         kafka(&format!("sasl.oauthbearer.config: {SASL_SECRET}")),
@@ -219,5 +217,32 @@ fn errors_of_the_configuration_leave_secrets_out() {
         assert!(text.contains(&format!("{number}.yaml:")), "{case}: {text}");
         assert_silent(case, &text);
     }
-    assert_eq!(oncesink(&["--version"]).0, 0);
+}
+
+/// What only the client library can judge: keys that are none, and files that are not there.
+#[test]
+fn refusals_of_the_client_library_leave_secrets_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = [
+        format!("ssl.key.pem: \"-----BEGIN PRIVATE KEY----- {SASL_SECRET}\""),
+        format!("ssl.key.pem: {SASL_SECRET}, ssl.certificate.pem: nothing"),
+        format!("ssl.keystore.location: /nowhere/keys, ssl.keystore.password: {SASL_SECRET}"),
+        format!("ssl.key.location: /nowhere/key, ssl.key.password: {SASL_SECRET}"),
+    ];
+    for (number, case) in cases.iter().enumerate() {
+        let path = folder.path().join(format!("{number}.yaml"));
+        let config = format!(
+            "name: n\ninstance: i\nkafka: {{ brokers: \"127.0.0.1:1\", properties: {{ debug: all, security.protocol: SSL, {case} }} }}\n\
+             clickhouse: {{ url: \"http://127.0.0.1:1\" }}\ntopics: [{{ topic: t, table: d.t }}]\n"
+        );
+        fs::write(&path, config).unwrap();
+        for command in [&["verify"][..], &["check", "--connect"]] {
+            let mut arguments = vec!["--log-level", "trace,oncesink=trace"];
+            arguments.extend(command);
+            arguments.extend(["--config", path.to_str().unwrap()]);
+            let (code, text) = oncesink(&arguments);
+            assert!([1, 2].contains(&code), "{case}: {text}");
+            assert_silent(case, &text);
+        }
+    }
 }
