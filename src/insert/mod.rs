@@ -11,7 +11,7 @@ mod rowbinary;
 mod send;
 
 pub use condition::{Condition, Expected};
-pub use outcome::{Outcome, Refusal};
+pub use outcome::{Outcome, Refusal, Reply};
 pub use request::{Body, InputColumn, Insert, InsertRequest, ServerDefault, Writer};
 pub use rowbinary::RowBinary;
 pub(crate) use send::Sender;
