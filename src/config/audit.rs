@@ -30,5 +30,7 @@ fn parse_interval(text: &str) -> Result<Option<Duration>, Problem> {
     if text == "off" {
         return Ok(None);
     }
-    Ok(Some(INTERVAL.check(parse_duration(text)?, show_duration)?))
+    let or_off = |problem: Problem| Problem { fix: format!("{}, or `off`", problem.fix), ..problem };
+    let interval = parse_duration(text).and_then(|interval| INTERVAL.check(interval, show_duration));
+    interval.map(Some).map_err(or_off)
 }

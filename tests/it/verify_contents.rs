@@ -145,6 +145,8 @@ fn an_edit_of_any_column_is_found() {
         &[
             &format!("partition 0: {count} rows do not hold what their record says: offsets 0..{}", count - 1),
             "1 finding",
+            "the row of offset 0 differs in temp\n",
+            "the row of offset 9 differs in day32\n",
         ],
     );
     // Offsets alone are as they should be.

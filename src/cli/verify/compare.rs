@@ -199,6 +199,11 @@ impl Spots {
         }
     }
 
+    /// The first of them, at most so many.
+    pub(super) fn first(&self, most: usize) -> Vec<Offset> {
+        self.ranges.iter().flat_map(|(start, end)| *start..*end).take(most).map(Offset::new).collect()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.count == 0
     }

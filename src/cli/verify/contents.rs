@@ -58,9 +58,20 @@ impl ContentsPlan {
 
     /// The hash of a stored row, as an expression.
     pub(super) fn row_hash(&self) -> String {
-        let columns = self.plan.columns().iter().zip(&self.compared).filter(|(_, compared)| **compared);
-        let names = sql::joined(columns.map(|(column, _)| sql::identifier(&column.name)), ", ");
+        let names = sql::joined(self.names().map(sql::identifier), ", ");
         if names.is_empty() { "xxh3('')".to_owned() } else { format!("xxh3(formatRow('RowBinary', {names}))") }
+    }
+
+    /// The hash of each compared column of a stored row, as one expression.
+    pub(super) fn column_hashes(&self) -> String {
+        let hash = |name: &str| format!("xxh3(formatRow('RowBinary', {}))", sql::identifier(name));
+        format!("[{}]", sql::joined(self.names().map(hash), ", "))
+    }
+
+    /// The compared columns.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let columns = self.plan.columns().iter().zip(&self.compared);
+        columns.filter(|(_, compared)| **compared).map(|(column, _)| column.name.as_str())
     }
 
     /// What hashes records for it.
@@ -128,6 +139,22 @@ impl Hasher {
             hash(&self.bytes)
         });
         Hashes { row, dead }
+    }
+}
+
+impl Hasher {
+    /// The hash of each compared column of the row that a record makes; `None` where it makes none.
+    pub(super) fn column_hashes(&mut self, value: &[u8]) -> Option<Vec<u64>> {
+        self.decoder.decode(value, &mut self.columns).ok()?;
+        let mut hashes = Vec::new();
+        for column in (0..self.compared.len()).filter(|column| self.compared[*column]) {
+            let only: Vec<bool> = (0..self.compared.len()).map(|other| other == column).collect();
+            self.bytes.clear();
+            append_open_row(&self.columns, &only, &mut self.bytes);
+            hashes.push(hash(&self.bytes));
+        }
+        self.columns.rollback_row();
+        Some(hashes)
     }
 }
 

@@ -44,6 +44,8 @@ const PARTITIONS_AT_ONCE: usize = 32;
 const PARTITIONS_AT_ONCE_WITH_CONTENTS: usize = 8;
 /// Windows that wait for ClickHouse.
 const WINDOWS_QUEUED_MAX: usize = 4;
+/// Altered rows of a partition whose columns are named.
+const ROWS_EXPLAINED_MAX: usize = 10;
 /// Server codes of a table and of a database that are not there.
 const UNKNOWN: [u32; 2] = [60, 81];
 
@@ -203,6 +205,7 @@ impl Verification<'_> {
             }
         }
         let mut observer = self.compare_windows(observer, &subjects, &mut reports).await?;
+        self.name_columns(&mut observer, &subjects, &mut reports).await?;
         self.outside(&observer, &subjects, &mut reports).await?;
         if self.complete {
             self.uncommitted(&mut observer, &subjects, &mut reports)?;
@@ -317,6 +320,31 @@ impl Verification<'_> {
                 report.tally.doubled.add(offset);
             }
             report.tally.doubled.count += count.saturating_sub(named);
+        }
+        Ok(())
+    }
+
+    /// Says which columns of the first altered rows differ: the records are read again for it.
+    async fn name_columns(
+        &self,
+        observer: &mut Observer,
+        subjects: &BTreeMap<Partition, Subject>,
+        reports: &mut BTreeMap<Partition, PartitionReport>,
+    ) -> Result<(), CommandError> {
+        let Some(contents) = &self.contents else { return Ok(()) };
+        let (mut hasher, hashes) = (contents.hasher(), contents.column_hashes());
+        for (partition, subject) in subjects {
+            let report = reports.get_mut(partition).expect("every subject has a report");
+            for offset in report.tally.altered.first(ROWS_EXPLAINED_MAX) {
+                let value = records::value_at(observer, &self.lane.cell.topic, *partition, offset)?;
+                let expected = value.and_then(|value| hasher.column_hashes(&value));
+                let found = self.stored().column_hashes(&hashes, *partition, subject.replay, offset).await?;
+                let Some((expected, found)) = expected.zip(found) else { continue };
+                let sides = expected.iter().zip(&found);
+                let names = contents.names().zip(sides).filter(|(_, (expected, found))| expected != found);
+                let names: Vec<&str> = names.map(|(name, _)| name).collect();
+                report.notes.push(format!("the row of offset {offset} differs in {}", names.join(", ")));
+            }
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::contents::Hasher;
 use crate::clock;
 use crate::source::observer::Observer;
 use crate::source::{KafkaFault, Message};
-use crate::types::{OffsetRange, Partition};
+use crate::types::{Offset, OffsetRange, Partition};
 
 const READ_TIMEOUT: Duration = Duration::from_millis(100);
 const READ_LIMIT: usize = 10_000;
@@ -93,6 +93,28 @@ pub(super) fn has_record(
     partition: Partition,
     range: OffsetRange,
 ) -> Result<bool, KafkaFault> {
+    first_record(observer, topic, partition, range, |_| ()).map(|found| found.is_some())
+}
+
+/// The value of one record, where a reader of committed data finds it.
+pub(super) fn value_at(
+    observer: &mut Observer,
+    topic: &str,
+    partition: Partition,
+    offset: Offset,
+) -> Result<Option<Vec<u8>>, KafkaFault> {
+    let range = OffsetRange::new(offset, offset.next());
+    let value = |message: Message<'_>| message.payload().map(<[u8]>::to_vec);
+    first_record(observer, topic, partition, range, value).map(Option::flatten)
+}
+
+fn first_record<T>(
+    observer: &mut Observer,
+    topic: &str,
+    partition: Partition,
+    range: OffsetRange,
+    take: impl Fn(Message<'_>) -> T,
+) -> Result<Option<T>, KafkaFault> {
     observer.assign(topic, &BTreeMap::from([(partition, range.start())]))?;
     let mut last_heard = clock::now();
     let found = 'reading: loop {
@@ -102,12 +124,12 @@ pub(super) fn has_record(
         }
         for message in batch.iter().filter(|message| message.partition() == partition) {
             match (message.error(), message.offset()) {
-                (None, Some(offset)) if range.contains(offset) => break 'reading true,
-                (None, Some(offset)) if offset >= range.end() => break 'reading false,
+                (None, Some(offset)) if range.contains(offset) => break 'reading Some(take(message)),
+                (None, Some(offset)) if offset >= range.end() => break 'reading None,
                 (None, _) => {}
                 (Some(fault), Some(end)) if fault.code == RDKafkaErrorCode::PartitionEOF => {
                     if end >= range.end() {
-                        break 'reading false;
+                        break 'reading None;
                     }
                 }
                 (Some(fault), _) => return Err(explained(fault, topic)),

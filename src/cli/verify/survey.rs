@@ -162,6 +162,28 @@ impl StoredSide<'_> {
     }
 }
 
+#[derive(Debug, Row, Deserialize)]
+struct ColumnHashes {
+    hashes: Vec<u64>,
+}
+
+impl StoredSide<'_> {
+    /// The hashes of the columns of one row, which `hashes` is the expression of.
+    pub(super) async fn column_hashes(
+        &self,
+        hashes: &str,
+        partition: Partition,
+        replay: Replay,
+        offset: Offset,
+    ) -> Result<Option<Vec<u64>>, ControlError> {
+        let units = self.units(Kind::Rows);
+        let here = units.within(partition, replay, OffsetRange::new(offset, offset.next()));
+        let statement = format!("SELECT {hashes} AS hashes {} LIMIT 1", units.table_where(&[here]));
+        let rows: Vec<ColumnHashes> = self.session.fetch("looking for the columns that differ", &statement).await?;
+        Ok(rows.into_iter().next().map(|row| row.hashes))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
