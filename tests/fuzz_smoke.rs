@@ -3,6 +3,8 @@
 //! `FUZZ_ROUNDS` multiplies the number (default 1), `FUZZ_SEED` takes another stream (default 1). What fails is written to
 //! a file whose name is shown; put it into the corpus once it is mended. `fuzz/README.md` says how to fuzz in earnest.
 
+#![expect(clippy::unwrap_used, reason = "the lint is lifted in test functions, but not in what they share")]
+
 #[path = "../fuzz/targets/mod.rs"]
 mod targets;
 

@@ -4,7 +4,7 @@ use oncesink::config;
 
 /// As a user's environment may be.
 fn environment(name: &str) -> Option<String> {
-    (name.len() % 2 == 0).then(|| "a ${B} 'c' \": -".to_owned())
+    name.len().is_multiple_of(2).then(|| "a ${B} 'c' \": -".to_owned())
 }
 
 pub(crate) fn run(data: &[u8]) {
