@@ -4,11 +4,12 @@ CARGO ?= cargo
 # What building librdkafka against the system's libraries needs, and what the devstack runs on.
 PACKAGES = build-essential pkg-config libssl-dev libsasl2-dev zlib1g-dev openssl python3-venv openjdk-17-jre-headless maven
 
-.PHONY: help deps build demo test lint doc bench clean
+.PHONY: help deps build demo test fuzz-smoke fuzz lint doc bench clean
 
 help:
 	@echo "make demo    real data through a real broker into a real engine, then verify"
 	@echo "make test    lint, docs and all tests"
+	@echo "make fuzz    TARGET=row SECONDS=600: libFuzzer over one target of fuzz/"
 	@echo "make lint    formatting and clippy, warnings denied"
 	@echo "make bench   the figures of the README"
 	@echo "make build   the release binary, target/release/oncesink"
@@ -34,6 +35,23 @@ doc: deps
 # The tests drive a binary with failpoints compiled in; a release never has them.
 test: lint doc
 	$(CARGO) test --workspace --features failpoints --locked
+
+# The corpus of fuzz/ and a fixed number of changes of it; part of `make test`.
+fuzz-smoke: deps
+	$(CARGO) test --features failpoints --locked --test fuzz_smoke
+
+# Coverage is counted by flags of the stable compiler. A target of its own, so that build scripts are left alone.
+FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_FLAGS = -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1
+TARGET ?= row
+SECONDS ?= 60
+fuzz: deps
+	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --locked --manifest-path fuzz/Cargo.toml --target $(FUZZ_HOST) --bin $(TARGET)
+	mkdir -p target/fuzz-corpus/$(TARGET)
+	"$${CARGO_TARGET_DIR:-fuzz/target}/$(FUZZ_HOST)/release/$(TARGET)" -max_total_time=$(SECONDS) -timeout=30 -rss_limit_mb=2048 \
+		-max_len=4096 target/fuzz-corpus/$(TARGET) fuzz/corpus/$(TARGET)
 
 # BENCH_RECORDS (default 2000000) and BENCH_RUNS (default 3) change the load and the number of runs.
 bench: deps

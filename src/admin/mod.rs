@@ -5,6 +5,7 @@
 //! asks nobody who they are, so it belongs on an address that only operators reach.
 
 mod heartbeat;
+mod server;
 mod status;
 
 use std::future::Future;
@@ -23,8 +24,8 @@ use tokio::sync::watch;
 
 pub use heartbeat::Heartbeat;
 pub use status::{
-    Contact, Halted, MemoryStatus, PartitionState, PartitionStatus, ProcessState, ProducerState, ProducerStatus,
-    Status, TimedError,
+    AuditDifference, Contact, Halted, MemoryStatus, PartitionState, PartitionStatus, ProcessState, ProducerState,
+    ProducerStatus, Status, TimedError,
 };
 
 use crate::metrics::Metrics;
@@ -66,10 +67,13 @@ async fn serve_until(
 ) -> io::Result<()> {
     let metrics = sources.metrics.clone();
     let (stopping, mut stopped) = watch::channel(false);
-    let server = axum::serve(listener, router(sources)).with_graceful_shutdown(async move {
+    let server = server::serve_connections(listener, router(sources), stopped.clone());
+    let shutdown = async move {
         shutdown.await;
         stopping.send_replace(true);
-    });
+        // The rest is the server's, and the farewell's.
+        std::future::pending::<()>().await;
+    };
     let upkeep = async {
         let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
         loop {
@@ -89,6 +93,7 @@ async fn serve_until(
         ended = server => ended,
         () = farewell => Ok(()),
         () = upkeep => Ok(()),
+        () = shutdown => Ok(()),
     }
 }
 

@@ -4,6 +4,8 @@
 //! nothing a client does there can slow the pipeline down. Times are milliseconds since 1970. Texts must be free of
 //! secrets and of record contents: they are shown to whoever reaches the port.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// Everything that is shown.
@@ -31,6 +33,9 @@ pub struct Status {
     pub producer: ProducerStatus,
     /// Memory for records and blocks.
     pub memory: MemoryStatus,
+    /// Ranges that the audit found to hold another number of rows than the ledger has proven.
+    #[serde(default)]
+    pub audit_differences: Vec<AuditDifference>,
     /// The partitions that the group has given to us, by topic, table and number.
     pub partitions: Vec<PartitionStatus>,
 }
@@ -50,6 +55,7 @@ impl Status {
             clickhouse: Contact::default(),
             producer: ProducerStatus { state: ProducerState::Absent, last_commit_unix_ms: None, last_error: None },
             memory: MemoryStatus { bytes: 0, bytes_max: memory_max_bytes },
+            audit_differences: Vec::new(),
             partitions: Vec::new(),
         }
     }
@@ -75,6 +81,11 @@ impl Status {
             obstacles.push("the consumer group has not been joined".to_owned());
         }
         obstacles
+    }
+
+    /// Whether no person has to act.
+    pub fn is_well(&self) -> bool {
+        self.halted().next().is_none() && self.audit_differences.is_empty()
     }
 
     /// The partitions that stand still until a person acts.
@@ -127,6 +138,35 @@ pub struct TimedError {
     pub unix_ms: i64,
     /// What.
     pub text: String,
+}
+
+/// A range of the ledger that the table does not agree with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditDifference {
+    /// Its topic.
+    pub topic: String,
+    /// The table that its rows went to.
+    pub table: String,
+    /// Its partition.
+    pub partition: i32,
+    /// The range's first offset.
+    pub start: u64,
+    /// The first offset behind it.
+    pub end: u64,
+    /// The rows that the ledger has proven.
+    pub expected: u64,
+    /// The rows that the table holds.
+    pub found: u64,
+}
+
+impl fmt::Display for AuditDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { topic, table, partition, start, end, expected, found } = self;
+        write!(
+            f,
+            "{topic}/{partition}: {table} holds {found} rows of the offsets [{start}, {end}), proven were {expected}"
+        )
+    }
 }
 
 /// The transactional producer.

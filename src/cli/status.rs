@@ -112,7 +112,7 @@ async fn run(settings: &Settings, arguments: &StatusArguments) -> Result<bool, C
             (Output::Json, Answer::Running(status)) => print_json(status)?,
             (Output::Json, Answer::Unattended(unattended)) => print_json(unattended)?,
         }
-        return Ok(matches!(answer, Answer::Running(status) if status.halted().next().is_none()));
+        return Ok(matches!(answer, Answer::Running(status) if status.is_well()));
     }
 }
 
@@ -233,6 +233,9 @@ fn running_text(status: &Status) -> String {
     ])];
     lines.extend(status.partitions.iter().map(partition_line));
     text.push_str(&table(&lines));
+    for difference in &status.audit_differences {
+        writeln!(text, "audit: {difference}; run `oncesink verify`").expect("writing to a string does not fail");
+    }
     for halted in status.halted() {
         if let Some(reason) = &halted.halted {
             writeln!(text, "halted: {} [{}]: {}", halted.topic, halted.partition, reason.reason)

@@ -4,6 +4,7 @@
 
 mod client;
 pub mod codes;
+mod column_ttl;
 mod ddl;
 mod engine;
 mod error;

@@ -59,7 +59,7 @@ const SHORT_BYTES: usize = 32;
 pub(crate) struct NullableColumn {
     pub(crate) nulls: Vec<u8>,
     pub(crate) values: Box<ColumnBuilder>,
-    mark: usize,
+    pub(super) mark: usize,
 }
 
 impl NullableColumn {
@@ -74,7 +74,7 @@ impl NullableColumn {
 pub(crate) struct Offsets {
     pub(crate) data: Vec<u8>,
     pub(crate) elements: u64,
-    mark: (usize, u64),
+    pub(super) mark: (usize, u64),
 }
 
 impl Offsets {

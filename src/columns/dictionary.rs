@@ -195,6 +195,11 @@ impl DictionaryColumn {
         &self.values.leaf_data()[start..self.ends[index]]
     }
 
+    /// The indexes since the mark.
+    pub(super) fn open_indexes(&self) -> &[u32] {
+        &self.indexes[self.mark.1..]
+    }
+
     pub(crate) fn value_count(&self) -> usize {
         self.ends.len()
     }

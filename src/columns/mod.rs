@@ -13,6 +13,7 @@ mod builder;
 mod dictionary;
 mod fixed;
 mod plan;
+mod row_bytes;
 mod rows;
 mod type_text;
 mod types;
@@ -23,6 +24,7 @@ pub(crate) use builder::{ArrayColumn, ColumnBuilder, MapColumn, StringColumn, Tu
 pub(crate) use dictionary::DictionaryColumn;
 pub(crate) use fixed::{FixedColumn, FixedKind};
 pub use plan::{ColumnSpec, CoordinateKind, CoordinateSpec, DefaultValue, PlanError, RowPlan};
+pub(crate) use row_bytes::append_open_row;
 pub use rows::{Columns, RowCoordinates};
 pub use types::{ColumnType, EnumNames, TupleField, UnsupportedType};
 pub use value::Value;

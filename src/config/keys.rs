@@ -30,6 +30,7 @@ pub(super) const TOP: &str = "";
 pub(super) const KAFKA: &str = "kafka";
 pub(super) const CLICKHOUSE: &str = "clickhouse";
 pub(super) const ADMIN: &str = "admin";
+pub(super) const AUDIT: &str = "audit";
 pub(super) const ALERTS: &str = "alerts";
 pub(super) const TOPIC: &str = "topics[]";
 pub(super) const BATCH: &str = "topics[].batch";
@@ -48,6 +49,7 @@ pub(super) const KEYS: &[Key] = &[
     accepted(TOP, "memory_max"),
     accepted(TOP, "drain_timeout"),
     accepted(TOP, "admin"),
+    accepted(TOP, "audit"),
     accepted(TOP, "alerts"),
     accepted(TOP, "topics"),
     accepted(KAFKA, "brokers"),
@@ -60,6 +62,7 @@ pub(super) const KEYS: &[Key] = &[
     accepted(CLICKHOUSE, "behind_proxy"),
     accepted(CLICKHOUSE, "ca_file"),
     accepted(ADMIN, "listen"),
+    accepted(AUDIT, "interval"),
     accepted(ALERTS, "topic"),
     accepted(TOPIC, "topic"),
     accepted(TOPIC, "table"),

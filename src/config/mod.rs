@@ -8,6 +8,7 @@
 //! neither in an error nor in `Debug`; no input makes it panic. Reads the file, the files that it names and the host
 //! name; never connects to a broker or server.
 
+mod audit;
 mod clickhouse;
 mod cross_checks;
 mod detector;

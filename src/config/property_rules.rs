@@ -288,6 +288,70 @@ mod tests {
         }
     }
 
+    /// What the file says of one property; the line of the property is 6.
+    fn said(name: &str, value: &str) -> Option<String> {
+        let file = format!(
+            "name: n\ninstance: i\nkafka:\n  brokers: k:9092\n  properties:\n    {}: {value}\n\
+             clickhouse: {{ url: \"http://c:8123\" }}\ntopics: [{{ topic: t, table: d.t }}]\n",
+            serde_json::to_string(name).unwrap()
+        );
+        crate::config::parse("x.yaml", &file, &|_| None).err().map(|errors| errors.to_string())
+    }
+
+    #[test]
+    fn every_denied_property_is_an_error_with_place_reason_and_fix() {
+        let mut denied = 0;
+        for (name, rule) in RULES {
+            let Rule::Refuse { reason, fix } = rule else { continue };
+            denied += 1;
+            // Whatever the value is, also one that librdkafka would act upon when it is set.
+            for value in ["x", "1", "\"\"", "[a]", "${HOME:-x}", "/tmp/plugin.so"] {
+                let said = said(name, value).unwrap_or_else(|| panic!("{name} is taken"));
+                assert!(said.contains("x.yaml:6:5: ") && said.contains(name), "{said}");
+                assert!(said.contains(&format!("may not be set: {reason}")) && said.contains(fix), "{said}");
+            }
+        }
+        assert!(denied > 70, "{denied}");
+    }
+
+    /// Names that librdkafka knows and its documentation does not list as settings, and other spellings of bad ones.
+    #[test]
+    fn a_property_that_no_rule_knows_is_not_passed_on() {
+        for name in [
+            "client.software.name",
+            "client.software.version",
+            "enable.sparse.connections",
+            "metadata.request.timeout.ms",
+            "internal.termination.signal.x",
+            "interceptors",
+            "default_topic_conf",
+            "opaque",
+            "open_cb",
+            "socket_cb",
+            "connect_cb",
+            "oauthbearer_token_refresh_cb",
+            "ssl.certificate.verify_cb",
+            "ssl_engine_callback_data",
+            "ssl_key",
+            "ssl_ca",
+            "ut_handle_ApiVersionResponse",
+            "PLUGIN.LIBRARY.PATHS",
+            "Plugin.Library.Paths",
+            " plugin.library.paths",
+            "plugin.library.paths ",
+            "plugin_library_paths",
+            "plugin.library.paths\u{0}",
+            "plugin.library.paths_file",
+            "ssl.engine.location_file",
+            "sasl.kerberos.kinit.cmd_file",
+            "topic.acks",
+            "",
+        ] {
+            let said = said(name, "x").unwrap_or_else(|| panic!("{name:?} is taken"));
+            assert!(said.contains("x.yaml:6:5: "), "{said}");
+        }
+    }
+
     #[test]
     fn no_property_stands_twice() {
         for (index, (name, _)) in RULES.iter().enumerate() {

@@ -5,6 +5,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
+use super::audit::read_audit;
 use super::clickhouse::{ClickHouseSettings, read_clickhouse};
 use super::cross_checks::{self, Parts};
 use super::error::{Located, Problem};
@@ -74,6 +75,10 @@ pub struct Settings {
     /// The address of metrics, health and status. Default `127.0.0.1:9464`, reachable from this host only: the port has
     /// no authentication. Port 0 takes a free one.
     pub admin_listen: SocketAddr,
+    /// How often rows that the ledger has proven are counted again while the connector runs, one recent range of each
+    /// partition. Default 60 s, 1 s to 1 d; `off` is `None`. Off: rows that vanish later are noticed at the next takeover,
+    /// or by `verify`.
+    pub audit_interval: Option<Duration>,
     /// The topic that alerts are published to. Default none; needed by detectors.
     pub alert_topic: Option<String>,
     /// What is read and where it goes. At least one.
@@ -109,6 +114,7 @@ pub(super) fn read_settings(report: &Report, root: &Node, env: Environment<'_>) 
         .value("memory_max", "a size", |text| MEMORY_MAX.check(parse_size(text)?, ByteSize::to_string))
         .or(MEMORY_MAX_DEFAULT, here);
     let admin_listen = read_admin(&top);
+    let audit_interval = read_audit(&top);
     let alert_topic = read_alerts(&top);
     let topics = read_topics(&top);
 
@@ -139,6 +145,7 @@ pub(super) fn read_settings(report: &Report, root: &Node, env: Environment<'_>) 
         memory_max: memory_max?.value,
         drain_timeout: drain_timeout?.map_or(DRAIN_TIMEOUT_DEFAULT, |drain| drain.value),
         admin_listen: admin_listen?,
+        audit_interval: audit_interval?,
         alert_topic: alert_topic.map(|topic| topic.value),
         topics: topics.into_iter().collect::<Option<_>>()?,
     })

@@ -11,8 +11,8 @@ mod rowbinary;
 mod send;
 
 pub use condition::{Condition, Expected};
-pub use outcome::{Outcome, Refusal};
-pub use request::{Body, InputColumn, Insert, InsertRequest, Writer, presence_column};
+pub use outcome::{Outcome, Refusal, Reply};
+pub use request::{Body, InputColumn, Insert, InsertRequest, ServerDefault, Writer};
 pub use rowbinary::RowBinary;
 pub(crate) use send::Sender;
 

@@ -45,19 +45,20 @@ pub enum Refusal {
 
 /// A reply, as far as it says something about the outcome.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Reply<'a> {
-    pub(crate) status: u16,
+pub struct Reply<'a> {
+    /// Of HTTP.
+    pub status: u16,
     /// `X-ClickHouse-Exception-Code`.
-    pub(crate) exception_code: Option<&'a str>,
+    pub exception_code: Option<&'a str>,
     /// `X-ClickHouse-Summary`.
-    pub(crate) summary: Option<&'a str>,
+    pub summary: Option<&'a str>,
     /// The beginning of the body.
-    pub(crate) body: &'a str,
+    pub body: &'a str,
 }
 
 impl Outcome {
     /// Judges a complete reply to an insert of `rows` rows.
-    pub(crate) fn judge(reply: &Reply<'_>, rows: u64) -> Self {
+    pub fn judge(reply: &Reply<'_>, rows: u64) -> Self {
         let code = reply
             .exception_code
             .and_then(|code| code.trim().parse().ok())

@@ -16,14 +16,18 @@ pub struct InputColumn {
     pub name: String,
     /// Its type, exactly as the target has it: with another one the server would convert, and other values pass.
     pub kind: String,
-    /// Where the server is to fill a DEFAULT in: its expression. The body then has a `UInt8` column behind this one,
-    /// named [`presence_column`], that is 1 where the record had a value.
-    pub default: Option<String>,
+    /// Where the server is to fill a DEFAULT in.
+    pub default: Option<ServerDefault>,
 }
 
-/// The name of the body's column that says whether a record had a value for `column`.
-pub fn presence_column(column: &str) -> String {
-    format!("_has_{column}")
+/// A DEFAULT that only the server can evaluate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerDefault {
+    /// The body's `UInt8` column that is 1 where the record had a value. Whoever makes the body names it, so that it is no
+    /// column of the target.
+    pub presence: String,
+    /// Its expression.
+    pub expression: String,
 }
 
 /// The rows, as they are sent.
@@ -139,9 +143,9 @@ fn statement(insert: &Insert<'_>) -> String {
         match &column.default {
             None => selected.push(name),
             Some(default) => {
-                let present = sql::identifier(&presence_column(&column.name));
+                let present = sql::identifier(&default.presence);
                 structure.push(format!("{present} UInt8"));
-                selected.push(format!("if({present}, {name}, {default}) AS {name}"));
+                selected.push(format!("if({present}, {name}, {}) AS {name}", default.expression));
             }
         }
     }
@@ -164,7 +168,9 @@ mod tests {
     use crate::insert::tests::lane;
 
     fn column(name: &str, kind: &str, default: Option<&str>) -> InputColumn {
-        InputColumn { name: name.to_owned(), kind: kind.to_owned(), default: default.map(str::to_owned) }
+        let default = default
+            .map(|expression| ServerDefault { presence: format!("_has_{name}"), expression: expression.to_owned() });
+        InputColumn { name: name.to_owned(), kind: kind.to_owned(), default }
     }
 
     fn request(columns: &[InputColumn], body: Body) -> InsertRequest {

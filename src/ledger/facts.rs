@@ -91,7 +91,7 @@ pub(super) fn rows_of_partition(partition: Partition, identity: &StoredIdentity)
     format!("(`partition` = {partition} AND replay = {}{topic_id})", identity.replay)
 }
 
-async fn identities(
+pub(super) async fn identities(
     session: &Session,
     lane: &LaneTables,
     partitions: &[Partition],

@@ -13,22 +13,22 @@ use crate::clickhouse::{ControlError, LaneTables, Session, Units, sql};
 use crate::protocol::facts::StoredIdentity;
 use crate::types::{Offset, OffsetRange, Partition, RecordCount, Replay};
 
-/// Ledger rows that are checked per partition.
+/// Ledger rows that are looked at per partition.
 const NEWEST_ROWS_MAX: usize = 64;
 /// Partitions that one statement asks about.
-const PARTITIONS_PER_STATEMENT: usize = 50;
+pub(super) const PARTITIONS_PER_STATEMENT: usize = 50;
 
 /// A ledger row that says how many rows a range holds, newest first within its partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Deserialize)]
-struct Proven {
-    partition: i32,
+pub(super) struct Proven {
+    pub(super) partition: i32,
     start_offset: u64,
     end_offset: u64,
-    rows: u64,
+    pub(super) rows: u64,
 }
 
 #[derive(Debug, Row, Deserialize)]
-struct Counted {
+pub(super) struct Counted {
     partition: i32,
     start_offset: u64,
     unit_rows: u64,
@@ -44,33 +44,37 @@ pub(super) async fn first_missing(
     let identities: Vec<(Partition, StoredIdentity)> =
         identities.iter().map(|(partition, identity)| (*partition, *identity)).collect();
     for chunk in identities.chunks(PARTITIONS_PER_STATEMENT) {
-        let newest = newest(session, lane, chunk).await?;
+        let newest = newest(session, lane, &questions_of(chunk)).await?;
         let proven = undisputed(&newest);
         if proven.is_empty() {
             continue;
         }
         let replays: BTreeMap<Partition, Replay> =
             chunk.iter().map(|(partition, identity)| (*partition, identity.replay)).collect();
-        let counted = counted(session, lane, &proven, &replays).await?;
+        let counted = counted(session, lane, &proven, &replays, &[]).await?;
         missing.extend(short(&proven, &counted));
     }
     Ok(missing)
 }
 
-/// The newest rows of each partition. One small question each: with the partition fixed, the server reads the end of
-/// the table's order and no more.
-async fn newest(
+/// Which rows of a partition are wanted: its newest ones.
+pub(super) fn questions_of(identities: &[(Partition, StoredIdentity)]) -> Vec<String> {
+    identities.iter().map(|(partition, identity)| rows_of_partition(*partition, identity)).collect()
+}
+
+/// The newest rows under each of these conditions, which fix the partition. One small question each: with the partition
+/// fixed, the server reads the end of the table's order and no more.
+pub(super) async fn newest(
     session: &Session,
     lane: &LaneTables,
-    identities: &[(Partition, StoredIdentity)],
+    conditions: &[String],
 ) -> Result<Vec<Proven>, ControlError> {
-    let questions = identities.iter().map(|(partition, identity)| {
+    let questions = conditions.iter().map(|condition| {
         format!(
-            "(SELECT `partition`, start_offset, end_offset, rows FROM {} WHERE {} AND {} \
+            "(SELECT `partition`, start_offset, end_offset, rows FROM {} WHERE {} AND {condition} \
              ORDER BY claim DESC, block DESC, start_offset DESC LIMIT {NEWEST_ROWS_MAX})",
             lane.state.ledger().quoted(),
             lane.cell.condition(),
-            rows_of_partition(*partition, identity),
         )
     });
     session.fetch("reading the newest ledger rows", &sql::joined(questions, " UNION ALL ")).await
@@ -78,7 +82,7 @@ async fn newest(
 
 /// Of rows that overlap, the newest decides: what an older one counted may have been repaired or cut differently since.
 /// `newest` holds each partition's rows newest first; the result is sorted by offset.
-fn undisputed(newest: &[Proven]) -> BTreeMap<Partition, Vec<Proven>> {
+pub(super) fn undisputed(newest: &[Proven]) -> BTreeMap<Partition, Vec<Proven>> {
     let mut undisputed: BTreeMap<Partition, Vec<Proven>> = BTreeMap::new();
     let mut seen: BTreeMap<Partition, Vec<OffsetRange>> = BTreeMap::new();
     for row in newest {
@@ -98,17 +102,18 @@ fn undisputed(newest: &[Proven]) -> BTreeMap<Partition, Vec<Proven>> {
 }
 
 impl Proven {
-    fn range(&self) -> OffsetRange {
+    pub(super) fn range(&self) -> OffsetRange {
         OffsetRange::new(Offset::new(self.start_offset), Offset::new(self.end_offset))
     }
 }
 
 /// The rows that the target holds in each of the ranges, hidden ones included.
-async fn counted(
+pub(super) async fn counted(
     session: &Session,
     lane: &LaneTables,
     proven: &BTreeMap<Partition, Vec<Proven>>,
     replays: &BTreeMap<Partition, Replay>,
+    settings: &[(&str, &str)],
 ) -> Result<Vec<Counted>, ControlError> {
     let units = Units::of_target(lane);
     let questions = proven.iter().map(|(partition, rows)| {
@@ -128,14 +133,18 @@ async fn counted(
         .fetch_with(
             "counting the rows of the newest ledger rows",
             &sql::joined(questions, " UNION ALL "),
-            &[("apply_deleted_mask", "0")],
+            &[&[("apply_deleted_mask", "0")], settings].concat(),
         )
         .await
 }
 
+/// The counts by partition and start of the range; a range without rows is not among them.
+pub(super) fn by_start(counted: &[Counted]) -> BTreeMap<(i32, u64), RecordCount> {
+    counted.iter().map(|row| ((row.partition, row.start_offset), RecordCount(row.unit_rows))).collect()
+}
+
 fn short(proven: &BTreeMap<Partition, Vec<Proven>>, counted: &[Counted]) -> BTreeMap<Partition, OffsetRange> {
-    let counted: BTreeMap<(i32, u64), RecordCount> =
-        counted.iter().map(|row| ((row.partition, row.start_offset), RecordCount(row.unit_rows))).collect();
+    let counted = by_start(counted);
     proven
         .iter()
         .filter_map(|(partition, rows)| {

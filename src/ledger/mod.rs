@@ -4,9 +4,11 @@
 //! gives [`StoredFacts`](crate::protocol::facts::StoredFacts). Every block writes its rows, also when nothing was inserted: they are then the only fence that
 //! the block meets (N3).
 
+mod audit;
 mod facts;
 mod missing;
 
+pub use audit::{Audited, audit};
 pub use facts::stored_facts;
 
 use std::collections::BTreeMap;

@@ -238,6 +238,25 @@ pub const START_TIME_SECONDS: Definition =
 pub const BUILD_INFO: Definition =
     gauge("oncesink_build_info", &["version", "target", "profile"], "Always 1; the labels say what is running");
 
+/// See its help.
+pub const AUDITED_RANGES: Definition =
+    counter("oncesink_audited_ranges_total", LANE, "Ranges of the ledger whose rows were counted again");
+/// See its help.
+pub const AUDIT_DIFFERENCES: Definition = counter(
+    "oncesink_audit_differences_total",
+    LANE,
+    "Ranges of the ledger that turned out to have fewer or more rows than proven, each counted once",
+);
+/// See its help.
+pub const AUDIT_DIFFERING_RANGES: Definition = gauge(
+    "oncesink_audit_differing_ranges",
+    LANE,
+    "Ranges of the ledger that have fewer or more rows than proven now; they are counted again with every audit",
+);
+/// See its help.
+pub const AUDIT_TIME_SECONDS: Definition =
+    gauge("oncesink_audit_time_seconds", LANE, "When an audit was finished last, in seconds since 1970; 0 before");
+
 /// All of them, in the order of the documentation.
 pub const ALL: &[Definition] = &[
     RECORDS_CONSUMED,
@@ -266,6 +285,10 @@ pub const ALL: &[Definition] = &[
     VIEWS_UNVERIFIED,
     ALERTS,
     RETRIES,
+    AUDITED_RANGES,
+    AUDIT_DIFFERENCES,
+    AUDIT_DIFFERING_RANGES,
+    AUDIT_TIME_SECONDS,
     PARTITIONS_ASSIGNED,
     PARTITION_HALTED,
     PAUSED_PARTITIONS,

@@ -7,6 +7,7 @@ use metrics::{Counter, Gauge, Histogram};
 use tracing::{debug, error, info, warn};
 
 use super::account::{BatchTally, BlockAccount};
+use super::audit::AuditMetrics;
 use super::definitions as names;
 use super::partition::PartitionMetrics;
 use super::registry::{Registry, float};
@@ -225,6 +226,11 @@ impl LaneMetrics {
         if statements > 0 {
             info!(topic = &*self.topic, table = &*self.table, statements, "waited for statements of earlier owners");
         }
+    }
+
+    /// The handles of the lane's audit.
+    pub fn audit(&self) -> AuditMetrics {
+        AuditMetrics::new(&self.registry, &self.topic, &self.table)
     }
 
     /// How many partitions the group has given to us, and how many of these are not fetched because memory is full.

@@ -6,6 +6,7 @@
 //! block. Something that repeats in an outage is one line a minute and cause. Never logs a record's content.
 
 mod account;
+mod audit;
 pub mod definitions;
 mod lane;
 mod partition;
@@ -14,6 +15,7 @@ mod registry;
 mod throttle;
 
 pub use account::{BatchTally, BlockAccount, Skip};
+pub use audit::AuditMetrics;
 pub use lane::{AlertCounter, InsertReport, LaneMetrics};
 pub use partition::PartitionMetrics;
 pub use process::Metrics;

@@ -117,7 +117,7 @@ mod tests {
     use crate::protocol::action::Why;
     use crate::protocol::event::{InsertEnd, ServerError, ServerErrorKind, Table};
     use crate::protocol::halt::HaltReason;
-    use crate::types::{BlockNumber, Offset, OffsetRange, Partition};
+    use crate::types::{BlockNumber, Offset, OffsetRange, Partition, RecordCount};
 
     /// Metrics after one of each event.
     fn everything() -> String {
@@ -154,6 +154,9 @@ mod tests {
         lane.takeover_failed("claim", "connection refused");
         lane.takeover_ended(4, second);
         lane.drained(2);
+        let audit = lane.audit();
+        audit.differs(Partition(3), range, RecordCount(4), RecordCount(3));
+        audit.finished(12, 1);
         lane.partitions(4, 1);
         lane.alerts("too_hot", "high").fired(3);
         partition.lag(1_000, second);
@@ -197,6 +200,9 @@ mod tests {
         check(&format!(r#"oncesink_insert_seconds_bucket{{{lane},into="target",le="1"}} 7"#));
         check(&format!(r#"oncesink_insert_seconds_bucket{{{lane},into="target",le="0.5"}} 0"#));
         check(&format!(r#"oncesink_bytes_out_total{{{lane}}} 28000"#));
+        check(&format!(r#"oncesink_audited_ranges_total{{{lane}}} 12"#));
+        check(&format!(r#"oncesink_audit_differences_total{{{lane}}} 1"#));
+        check(&format!(r#"oncesink_audit_differing_ranges{{{lane}}} 1"#));
         check(&format!(r#"oncesink_takeovers_total{{{lane},why="assigned"}} 1"#));
         check(&format!(r#"oncesink_alerts_total{{{lane},detector="too_hot",severity="high"}} 3"#));
         check(&format!(r#"oncesink_dead_letters_total{{{lane},partition="3",reason="invalid_json"}} 1"#));

@@ -1,13 +1,13 @@
 //! Inserting one table of one block: the body, the conditions, one request.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::mpsc::SyncSender;
 
 use crate::block::native::BodyColumn;
 use crate::clickhouse::TableName;
 use crate::dead_letter::DeadLetters;
 use crate::failpoint;
-use crate::insert::{self, Body, Condition, Expected, InputColumn, InsertRequest, RowBinary};
+use crate::insert::{self, Body, Condition, Expected, InputColumn, InsertRequest, RowBinary, ServerDefault};
 use crate::ledger;
 use crate::metrics::InsertReport;
 use crate::pipeline::alert_rows;
@@ -145,14 +145,16 @@ fn expected_units(found: &[Found], count: fn(&Found) -> RecordCount) -> Vec<Expe
 
 /// The body's columns as the statement names them: a presence flag follows from its column's default.
 fn input_columns(body: &[BodyColumn], defaults: &BTreeMap<String, String>) -> Vec<InputColumn> {
-    let flagged: BTreeSet<usize> = body.iter().filter_map(|column| column.presence_of).collect();
+    let flags: BTreeMap<usize, &str> =
+        body.iter().filter_map(|column| Some((column.presence_of?, column.name.as_str()))).collect();
     let data = body.iter().enumerate().filter(|(_, column)| column.presence_of.is_none());
     let column = |(index, column): (usize, &BodyColumn)| InputColumn {
         name: column.name.clone(),
         kind: column.type_text.clone(),
-        default: flagged
-            .contains(&index)
-            .then(|| defaults.get(&column.name).cloned().expect("a flag is made for a default of the server")),
+        default: flags.get(&index).map(|presence| ServerDefault {
+            presence: (*presence).to_owned(),
+            expression: defaults.get(&column.name).cloned().expect("a flag is made for a default of the server"),
+        }),
     };
     data.map(column).collect()
 }

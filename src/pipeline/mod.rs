@@ -4,6 +4,7 @@
 //! minute, and goes on by itself; it ends only when a person has to act.
 
 mod alert_rows;
+mod audit;
 mod blocks;
 mod driver;
 mod effects;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
 pub use driver::Ended;
 
@@ -195,6 +197,11 @@ async fn run_consumer(
     let poll_loop = PollLoop::new(consumer, &plans, commands, event_sender, Arc::clone(&memory))
         .expect("the columns were checked when the plan was made");
     let poll_thread = std::thread::Builder::new().name("poll".to_owned()).spawn(move || poll_loop.run())?;
+    // Beside the pipeline and of no consequence to it; dropped, and with it aborted, when this consumer's life ends.
+    let mut auditing = JoinSet::new();
+    if let Some(interval) = settings.audit_interval {
+        auditing.spawn(audit::audit_for_ever(interval, Arc::clone(&effects), views.status.clone()));
+    }
     let report = Report::new(views.metrics.clone(), Arc::clone(&effects), views.status.clone());
     let driver = Driver::new(
         State::new(policies),
@@ -209,6 +216,7 @@ async fn run_consumer(
     let mut driving = std::pin::pin!(driver.run(events, stop_once, settings.drain_timeout, views.heartbeat.clone()));
     let ended = tokio::select! {
         ended = &mut driving => ended,
+        Some(ended) = auditing.join_next() => match ended.expect("the audit panicked") {},
         () = stopped(stop) => {
             if stop_sender.send(()).is_err() {
                 tracing::debug!("the driver ends by itself");

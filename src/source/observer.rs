@@ -87,8 +87,10 @@ impl Observer {
             // A fetch that waits for more at the end of one partition holds up the next one.
             .set("fetch.wait.max.ms", "20")
             .set("fetch.queue.backoff.ms", "5")
-            .set("fetch.message.max.bytes", "4194304")
-            .set("queued.min.messages", "1000000")
+            // The bound on bytes counts contents only, while a record costs the library some 300 bytes besides: of small
+            // records it is their number that bounds memory, for each partition.
+            .set("fetch.message.max.bytes", "1048576")
+            .set("queued.min.messages", "30000")
             .set("queued.max.messages.kbytes", QUEUED_KBYTES_MAX);
         let consumer: BaseConsumer<ObserverContext> = config
             .create_with_context(ObserverContext::default())

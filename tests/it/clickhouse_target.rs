@@ -5,7 +5,7 @@ use std::time::Duration;
 use oncesink::clickhouse::{
     ConstantDefault, ControlError, Server, Session, Severity, Table, TableName, Verdict, preflight,
 };
-use oncesink::insert::{Body, InputColumn, Insert, InsertRequest, Outcome, RowBinary};
+use oncesink::insert::{Body, InputColumn, Insert, InsertRequest, Outcome, RowBinary, ServerDefault};
 
 use crate::clickhouse_fixture::{Fixture, settings};
 
@@ -66,7 +66,8 @@ async fn the_server_fills_a_default_in_where_a_record_has_no_value() {
     let column = |name: &str, default: Option<&str>| InputColumn {
         name: name.to_owned(),
         kind: "UInt32".to_owned(),
-        default: default.map(str::to_owned),
+        default: default
+            .map(|expression| ServerDefault { presence: format!("_has_{name}"), expression: expression.to_owned() }),
     };
     let mut body = RowBinary::new();
     for (a, b, c) in [(1, Some(7), Some(9)), (2, None, None), (3, Some(0), None)] {

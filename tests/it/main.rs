@@ -4,6 +4,7 @@
 //! delete what they made; tests that kill a server are left out then, and say so.
 #![expect(clippy::unwrap_used, reason = "the lint is lifted in test functions, but not in what they share")]
 
+mod audit;
 mod clickhouse_drain;
 mod clickhouse_fence;
 mod clickhouse_fixture;
@@ -17,13 +18,17 @@ mod commands;
 mod crashes;
 mod failpoints;
 mod faults;
+mod hostile;
 mod kafka_consumer;
 mod kafka_errors;
 mod kafka_queries;
 mod kafka_support;
 mod kafka_transactions;
+mod names;
 mod records;
 mod runs;
+mod secrets;
 mod secure;
 mod support;
 mod topics;
+mod verify_contents;

@@ -7,10 +7,15 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::contents::Hashes;
+use super::sums::Sums;
 use crate::types::{Offset, OffsetRange, OffsetSet, RecordCount};
 
 /// Offsets of one window, whose bounds are multiples of this. Two bits an offset: half a megabyte.
 pub(super) const WINDOW_OFFSETS: u64 = 1 << 21;
+
+/// The same where contents are compared: up to 32 bytes an offset, four megabytes.
+pub(super) const WINDOW_OFFSETS_WITH_CONTENTS: u64 = 1 << 17;
 
 /// Offsets of one word.
 pub(super) const WORD_OFFSETS: u64 = 64;
@@ -43,23 +48,65 @@ impl Bits {
 pub(super) struct Window {
     /// The offsets that it speaks of: within one aligned window.
     pub(super) range: OffsetRange,
+    /// The most offsets that it can have.
+    size: u64,
     records: Bits,
     /// Records without a value.
     tombstones: Bits,
+    tombstone_count: u64,
+    /// Of all records but tombstones.
+    pub(super) sums: Sums,
+    /// The same records by offset, where contents are compared.
+    pub(super) contents: Vec<(u64, Hashes)>,
+}
+
+/// A record as far as it is compared.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Seen {
+    /// It has no value.
+    Tombstone,
+    /// It has one; its hashes where contents are compared.
+    Value(Option<Hashes>),
 }
 
 impl Window {
-    fn new(range: OffsetRange) -> Self {
-        Self { range, records: Bits::default(), tombstones: Bits::default() }
+    fn new(range: OffsetRange, size: u64) -> Self {
+        Self {
+            range,
+            size,
+            records: Bits::default(),
+            tombstones: Bits::default(),
+            tombstone_count: 0,
+            sums: Sums::default(),
+            contents: Vec::new(),
+        }
     }
 
     fn base(&self) -> u64 {
-        self.range.start().get() / WINDOW_OFFSETS * WINDOW_OFFSETS
+        self.range.start().get() / self.size * self.size
     }
 
-    fn insert(&mut self, offset: Offset, is_tombstone: bool) {
+    fn insert(&mut self, offset: Offset, seen: Seen) {
         let place = offset.get() - self.base();
-        if is_tombstone { &mut self.tombstones } else { &mut self.records }.insert(place);
+        match seen {
+            Seen::Tombstone => {
+                self.tombstones.insert(place);
+                self.tombstone_count += 1;
+            }
+            Seen::Value(hashes) => {
+                self.records.insert(place);
+                self.sums += Sums::of(offset.get(), hashes.map(Hashes::expected));
+                self.contents.extend(hashes.map(|hashes| (offset.get(), hashes)));
+            }
+        }
+    }
+
+    /// Counts a window whose sums are those of the tables: nothing is wrong with it.
+    pub(super) fn count_clean(&self, rows: Sums, dead: Sums, tally: &mut Tally) {
+        tally.records += self.sums.units;
+        tally.tombstones += self.tombstone_count;
+        tally.rows += rows.units;
+        tally.dead_letters += dead.units;
     }
 }
 
@@ -68,12 +115,13 @@ impl Window {
 pub(super) struct WindowCutter {
     open: Option<Window>,
     end: Offset,
+    size: u64,
 }
 
 impl WindowCutter {
-    /// For the records of `range`.
-    pub(super) fn new(range: OffsetRange) -> Self {
-        Self { open: window_at(range.start(), range.end()), end: range.end() }
+    /// For the records of `range`, in windows of `size` offsets.
+    pub(super) fn new(range: OffsetRange, size: u64) -> Self {
+        Self { open: window_at(range.start(), range.end(), size), end: range.end(), size }
     }
 
     /// Whether all of the range was seen.
@@ -82,12 +130,12 @@ impl WindowCutter {
     }
 
     /// A record. Gives the windows that it closes.
-    pub(super) fn record(&mut self, offset: Offset, is_tombstone: bool) -> Vec<Window> {
+    pub(super) fn record(&mut self, offset: Offset, seen: Seen) -> Vec<Window> {
         let closed = self.reached(offset);
         if let Some(open) = &mut self.open
             && open.range.contains(offset)
         {
-            open.insert(offset, is_tombstone);
+            open.insert(offset, seen);
         }
         closed
     }
@@ -96,16 +144,16 @@ impl WindowCutter {
     pub(super) fn reached(&mut self, offset: Offset) -> Vec<Window> {
         let mut closed = Vec::new();
         while let Some(open) = self.open.take_if(|open| open.range.end() <= offset) {
-            self.open = window_at(open.range.end(), self.end);
+            self.open = window_at(open.range.end(), self.end, self.size);
             closed.push(open);
         }
         closed
     }
 }
 
-fn window_at(start: Offset, end: Offset) -> Option<Window> {
-    let aligned = Offset::new((start.get() / WINDOW_OFFSETS + 1) * WINDOW_OFFSETS);
-    (start < end).then(|| Window::new(OffsetRange::new(start, aligned.min(end))))
+fn window_at(start: Offset, end: Offset, size: u64) -> Option<Window> {
+    let aligned = Offset::new((start.get() / size + 1) * size);
+    (start < end).then(|| Window::new(OffsetRange::new(start, aligned.min(end)), size))
 }
 
 /// The units that a table has at the offsets of one word.
@@ -149,6 +197,11 @@ impl Spots {
         } else if self.ranges.len() < RANGES_SHOWN_MAX {
             self.ranges.push((start, end));
         }
+    }
+
+    /// The first of them, at most so many.
+    pub(super) fn first(&self, most: usize) -> Vec<Offset> {
+        self.ranges.iter().flat_map(|(start, end)| *start..*end).take(most).map(Offset::new).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -198,13 +251,21 @@ pub(super) struct Tally {
     pub(super) both: Spots,
     /// Rows or dead letters where Kafka has no record.
     pub(super) unexplained: Spots,
+    /// Rows that do not hold what their record says.
+    pub(super) altered: Spots,
+    /// The same, and they hold what another record near by says.
+    pub(super) swapped: Spots,
+    /// Rows of records that do not decode.
+    pub(super) undecodable: Spots,
+    /// Dead letters whose bytes are not their record's.
+    pub(super) dead_altered: Spots,
 }
 
 /// Compares a window with the units in the target and in the dead letters, each in the order of their words. Doubled
 /// offsets are only counted as surplus: which they are is another, rarer question.
 pub(super) fn compare(window: &Window, rows: &[StoredWord], dead: &[StoredWord], excused: &Excused, tally: &mut Tally) {
     let base = window.base();
-    let words = WINDOW_OFFSETS / WORD_OFFSETS;
+    let words = window.size / WORD_OFFSETS;
     let (mut rows, mut dead) = (rows.iter().peekable(), dead.iter().peekable());
     for word in 0..words {
         let number = base / WORD_OFFSETS + word;
@@ -287,12 +348,13 @@ mod tests {
 
     fn tally(case: &Case<'_>) -> Tally {
         let range = OffsetRange::new(Offset::new(case.range.0), Offset::new(case.range.1));
-        let mut cutter = WindowCutter::new(range);
+        let mut cutter = WindowCutter::new(range, WINDOW_OFFSETS);
         let mut all: BTreeMap<u64, bool> = case.records.iter().map(|offset| (*offset, false)).collect();
         all.extend(case.tombstones.iter().map(|offset| (*offset, true)));
         let mut windows = Vec::new();
         for (offset, is_tombstone) in all {
-            windows.extend(cutter.record(Offset::new(offset), is_tombstone));
+            let seen = if is_tombstone { Seen::Tombstone } else { Seen::Value(None) };
+            windows.extend(cutter.record(Offset::new(offset), seen));
         }
         windows.extend(cutter.reached(range.end()));
         assert!(cutter.is_done());
@@ -360,7 +422,7 @@ mod tests {
         check(&case, [&missing, "0", "", &other]);
         // Nothing of a range that is not asked for counts, and an empty range is done at once.
         check(&Case { range: (1, 64), rows: &[1, 63], ..CLEAN }, ["", "0", "", ""]);
-        assert!(WindowCutter::new(OffsetRange::new(Offset::new(7), Offset::new(7))).is_done());
+        assert!(WindowCutter::new(OffsetRange::new(Offset::new(7), Offset::new(7)), 64).is_done());
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! `oncesink verify`: is every consumed record stored exactly once?
 //!
 //! Takes what a reader of committed data finds in the topic, and what the target and the dead letters hold; gives what is
-//! missing, doubled, in both or unexplained. Trusts the connector in two things only: where its consumption began, and
+//! missing, doubled, in both or unexplained, and, where asked for, what does not hold what its record says. Trusts the connector in two things only: where its consumption began, and
 //! the ledger's gaps. Changes nothing, joins no group. Memory does not grow with the topic.
 
 mod compare;
+mod contents;
 mod records;
 mod report;
 mod stored;
 mod subject;
+mod sums;
+mod survey;
 
 use std::collections::BTreeMap;
 
@@ -27,15 +30,22 @@ use crate::protocol::facts::CommittedOffset;
 use crate::source::observer::Observer;
 use crate::source::{StoredOffset, TopicIdentity};
 use crate::types::{OffsetRange, Partition, Replay};
-use compare::{Window, compare};
+use compare::{WINDOW_OFFSETS, WINDOW_OFFSETS_WITH_CONTENTS, Window, compare};
+use contents::{ContentsPlan, compare_contents};
+use records::Reading;
 use report::{PartitionReport, Report, TopicReport};
 use stored::{Kind, StoredSide};
 use subject::{Known, Subject};
+use survey::Survey;
 
 /// Partitions that are read at once: bounds the memory for their windows.
 const PARTITIONS_AT_ONCE: usize = 32;
+/// The same where contents are compared, whose windows are larger.
+const PARTITIONS_AT_ONCE_WITH_CONTENTS: usize = 8;
 /// Windows that wait for ClickHouse.
 const WINDOWS_QUEUED_MAX: usize = 4;
+/// Altered rows of a partition whose columns are named.
+const ROWS_EXPLAINED_MAX: usize = 10;
 /// Server codes of a table and of a database that are not there.
 const UNKNOWN: [u32; 2] = [60, 81];
 
@@ -52,6 +62,9 @@ pub struct VerifyArguments {
     /// A record that is not committed yet is a finding too
     #[arg(long)]
     pub complete: bool,
+    /// Compares contents too: every row with what its record decodes to, every dead letter with the record's bytes
+    #[arg(long)]
+    pub contents: bool,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
@@ -62,10 +75,15 @@ Examples:
   oncesink verify --config oncesink.yaml                   all topics, up to the committed offsets
   oncesink verify --config oncesink.yaml --topic readings  one topic
   oncesink verify --config oncesink.yaml --complete        and nothing may be left to consume
+  oncesink verify --config oncesink.yaml --contents        and every row holds what its record says
   oncesink verify --config oncesink.yaml --output json     for a script
 
 The connector may run or not. Rows above the committed offset are counted, not judged: they are in flight, or will be
 recognised when the connector goes on. Offsets that Kafka has removed (retention) cannot be compared.
+
+With --contents records are decoded as the connector would today: a row that was changed on purpose (ALTER UPDATE, a
+column added or a default changed later) is a finding. Columns that do not come from the record alone are left out, and
+named.
 
 Exit codes: 0 no findings, 1 findings, 2 a server or the configuration cannot be used.";
 
@@ -99,7 +117,14 @@ async fn run(settings: &Settings, arguments: &VerifyArguments) -> Result<Report,
     let session = connect::session(settings).await?;
     let mut report = Report::default();
     for (lane, _) in connect::lanes(settings, arguments.topic.as_deref(), &cluster_id)? {
-        let verification = Verification { session: &session, lane: &lane, complete: arguments.complete };
+        let contents = if arguments.contents {
+            let plan = ContentsPlan::read(&session, &lane).await;
+            Some(plan.map_err(|error| CommandError::Impossible(error.to_string()))?)
+        } else {
+            None
+        };
+        let complete = arguments.complete;
+        let verification = Verification { session: &session, lane: &lane, complete, contents };
         let (topic, used) = verification.topic(observer).await?;
         observer = used;
         report.add(topic);
@@ -113,6 +138,7 @@ struct Verification<'a> {
     session: &'a Session,
     lane: &'a LaneTables,
     complete: bool,
+    contents: Option<ContentsPlan>,
 }
 
 impl Verification<'_> {
@@ -129,7 +155,17 @@ impl Verification<'_> {
             report.findings.push(format!("topic {topic} does not exist"));
             return Ok((report, observer));
         };
-        for some in partitions.chunks(PARTITIONS_AT_ONCE) {
+        let at_once = match &self.contents {
+            None => PARTITIONS_AT_ONCE,
+            Some(contents) => {
+                report.contents = true;
+                if !contents.left_out.is_empty() {
+                    report.notes.push(format!("columns that are not compared: {}", contents.left_out.join(", ")));
+                }
+                PARTITIONS_AT_ONCE_WITH_CONTENTS
+            }
+        };
+        for some in partitions.chunks(at_once) {
             let (mut done, used) = self.partitions(observer, some).await?;
             observer = used;
             report.partitions.append(&mut done);
@@ -169,6 +205,7 @@ impl Verification<'_> {
             }
         }
         let mut observer = self.compare_windows(observer, &subjects, &mut reports).await?;
+        self.name_columns(&mut observer, &subjects, &mut reports).await?;
         self.outside(&observer, &subjects, &mut reports).await?;
         if self.complete {
             self.uncommitted(&mut observer, &subjects, &mut reports)?;
@@ -222,14 +259,22 @@ impl Verification<'_> {
         let topic = self.lane.cell.topic.clone();
         let ranges: BTreeMap<_, _> = subjects.iter().map(|(partition, subject)| (*partition, subject.range)).collect();
         let total: u64 = ranges.values().map(|range| range.end().get() - range.start().get()).sum();
+        let window_offsets = if self.contents.is_some() { WINDOW_OFFSETS_WITH_CONTENTS } else { WINDOW_OFFSETS };
+        let how = Reading { window_offsets, hasher: self.contents.as_ref().map(ContentsPlan::hasher) };
+        let mut survey = Survey::new(window_offsets, self.contents.as_ref().map(ContentsPlan::row_hash));
         let reading = tokio::task::spawn_blocking(move || {
-            let result = records::send_windows(&mut observer, &topic, &ranges, &sender);
+            let result = records::send_windows(&mut observer, &topic, &ranges, how, &sender);
             (observer, result)
         });
         let (mut progress, began, mut seen) = (Progress::new(), clock::now(), 0_u64);
         while let Some((partition, window)) = windows.recv().await {
             let report = reports.get_mut(&partition).expect("every window is of a subject, which has a report");
-            self.window(&subjects[&partition], &window, report).await?;
+            let sums = survey.window(&self.stored(), subjects, partition, &window).await?;
+            if window.sums == sums.rows + sums.dead {
+                window.count_clean(sums.rows, sums.dead, &mut report.tally);
+            } else {
+                self.window(&subjects[&partition], &window, &survey, report).await?;
+            }
             seen += window.range.end().get() - window.range.start().get();
             let seconds = clock::now().duration_since(began).as_secs().max(1);
             progress.show(&format!(
@@ -243,10 +288,12 @@ impl Verification<'_> {
         Ok(observer)
     }
 
+    /// Looks at a window whose sums differ.
     async fn window(
         &self,
         subject: &Subject,
         window: &Window,
+        survey: &Survey,
         report: &mut PartitionReport,
     ) -> Result<(), CommandError> {
         let stored = self.stored();
@@ -255,6 +302,13 @@ impl Verification<'_> {
         let (rows, dead) = (rows?, or_nothing(Kind::DeadLetters, dead)?.unwrap_or_default());
         let before = report.tally.surplus;
         compare(window, &rows, &dead, &subject.excused, &mut report.tally);
+        if let Some((row_hash, dead_hash)) = survey.hash_of(Kind::Rows).zip(survey.hash_of(Kind::DeadLetters)) {
+            let hashes = |kind, hash| stored.hashes(kind, hash, subject.partition, subject.replay, window.range);
+            let rows = hashes(Kind::Rows, row_hash).await?;
+            let dead = hashes(Kind::DeadLetters, dead_hash).await;
+            let dead = or_nothing(Kind::DeadLetters, dead)?.unwrap_or_default();
+            compare_contents(window, &rows, &dead, &mut report.tally);
+        }
         if report.tally.surplus == before {
             return Ok(());
         }
@@ -266,6 +320,31 @@ impl Verification<'_> {
                 report.tally.doubled.add(offset);
             }
             report.tally.doubled.count += count.saturating_sub(named);
+        }
+        Ok(())
+    }
+
+    /// Says which columns of the first altered rows differ: the records are read again for it.
+    async fn name_columns(
+        &self,
+        observer: &mut Observer,
+        subjects: &BTreeMap<Partition, Subject>,
+        reports: &mut BTreeMap<Partition, PartitionReport>,
+    ) -> Result<(), CommandError> {
+        let Some(contents) = &self.contents else { return Ok(()) };
+        let (mut hasher, hashes) = (contents.hasher(), contents.column_hashes());
+        for (partition, subject) in subjects {
+            let report = reports.get_mut(partition).expect("every subject has a report");
+            for offset in report.tally.altered.first(ROWS_EXPLAINED_MAX) {
+                let value = records::value_at(observer, &self.lane.cell.topic, *partition, offset)?;
+                let expected = value.and_then(|value| hasher.column_hashes(&value));
+                let found = self.stored().column_hashes(&hashes, *partition, subject.replay, offset).await?;
+                let Some((expected, found)) = expected.zip(found) else { continue };
+                let sides = expected.iter().zip(&found);
+                let names = contents.names().zip(sides).filter(|(_, (expected, found))| expected != found);
+                let names: Vec<&str> = names.map(|(name, _)| name).collect();
+                report.notes.push(format!("the row of offset {offset} differs in {}", names.join(", ")));
+            }
         }
         Ok(())
     }

@@ -6,28 +6,38 @@ use std::time::{Duration, Instant};
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::mpsc;
 
-use super::compare::{Window, WindowCutter};
+use super::compare::{Seen, Window, WindowCutter};
+use super::contents::Hasher;
 use crate::clock;
-use crate::source::KafkaFault;
 use crate::source::observer::Observer;
-use crate::types::{OffsetRange, Partition};
+use crate::source::{KafkaFault, Message};
+use crate::types::{Offset, OffsetRange, Partition};
 
 const READ_TIMEOUT: Duration = Duration::from_millis(100);
 const READ_LIMIT: usize = 10_000;
 /// A broker that sends nothing for so long will not send anything.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
+/// How records become windows.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) window_offsets: u64,
+    /// Where contents are compared.
+    pub(super) hasher: Option<Hasher>,
+}
+
 /// Sends the windows of these ranges, each partition's in order, until all are sent or nobody listens any more.
 pub(super) fn send_windows(
     observer: &mut Observer,
     topic: &str,
     ranges: &BTreeMap<Partition, OffsetRange>,
+    mut reading: Reading,
     windows: &mpsc::Sender<(Partition, Window)>,
 ) -> Result<(), KafkaFault> {
     let mut cutters: BTreeMap<Partition, WindowCutter> = ranges
         .iter()
         .filter(|(_, range)| !range.is_empty())
-        .map(|(partition, range)| (*partition, WindowCutter::new(*range)))
+        .map(|(partition, range)| (*partition, WindowCutter::new(*range, reading.window_offsets)))
         .collect();
     let starts = cutters.keys().map(|partition| (*partition, ranges[partition].start())).collect();
     observer.assign(topic, &starts)?;
@@ -40,7 +50,7 @@ pub(super) fn send_windows(
             let partition = message.partition();
             let Some(cutter) = cutters.get_mut(&partition) else { continue };
             let closed = match (message.error(), message.offset()) {
-                (None, Some(offset)) => cutter.record(offset, message.is_tombstone()),
+                (None, Some(offset)) => cutter.record(offset, reading.seen(message)),
                 (Some(fault), Some(offset)) if fault.code == RDKafkaErrorCode::PartitionEOF => cutter.reached(offset),
                 (Some(fault), _) => return Err(explained(fault, topic)),
                 (None, None) => Vec::new(),
@@ -66,6 +76,16 @@ pub(super) fn send_windows(
     observer.assign(topic, &BTreeMap::new())
 }
 
+impl Reading {
+    fn seen(&mut self, message: Message<'_>) -> Seen {
+        match (&mut self.hasher, message.payload()) {
+            (_, None) => Seen::Tombstone,
+            (None, Some(_)) => Seen::Value(None),
+            (Some(hasher), Some(value)) => Seen::Value(Some(hasher.hash(value, message.key()))),
+        }
+    }
+}
+
 /// Whether a reader of committed data finds a record of the partition in `range`, whose end must be stable.
 pub(super) fn has_record(
     observer: &mut Observer,
@@ -73,6 +93,28 @@ pub(super) fn has_record(
     partition: Partition,
     range: OffsetRange,
 ) -> Result<bool, KafkaFault> {
+    first_record(observer, topic, partition, range, |_| ()).map(|found| found.is_some())
+}
+
+/// The value of one record, where a reader of committed data finds it.
+pub(super) fn value_at(
+    observer: &mut Observer,
+    topic: &str,
+    partition: Partition,
+    offset: Offset,
+) -> Result<Option<Vec<u8>>, KafkaFault> {
+    let range = OffsetRange::new(offset, offset.next());
+    let value = |message: Message<'_>| message.payload().map(<[u8]>::to_vec);
+    first_record(observer, topic, partition, range, value).map(Option::flatten)
+}
+
+fn first_record<T>(
+    observer: &mut Observer,
+    topic: &str,
+    partition: Partition,
+    range: OffsetRange,
+    take: impl Fn(Message<'_>) -> T,
+) -> Result<Option<T>, KafkaFault> {
     observer.assign(topic, &BTreeMap::from([(partition, range.start())]))?;
     let mut last_heard = clock::now();
     let found = 'reading: loop {
@@ -82,12 +124,12 @@ pub(super) fn has_record(
         }
         for message in batch.iter().filter(|message| message.partition() == partition) {
             match (message.error(), message.offset()) {
-                (None, Some(offset)) if range.contains(offset) => break 'reading true,
-                (None, Some(offset)) if offset >= range.end() => break 'reading false,
+                (None, Some(offset)) if range.contains(offset) => break 'reading Some(take(message)),
+                (None, Some(offset)) if offset >= range.end() => break 'reading None,
                 (None, _) => {}
                 (Some(fault), Some(end)) if fault.code == RDKafkaErrorCode::PartitionEOF => {
                     if end >= range.end() {
-                        break 'reading false;
+                        break 'reading None;
                     }
                 }
                 (Some(fault), _) => return Err(explained(fault, topic)),

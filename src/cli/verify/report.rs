@@ -24,6 +24,9 @@ pub(super) struct TopicReport {
     pub(super) topic: String,
     pub(super) table: String,
     pub(super) partitions: Vec<PartitionReport>,
+    /// Whether contents were compared too.
+    pub(super) contents: bool,
+    pub(super) notes: Vec<String>,
     /// What concerns no single partition.
     pub(super) findings: Vec<String>,
 }
@@ -91,6 +94,10 @@ impl PartitionReport {
         finding(&tally.doubled, &format!("offsets are doubled ({} rows or dead letters too many)", tally.surplus));
         finding(&tally.both, "offsets have a row and a dead letter");
         finding(&tally.unexplained, "rows or dead letters are unexplained: Kafka has no such record");
+        finding(&tally.altered, "rows do not hold what their record says");
+        finding(&tally.swapped, "rows hold what another record says (swapped)");
+        finding(&tally.undecodable, "rows are of records that do not decode");
+        finding(&tally.dead_altered, "dead letters do not hold their record's bytes");
         let mut note = |count: u64, what: &str| {
             if count > 0 {
                 self.notes.push(format!("{count} {what}"));
@@ -126,6 +133,9 @@ impl Report {
             text.push('\n');
         }
         let verdict = match self.findings {
+            0 if self.topics.iter().all(|topic| topic.contents) => {
+                "clean: every consumed record is stored exactly once, with its contents".to_owned()
+            }
             0 => "clean: every consumed record is stored exactly once".to_owned(),
             1 => "1 finding".to_owned(),
             many => format!("{many} findings"),
@@ -178,5 +188,6 @@ fn details(topic: &TopicReport) -> String {
         let findings = one.findings.iter().map(move |text| format!("  finding: partition {}: {text}\n", one.partition));
         findings.chain(one.notes.iter().map(move |text| format!("  note: partition {}: {text}\n", one.partition)))
     });
-    topic.findings.iter().map(|text| format!("  finding: {text}\n")).chain(partitions).collect()
+    let findings = topic.findings.iter().map(|text| format!("  finding: {text}\n"));
+    findings.chain(topic.notes.iter().map(|text| format!("  note: {text}\n"))).chain(partitions).collect()
 }

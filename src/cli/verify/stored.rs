@@ -74,7 +74,7 @@ struct GapRow {
 }
 
 impl StoredSide<'_> {
-    fn units(&self, kind: Kind) -> Units {
+    pub(super) fn units(&self, kind: Kind) -> Units {
         match kind {
             Kind::Rows => Units::of_target(self.lane),
             Kind::DeadLetters => Units::of_dead_letters(self.lane),

@@ -17,6 +17,17 @@ pub(crate) struct Connector {
 impl Connector {
     /// Starts `oncesink run` with this configuration, in `folder`. `failpoint` as in `src/failpoint.rs`.
     pub(crate) fn start(folder: &std::path::Path, instance: &str, config: &str, failpoint: Option<&str>) -> Self {
+        let failpoint: Vec<_> = failpoint.map(|failpoint| ("ONCESINK_FAILPOINT", failpoint)).into_iter().collect();
+        Self::start_with_environment(folder, instance, config, &failpoint)
+    }
+
+    /// The same with these environment variables.
+    pub(crate) fn start_with_environment(
+        folder: &std::path::Path,
+        instance: &str,
+        config: &str,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let count = fs::read_dir(folder).unwrap().count();
         let config_file = folder.join(format!("{instance}-{count}.yaml"));
         fs::write(&config_file, config).unwrap();
@@ -26,9 +37,7 @@ impl Connector {
         command.args(["--log-format", "human", "run", "--config"]).arg(&config_file);
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         command.env_remove("ONCESINK_FAILPOINT");
-        if let Some(failpoint) = failpoint {
-            command.env("ONCESINK_FAILPOINT", failpoint);
-        }
+        command.envs(environment.iter().copied());
         let child = command.spawn().unwrap();
         Self { child, log, instance: instance.to_owned() }
     }
@@ -50,6 +59,11 @@ impl Connector {
             }
             Err(tail(&log))
         });
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal by its name, as `kill -s` takes it.

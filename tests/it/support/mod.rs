@@ -1,5 +1,6 @@
 //! What the tests on real parts share: a scenario with its own names, the connector as a process, the oracle.
 
+pub(crate) mod admin;
 pub(crate) mod connector;
 pub(crate) mod kafka;
 pub(crate) mod oracle;

@@ -1,0 +1,9 @@
+//! What is fuzzed: functions that take any bytes, fail by panicking, and are the same for libFuzzer (`bin/`) and for the
+//! short run of every `make test` (`tests/fuzz_smoke.rs`).
+
+pub(crate) mod config;
+pub(crate) mod detector;
+pub(crate) mod json;
+pub(crate) mod metadata;
+pub(crate) mod reply;
+pub(crate) mod row;
