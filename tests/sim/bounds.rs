@@ -50,7 +50,6 @@ impl Bound {
             budgets: self.faults.to_vec(),
             faulty_steps: usize::MAX,
             prompt: true,
-            lost_claims: false,
             strikes: 0,
             notice: 100,
             pace: [100; PACES],

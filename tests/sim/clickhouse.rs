@@ -117,7 +117,6 @@ impl ClickHouse {
     pub(crate) fn evaluate(&self, insert: &Insert, mutant: Option<Mutant>, proxied: bool) -> Verdict {
         let unproved = mutant == Some(Mutant::CheckpointUnproved);
         let newest = |key, claim| match mutant {
-            Some(Mutant::FenceNoneNewer) => self.greatest(key).is_none_or(|greatest| greatest <= claim),
             Some(Mutant::LedgerUnfenced) if insert.table == Table::Ledger => true,
             _ => self.greatest(key) == Some(claim),
         };

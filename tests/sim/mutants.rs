@@ -37,8 +37,6 @@ macro_rules! mutants {
 mutants! {
     /// No fence.
     FenceIgnored: [Timeout, Crash, Kick, Freeze],
-    /// The fence asks that no newer claim exists, not that its own does: lost claims let everything pass (H8).
-    FenceNoneNewer: [Timeout, Crash, Kick, PowerLoss],
     /// Claims of the same rank are equal.
     EqualClaims: [Timeout, Crash, Kick, Freeze],
     /// The look is older than the claim.
@@ -185,7 +183,6 @@ impl Planting {
             Planted::TopicNotCompared,
             Planted::CheckedBlockSurvivesRevocation,
         ]) && !is(&[Mutant::TopicNotChecked]);
-        scenario.lost_claims |= is(&[Mutant::FenceNoneNewer]);
         if core(&[Planted::GapForgotten]) {
             scenario.skip_gaps = true;
         }

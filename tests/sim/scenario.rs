@@ -76,8 +76,6 @@ pub(crate) struct Scenario {
     pub(crate) faulty_steps: usize,
     /// A topic that was created anew is reset soon, or only when all else is done.
     pub(crate) prompt: bool,
-    /// A loss of power may take acknowledged claims too, all of them.
-    pub(crate) lost_claims: bool,
     /// How often, in percent per step, a fault strikes from outside.
     pub(crate) strikes: u64,
     /// How soon, in percent per step, a driver notices that the server was started anew.
@@ -121,7 +119,6 @@ impl Scenario {
             budgets,
             faulty_steps: rng.below(500) + 100,
             prompt: rng.percent(70),
-            lost_claims: rng.percent(30),
             strikes: [8, 3, 1][rng.below(3)],
             notice: [30, 10, 1][rng.below(3)],
             pace: [(); PACES].map(|()| [100, 100, 30, 8][rng.below(4)]),

@@ -321,11 +321,6 @@ impl World {
         if self.rng.percent(50) {
             self.clickhouse.ownership.retain(|row| row.acknowledged);
         }
-        // The ledger still says which topic it was.
-        let written = |key: &PartitionKey| self.clickhouse.ledger.iter().any(|row| row.key == *key);
-        if self.scenario.lost_claims && self.keys.iter().all(written) && self.rng.percent(30) {
-            self.clickhouse.ownership.clear();
-        }
     }
 
     fn forget_records(&mut self, oldest: bool) -> bool {
