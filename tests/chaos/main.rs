@@ -34,6 +34,12 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 #[test]
+fn the_oracle_sees_what_is_planted_in_the_tables() {
+    let _alone = alone();
+    run::planted_faults_are_found();
+}
+
+#[test]
 fn chaos_with_a_quiet_tail() {
     let _alone = alone();
     run::chaos(run::Tail::Quiet);

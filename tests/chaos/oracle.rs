@@ -195,7 +195,7 @@ impl Oracle {
     pub(crate) fn last_two_blocks(&self) -> Result<Vec<(i32, u64, u64)>, String> {
         let text = self.query(&format!(
             "SELECT partition, min(start_offset), max(end_offset) FROM (SELECT partition, start_offset, end_offset \
-             FROM {NAME}.ledger WHERE NOT checkpoint AND topic = '{NAME}' \
+             FROM {NAME}.ledger WHERE topic = '{NAME}' \
              ORDER BY inserted_at DESC, end_offset DESC LIMIT 2 BY partition) GROUP BY partition"
         ))?;
         text.lines()

@@ -15,7 +15,7 @@ use crate::schedule::{self, Counts};
 use crate::settings::Settings;
 use crate::tally::compare_alerts;
 use crate::traffic::Traffic;
-use crate::world::{ALERTS, MEMORY_MAX_MIB, World};
+use crate::world::{ALERTS, MEMORY_MAX_MIB, NAME, TABLE, World};
 use crate::{record, support};
 
 /// What a process may have beside the records that `memory_max` bounds by 1.1: code, stacks, clients.
@@ -293,4 +293,39 @@ struct Figures {
     fault_rate: f64,
     repeatable: Vec<Window>,
     drain: Duration,
+}
+
+/// On real tables: one row is deleted, one inserted again, one inserted beside its dead letter.
+pub(crate) fn planted_faults_are_found() {
+    let settings = Settings { rate: 20_000, ..Settings::from_environment() };
+    let mut run = Run::start(&settings, &["a"]);
+    support::wait_for("enough rows", || if run.stored() > 100_000 { Ok(()) } else { Err("too few".to_owned()) });
+    run.finish_traffic();
+    run.drain();
+    assert!(run.fleet.terminate_all() == [Some(0)] && run.findings.all().is_empty(), "{:?}", run.findings.all());
+    let found = |run: &Run| {
+        let verdict = run.oracle().compare_all(&run.reader).unwrap();
+        let during = Oracle::new(&run.world).check(&run.reader).unwrap();
+        assert_eq!(verdict.faults.is_empty(), during.is_empty(), "{verdict:?}, {during:?}");
+        (verdict.lost, verdict.doubled, verdict.wrong)
+    };
+    assert_eq!(found(&run), (0, 0, 0));
+    let mut expected = (0, 0, 0);
+    let mut plant = |sql: &str, (lost, doubled, wrong)| {
+        run.world.engine.query(sql).unwrap();
+        expected = (expected.0 + lost, expected.1 + doubled, expected.2 + wrong);
+        assert_eq!(found(&run), expected, "{sql}");
+    };
+    let row = "_partition = 3 AND _offset = (SELECT min(_offset) FROM target.readings WHERE _partition = 3)";
+    plant(&format!("DELETE FROM {TABLE} WHERE {row}"), (1, 0, 0));
+    let copy = format!("INSERT INTO {TABLE} SELECT * FROM {TABLE} WHERE _partition = 5 ORDER BY _offset LIMIT 1");
+    plant(&copy, (0, 1, 0));
+    let both = format!(
+        "INSERT INTO {TABLE} SELECT 50, '{NAME}', kafka_partition, kafka_offset, 0 FROM {NAME}.dead_letters \
+         ORDER BY kafka_offset LIMIT 1"
+    );
+    plant(&both, (0, 1, 0));
+    let letter = format!("DELETE FROM {NAME}.dead_letters WHERE kafka_partition = 6 AND kafka_offset < 200");
+    let letters = run.world.engine.query(&letter.replace("DELETE", "SELECT count()")).unwrap();
+    plant(&letter, (letters.trim().parse().unwrap(), 0, 0));
 }
