@@ -10,7 +10,7 @@ use crate::support::connector::Connector;
 use crate::watch;
 use crate::world::World;
 
-/// What must not happen, and did. Everything that finds something also ends the run, so that its logs are fresh.
+/// What must not happen, and did.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Findings {
     list: Arc<Mutex<Vec<String>>>,
@@ -19,11 +19,16 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// Adds one.
+    /// Adds one, and ends the run.
     pub(crate) fn add(&self, finding: String) {
+        self.note(finding);
+        self.stop.set();
+    }
+
+    /// Adds one that says nothing of what is stored: the run goes on, and fails at its end.
+    pub(crate) fn note(&self, finding: String) {
         eprintln!("FOUND: {finding}");
         self.list.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
-        self.stop.set();
     }
 
     /// All so far.
@@ -134,7 +139,7 @@ impl Fleet {
             let Some(peak) = watch::peak_kib(*pid) else { return false };
             let before = self.peak_kib.fetch_max(peak, Ordering::SeqCst);
             if peak > memory_bound_kib && before <= memory_bound_kib {
-                self.findings.add(format!("{instance} has {peak} KiB of memory, bound {memory_bound_kib} KiB"));
+                self.findings.note(format!("{instance} has {peak} KiB of memory, bound {memory_bound_kib} KiB"));
             }
             true
         });
@@ -144,8 +149,8 @@ impl Fleet {
                 continue;
             }
             if let Some(status) = connector.as_mut().and_then(Connector::ended) {
-                self.findings.add(format!("{} ended by itself: {status}", slot.name));
-                *connector = None;
+                self.findings.note(format!("{} ended by itself: {status}", slot.name));
+                *connector = Some(self.start(&slot.name));
             }
         }
         self.read_logs();

@@ -141,7 +141,7 @@ impl<'a> Ground<'a> {
         let mut place = slot.lock();
         let connector = place.as_mut().ok_or("there is no process")?;
         if let Some(status) = connector.ended() {
-            self.fleet.findings.add(format!("{} ended by itself: {status}", slot.name));
+            self.fleet.findings.note(format!("{} ended by itself: {status}", slot.name));
             return Err("it had ended".to_owned());
         }
         act(connector)
@@ -170,7 +170,7 @@ impl<'a> Ground<'a> {
             match connector.wait_for_exit() {
                 Some(0 | 4) => Ok(1),
                 code => {
-                    self.fleet.findings.add(format!("{} ended with {code:?} after SIGTERM", connector.instance));
+                    self.fleet.findings.note(format!("{} ended with {code:?} after SIGTERM", connector.instance));
                     fired(0)
                 }
             }
@@ -204,12 +204,13 @@ impl<'a> Ground<'a> {
         let joined = self.stop.until(PATIENCE, || self.world().has_joined(&name) && self.world().generation() > before);
         self.stop.wait(stay);
         if let Some(status) = guest.ended() {
-            self.fleet.findings.add(format!("{name} ended by itself: {status}"));
+            self.fleet.findings.note(format!("{name} ended by itself: {status}"));
+            return if joined { Ok(1) } else { Err("it ended".to_owned()) };
         }
         guest.signal("TERM");
         let code = guest.wait_for_exit();
         if !matches!(code, Some(0 | 4)) {
-            self.fleet.findings.add(format!("{name} ended with {code:?} after SIGTERM"));
+            self.fleet.findings.note(format!("{name} ended with {code:?} after SIGTERM"));
         }
         if joined { Ok(1) } else { Err("it did not join".to_owned()) }
     }
@@ -253,7 +254,7 @@ impl<'a> Ground<'a> {
         } else {
             let codes = self.fleet.terminate_all();
             if !codes.iter().all(|code| matches!(code, Some(0 | 4))) {
-                self.fleet.findings.add(format!("ended with {codes:?} after SIGTERM"));
+                self.fleet.findings.note(format!("ended with {codes:?} after SIGTERM"));
             }
         }
         let moved = self.move_back(back);

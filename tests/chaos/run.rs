@@ -112,13 +112,15 @@ impl Run {
     pub(crate) fn drain(&self) -> Duration {
         let began = now();
         let mut last = ((0, 0), now());
-        while !self.findings.stop.wait(Duration::from_millis(200)) {
+        loop {
+            std::thread::sleep(Duration::from_millis(200));
             match self.oracle().drained(&self.reader) {
                 Ok(Ok(())) => break,
                 Ok(Err(progress)) if progress != last.0 => last = (progress, now()),
                 Ok(Err(progress)) if last.1.elapsed() > STUCK_AFTER => {
                     let expected = self.reader.expected().records;
                     self.findings.add(format!("stuck: {progress:?} (stored, committed) of {expected} records"));
+                    break;
                 }
                 Ok(Err(_)) | Err(_) => {}
             }
