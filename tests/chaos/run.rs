@@ -111,9 +111,9 @@ impl Run {
     /// Waits until everything is stored and committed, unless it does not move any more: that is a finding.
     pub(crate) fn drain(&self) -> Duration {
         let began = now();
-        let mut last = ((0, 0), now());
+        let (mut last, pace) = (((0, 0), now()), Stop::default());
         loop {
-            std::thread::sleep(Duration::from_millis(200));
+            pace.wait(Duration::from_millis(200));
             match self.oracle().drained(&self.reader) {
                 Ok(Ok(())) => break,
                 Ok(Err(progress)) if progress != last.0 => last = (progress, now()),
