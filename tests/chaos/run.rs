@@ -324,7 +324,7 @@ pub(crate) fn planted_faults_are_found() {
     plant(&copy, (0, 1, 0));
     let both = format!(
         "INSERT INTO {TABLE} SELECT 50, '{NAME}', kafka_partition, kafka_offset, 0 FROM {NAME}.dead_letters \
-         ORDER BY kafka_offset LIMIT 1"
+         WHERE kafka_partition = 2 ORDER BY kafka_offset LIMIT 1"
     );
     plant(&both, (0, 1, 0));
     let letter = format!("DELETE FROM {NAME}.dead_letters WHERE kafka_partition = 6 AND kafka_offset < 200");
