@@ -104,30 +104,6 @@ fn a_broker_killed_in_mid_transaction_loses_and_doubles_nothing() {
     scenario.assert_exactly_once();
 }
 
-/// The client library gives its session up, waits with the revocation for the transaction that is sending offsets, and
-/// meanwhile sends a heartbeat without a member id: the broker calls that fenced, and nobody has to stop for it.
-#[test]
-fn a_broker_that_is_away_for_longer_than_the_session_ends_nobody() {
-    if !servers_are_ours("kills Kafka") {
-        return;
-    }
-    let stack = devstack::Stack::shared().unwrap();
-    let broker = Broker::start(&BrokerOptions::default()).unwrap();
-    let mut scenario = Scenario::new(Servers::plain(broker.bootstrap(), stack.clickhouse_url()), "broker_away", 2);
-    scenario.session_timeout_ms = 2_000;
-    scenario.produce(3_000);
-    let mut connector = scenario.start_with_failpoint("a", "before_commit=stop");
-    connector.wait_until_frozen();
-    broker.kill9();
-    connector.signal("CONT");
-    connector.wait_for_log("SESSTMOUT");
-    broker.restart().unwrap();
-    scenario.produce(1_000);
-    scenario.wait_until_done();
-    assert_eq!(connector.terminate(), Some(0), "{}", connector.log());
-    scenario.assert_exactly_once();
-}
-
 #[test]
 fn dead_ports_at_the_start_are_waited_for() {
     if !servers_are_ours("stops ClickHouse") {
