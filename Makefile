@@ -4,7 +4,7 @@ CARGO ?= cargo
 # What building librdkafka against the system's libraries needs, and what the devstack runs on.
 PACKAGES = build-essential pkg-config libssl-dev libsasl2-dev zlib1g-dev openssl python3-venv openjdk-17-jre-headless maven
 
-.PHONY: help deps build demo test fuzz-smoke fuzz lint doc bench clean
+.PHONY: help deps build demo test fuzz-smoke fuzz model sim chaos overload zombies lint doc bench clean
 
 help:
 	@echo "make demo    real data through a real broker into a real engine, then verify"
@@ -12,6 +12,7 @@ help:
 	@echo "make fuzz    TARGET=row SECONDS=600: libFuzzer over one target of fuzz/"
 	@echo "make lint    formatting and clippy, warnings denied"
 	@echo "make bench   the figures of the README"
+	@echo "make chaos MINUTES=20    kill, freeze, cut and break everything, and compare (make overload, make zombies)"
 	@echo "make build   the release binary, target/release/oncesink"
 
 # Installs what is missing where it can (root on Debian or Ubuntu); names it elsewhere.
@@ -56,6 +57,22 @@ fuzz: deps
 # BENCH_RECORDS (default 2000000) and BENCH_RUNS (default 3) change the load and the number of runs.
 bench: deps
 	$(CARGO) bench --locked --bench l1
+
+# docs/reliability.md says what they do. Each run appends a line to target/chaos/record.jsonl, or CHAOS_RECORD.
+MINUTES ?= 20
+CHAOS = $(CARGO) test --release --features failpoints --locked --test chaos -- --nocapture --test-threads 1
+
+# MINUTES of faults, half of them in the variant without a quiet tail. CHAOS_SEED repeats a choice of faults,
+# CHAOS_INTERVAL (4.5) is the time between two in seconds, CHAOS_RATE (120000) how many records a second are made.
+chaos: deps
+	CHAOS_MINUTES=$(MINUTES) $(CHAOS) chaos_with
+
+# Three overloads of OVERLOAD_MINUTES (10) each.
+overload: deps
+	OVERLOAD_MINUTES=$${OVERLOAD_MINUTES:-10} $(CHAOS) overload_
+
+zombies: deps
+	ZOMBIE_RUNS=$${ZOMBIE_RUNS:-200} $(CHAOS) zombies_
 
 clean:
 	$(CARGO) clean

@@ -161,7 +161,15 @@ impl Engine {
     /// # Errors
     /// When the engine does not answer or refuses the pattern.
     pub fn fault(&self, pattern: &str, when: FaultWhen, action: &FaultAction) -> Result<Fault> {
-        let mut order = json!({ "match": pattern, "when": when.name(), "do": action.name() });
+        self.fault_times(pattern, when, action, 1)
+    }
+
+    /// The same for the next `times` statements that match.
+    ///
+    /// # Errors
+    /// When the engine does not answer or refuses the pattern.
+    pub fn fault_times(&self, pattern: &str, when: FaultWhen, action: &FaultAction, times: u64) -> Result<Fault> {
+        let mut order = json!({ "match": pattern, "when": when.name(), "do": action.name(), "times": times });
         if let FaultAction::Error { code, text } = action {
             order["code"] = json!(code);
             order["text"] = json!(text);
@@ -229,11 +237,17 @@ impl Fault {
     /// # Errors
     /// When none does within a minute.
     pub fn wait_hit(&self) -> Result<()> {
-        wait_until("statement at the fault switch", FAULT_LIMIT, || {
-            let armed = control(&self.client, "faults", &json!({}))?;
-            let mine = armed.as_array().into_iter().flatten().find(|fault| fault["id"] == self.id);
-            Ok(mine.is_some_and(|fault| fault["hits"] != json!(0)).then_some(()))
-        })
+        wait_until("statement at the fault switch", FAULT_LIMIT, || Ok((self.hits()? > 0).then_some(())))
+    }
+
+    /// How many statements have met the switch.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub fn hits(&self) -> Result<u64> {
+        let armed = control(&self.client, "faults", &json!({}))?;
+        let mine = armed.as_array().into_iter().flatten().find(|fault| fault["id"] == self.id);
+        Ok(mine.and_then(|fault| fault["hits"].as_u64()).unwrap_or(0))
     }
 
     /// Disarms the switch, lets go on what it holds, and gives the number of statements that met it.

@@ -88,8 +88,10 @@ struct ArmedRule {
 #[derive(Debug, Default)]
 struct RuleState {
     hits: u64,
+    cut: u64,
     stalled: u64,
     released: bool,
+    disarmed: bool,
     /// Replies to repeated requests; empty where the server closed without one.
     repeats: Vec<Vec<u8>>,
 }
@@ -116,6 +118,27 @@ impl Armed {
     /// When they have not within a minute.
     pub fn wait_stalled(&self, count: u64) -> Result<()> {
         self.0.wait_for("stalled requests", |state| state.stalled >= count).map(drop)
+    }
+
+    /// Strikes no further request; gives how many it has struck.
+    pub fn disarm(&self) -> u64 {
+        let mut state = self.0.state();
+        state.disarmed = true;
+        state.hits
+    }
+
+    /// To how many requests it was really done: cut or stalled at the byte, which a shorter one does not reach, or
+    /// repeated and answered.
+    #[must_use]
+    pub fn struck(&self) -> u64 {
+        let state = self.0.state();
+        match self.0.rule.action {
+            Action::CutRequest { .. } | Action::CutReply { .. } | Action::DropReply => state.cut,
+            Action::StallRequest { .. } | Action::StallReply { .. } => state.stalled,
+            Action::Repeat | Action::RepeatLater => {
+                u64::try_from(state.repeats.len()).expect("a count fits into 64 bits")
+            }
+        }
     }
 
     /// Lets what is stalled go on, and sends what is to be repeated later.
@@ -155,12 +178,16 @@ impl ArmedRule {
 
     /// Counts the request where the rule has strikes left and the text is in it.
     fn strikes(&self, seen: &[Vec<u8>]) -> bool {
+        let over = |state: &RuleState| state.disarmed || state.hits >= self.rule.times;
+        if over(&self.state()) {
+            return false;
+        }
         let text = self.rule.matching.as_bytes();
         if !seen.iter().any(|bytes| text.is_empty() || bytes.windows(text.len()).any(|window| window == text)) {
             return false;
         }
         let mut state = self.state();
-        if state.hits >= self.rule.times {
+        if over(&state) {
             return false;
         }
         state.hits += 1;
@@ -426,6 +453,10 @@ impl<'a> Gate<'a> {
                     self.limit = Limit::None;
                     bytes = after;
                 } else {
+                    if let Some(rule) = self.rule {
+                        rule.state().cut += 1;
+                        rule.changed.notify_all();
+                    }
                     return Err(io::ErrorKind::ConnectionAborted.into());
                 }
             }

@@ -12,8 +12,9 @@ use crate::source::TransactionError;
 pub(super) enum Failure {
     /// The broker refused the offsets, for good: the transaction can be aborted and the producer used again.
     Rejected {
-        /// The group no longer has this member: all its partitions are lost.
-        member_fenced: bool,
+        /// Another member has joined with our instance id. A member that the group has merely dropped, because it was
+        /// silent for longer than its session, joins again by itself.
+        replaced: bool,
     },
     /// Calling again resumes it.
     Resumable,
@@ -38,12 +39,13 @@ pub(super) fn of_sending_offsets(error: &TransactionError) -> Failure {
     }
     // Refusals that stay refusals: an earlier try of the same request that arrives late is refused for the same reason.
     match error.code {
-        Code::UnknownMemberId | Code::FencedInstanceId | Code::FencedMemberEpoch => {
-            Failure::Rejected { member_fenced: true }
-        }
-        Code::IllegalGeneration | Code::StaleMemberEpoch | Code::RebalanceInProgress | Code::OffsetMetadataTooLarge => {
-            Failure::Rejected { member_fenced: false }
-        }
+        Code::FencedInstanceId => Failure::Rejected { replaced: true },
+        Code::UnknownMemberId
+        | Code::FencedMemberEpoch
+        | Code::IllegalGeneration
+        | Code::StaleMemberEpoch
+        | Code::RebalanceInProgress
+        | Code::OffsetMetadataTooLarge => Failure::Rejected { replaced: false },
         _ => Failure::Ambiguous,
     }
 }
@@ -93,18 +95,20 @@ mod tests {
         let check = |code, flags, expected| {
             assert_eq!(of_sending_offsets(&error(code, flags)), expected, "{code:?}");
         };
-        for code in
-            [Code::IllegalGeneration, Code::StaleMemberEpoch, Code::RebalanceInProgress, Code::OffsetMetadataTooLarge]
-        {
-            let rejected = Failure::Rejected { member_fenced: false };
+        for code in [
+            Code::UnknownMemberId,
+            Code::FencedMemberEpoch,
+            Code::IllegalGeneration,
+            Code::StaleMemberEpoch,
+            Code::RebalanceInProgress,
+            Code::OffsetMetadataTooLarge,
+        ] {
+            let rejected = Failure::Rejected { replaced: false };
             check(code, ABORTABLE, rejected);
             // The client did not say that it can be aborted: then nothing is clear.
             check(code, PLAIN, Failure::Ambiguous);
         }
-        for code in [Code::UnknownMemberId, Code::FencedInstanceId, Code::FencedMemberEpoch] {
-            let rejected = Failure::Rejected { member_fenced: true };
-            check(code, ABORTABLE, rejected);
-        }
+        check(Code::FencedInstanceId, ABORTABLE, Failure::Rejected { replaced: true });
         for code in [
             Code::NotCoordinator,
             Code::CoordinatorNotAvailable,

@@ -117,8 +117,8 @@ pub enum TransactionEnd {
     Rejected {
         /// The client's words.
         text: String,
-        /// The group no longer has this member at all.
-        member_fenced: bool,
+        /// Another member has joined with our instance id.
+        replaced: bool,
     },
     /// An alert could not be delivered. Nothing is committed.
     AlertsFailed {
@@ -442,7 +442,7 @@ impl Attempt<'_> {
     fn end_of(&self, failure: Failure, doing: &str, error: &TransactionError) -> TransactionEnd {
         let text = format!("{doing}: {}", error.text);
         match failure {
-            Failure::Rejected { member_fenced } => TransactionEnd::Rejected { text, member_fenced },
+            Failure::Rejected { replaced } => TransactionEnd::Rejected { text, replaced },
             Failure::Resumable | Failure::Ambiguous => TransactionEnd::Ambiguous { text },
             Failure::Fatal { fenced } => {
                 let took = (self.settings.now)().saturating_duration_since(self.began);

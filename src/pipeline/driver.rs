@@ -375,8 +375,8 @@ fn end_of(end: KafkaEnd) -> TransactionEnd {
         KafkaEnd::Committed { recycle: false } => TransactionEnd::Committed,
         KafkaEnd::Committed { recycle: true } => TransactionEnd::CommittedSlowly,
         KafkaEnd::NotOwned(keys) => TransactionEnd::NotOwned(keys),
-        KafkaEnd::Rejected { text: _, member_fenced: true } => TransactionEnd::InstanceReplaced,
-        KafkaEnd::Rejected { text, member_fenced: false } | KafkaEnd::AlertsFailed { text } => {
+        KafkaEnd::Rejected { text: _, replaced: true } => TransactionEnd::InstanceReplaced,
+        KafkaEnd::Rejected { text, replaced: false } | KafkaEnd::AlertsFailed { text } => {
             TransactionEnd::Rejected(text)
         }
         KafkaEnd::Ambiguous { text } | KafkaEnd::Fatal { text, fenced: false } => TransactionEnd::Ambiguous(text),

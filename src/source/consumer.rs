@@ -164,7 +164,7 @@ impl KafkaConsumer {
                 Some(Err(_)) if !self.said_fatal => {
                     if let Some((code, reason)) = self.consumer.client().fatal_error() {
                         self.said_fatal = true;
-                        events.push(event_of_fatal(code, reason));
+                        events.push(context.judged(event_of_fatal(code, reason)));
                     }
                 }
                 Some(Err(_)) | None => {}

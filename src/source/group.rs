@@ -5,6 +5,7 @@
 //! table. Never fetches anything: an assigned partition stays paused until it is started.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::client::ClientContext;
@@ -185,11 +186,22 @@ pub(crate) struct GroupContext {
     /// Set once the queues exist, which is before the consumer subscribes.
     pub(crate) queues: std::sync::OnceLock<BTreeMap<LaneId, ForwardTarget>>,
     events: Mutex<Vec<GroupEvent>>,
+    /// The client library has given its session up, and has no member id until it has joined again.
+    session_lost: AtomicBool,
 }
+
+/// What the client library says when it gives its session up.
+const SESSION_TIMED_OUT: &str = "SESSTMOUT";
 
 impl GroupContext {
     pub(crate) fn new(topics: LaneTopics, assignments: std::sync::Arc<Assignments>) -> Self {
-        Self { topics, assignments, queues: std::sync::OnceLock::new(), events: Mutex::new(Vec::new()) }
+        Self {
+            topics,
+            assignments,
+            queues: std::sync::OnceLock::new(),
+            events: Mutex::new(Vec::new()),
+            session_lost: AtomicBool::new(false),
+        }
     }
 
     /// The events since the last call.
@@ -199,6 +211,17 @@ impl GroupContext {
 
     pub(crate) fn push(&self, event: GroupEvent) {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+    }
+
+    /// What a fencing means. After a session timeout the library empties its member id and, until it has revoked its
+    /// partitions, goes on sending heartbeats with it; a broker that still counts the member, as after a restart, calls
+    /// that fenced (library issue 3437). It says nothing of a second process: the consumer is built anew. Where there
+    /// is one, joining again fences that one, which has kept its session and stops.
+    pub(crate) fn judged(&self, event: GroupEvent) -> GroupEvent {
+        match event {
+            GroupEvent::Fenced { text } if self.session_lost.load(Ordering::SeqCst) => GroupEvent::Fatal { text },
+            other => other,
+        }
     }
 
     /// Sends what is fetched for the partition to the queue of its lane.
@@ -223,6 +246,7 @@ impl GroupContext {
     }
 
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> KafkaResult<()> {
+        self.session_lost.store(false, Ordering::SeqCst);
         let queues = self.queues.get();
         for element in &mut list.elements() {
             let topic = element.topic().to_owned();
@@ -258,11 +282,14 @@ impl ClientContext for GroupContext {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         if let Some(event) = event_of_error(code, reason) {
-            self.push(event);
+            self.push(self.judged(event));
         }
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == SESSION_TIMED_OUT {
+            self.session_lost.store(true, Ordering::SeqCst);
+        }
         log_line(level, facility, message);
     }
 }
@@ -384,6 +411,20 @@ mod tests {
         assert_eq!(known.topic(LaneId(1)), "b");
         assert_eq!(known.key("a", Partition(3)), Some(key(3)));
         assert_eq!(known.key("c", Partition(3)), None);
+    }
+
+    #[test]
+    fn a_member_that_has_lost_its_session_is_not_replaced_by_a_fencing() {
+        let topics = LaneTopics::new([(LaneId(0), "a".to_owned())].into()).unwrap();
+        let context = GroupContext::new(topics, std::sync::Arc::new(Assignments::new()));
+        let fenced = || GroupEvent::Fenced { text: "why".to_owned() };
+        assert_eq!(context.judged(fenced()), fenced());
+        context.log(RDKafkaLogLevel::Warning, "FAIL", "disconnected");
+        assert_eq!(context.judged(fenced()), fenced());
+        context.log(RDKafkaLogLevel::Warning, "SESSTMOUT", "revoking assignment and rejoining group");
+        assert_eq!(context.judged(fenced()), GroupEvent::Fatal { text: "why".to_owned() });
+        let trouble = GroupEvent::Trouble { text: "why".to_owned() };
+        assert_eq!(context.judged(trouble.clone()), trouble);
     }
 
     #[test]

@@ -71,6 +71,25 @@ fn after_the_block_was_sent() {
     }
 }
 
+/// The group has dropped it and says "unknown member": that is no second process with its instance id.
+#[test]
+fn a_frozen_instance_that_wakes_with_offsets_unsent_joins_again() {
+    let mut scenario = Scenario::shared("dropped", 2);
+    scenario.produce(2_000);
+    let mut frozen = scenario.start_with_failpoint("a", "before_commit=stop");
+    frozen.wait_until_frozen();
+    let mut other = scenario.start("b");
+    scenario.wait_until_done();
+    frozen.signal("CONT");
+    frozen.wait_for_log("transaction");
+    frozen.wait_for_log("partition revoked");
+    scenario.produce(2_000);
+    scenario.wait_until_done();
+    assert_eq!(frozen.terminate(), Some(0), "{}", frozen.log());
+    assert_eq!(other.terminate(), Some(0));
+    scenario.assert_exactly_once();
+}
+
 #[test]
 fn a_frozen_instance_that_wakes_with_an_insert_unsent_is_refused_by_the_server() {
     let mut scenario = Scenario::shared("frozen", 2);

@@ -47,8 +47,8 @@ fn errors_of_the_broker_become_ends() {
     let end_txn = RDKafkaApiKey::EndTxn;
     let committed = |end: &TransactionEnd| matches!(end, TransactionEnd::Committed { .. });
     let recycled = |end: &TransactionEnd| *end == TransactionEnd::Committed { recycle: true };
-    let rejected = |end: &TransactionEnd| matches!(end, TransactionEnd::Rejected { member_fenced: false, .. });
-    let dropped = |end: &TransactionEnd| matches!(end, TransactionEnd::Rejected { member_fenced: true, .. });
+    let rejected = |end: &TransactionEnd| matches!(end, TransactionEnd::Rejected { replaced: false, .. });
+    let replaced = |end: &TransactionEnd| matches!(end, TransactionEnd::Rejected { replaced: true, .. });
     let fenced = |end: &TransactionEnd| matches!(end, TransactionEnd::Fatal { fenced: true, .. });
     let fatal = |end: &TransactionEnd| matches!(end, TransactionEnd::Fatal { fenced: false, .. });
     let ambiguous = |end: &TransactionEnd| matches!(end, TransactionEnd::Ambiguous { .. });
@@ -57,9 +57,9 @@ fn errors_of_the_broker_become_ends() {
     check(offsets, E::RD_KAFKA_RESP_ERR_STALE_MEMBER_EPOCH, rejected);
     check(offsets, E::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS, rejected);
     check(offsets, E::RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE, rejected);
-    check(offsets, E::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID, dropped);
-    check(offsets, E::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, dropped);
-    check(offsets, E::RD_KAFKA_RESP_ERR_FENCED_MEMBER_EPOCH, dropped);
+    check(offsets, E::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID, rejected);
+    check(offsets, E::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, replaced);
+    check(offsets, E::RD_KAFKA_RESP_ERR_FENCED_MEMBER_EPOCH, rejected);
     check(offsets, E::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, ambiguous);
     check(offsets, E::RD_KAFKA_RESP_ERR_UNKNOWN, ambiguous);
     check(offsets, E::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, fenced);

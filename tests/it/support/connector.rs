@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use super::wait_for;
 
@@ -42,6 +42,16 @@ impl Connector {
         Self { child, log, instance: instance.to_owned() }
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// Everything it has logged.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap()).into_owned()
@@ -68,13 +78,13 @@ impl Connector {
 
     /// Sends a signal by its name, as `kill -s` takes it.
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
+        let pid = self.pid().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success(), "kill -s {name}");
     }
 
     /// Waits until the kernel says that the process is frozen.
     pub(crate) fn wait_until_frozen(&self) {
-        let stat = format!("/proc/{}/stat", self.child.id());
+        let stat = format!("/proc/{}/stat", self.pid());
         wait_for(&format!("{} to be frozen", self.instance), || {
             let text = fs::read_to_string(&stat).map_err(|error| error.to_string())?;
             let state = text.rsplit(") ").next().unwrap_or_default().chars().next();
@@ -104,7 +114,7 @@ impl Connector {
 
     /// Whether it still runs.
     pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
+        self.ended().is_none()
     }
 }
 

@@ -72,6 +72,8 @@ pub(crate) struct Scenario {
     /// Where the connector connects to, if not straight to the server: a proxy.
     pub(crate) clickhouse_through: Option<String>,
     pub(crate) linger: String,
+    /// When the group gives up a member that is silent.
+    pub(crate) session_timeout_ms: u32,
 }
 
 /// One record in so many is hot enough to fire an alert.
@@ -110,6 +112,7 @@ impl Scenario {
             top_lines: Vec::new(),
             clickhouse_through: None,
             linger: "100ms".to_owned(),
+            session_timeout_ms: 6_000,
         }
     }
 
@@ -123,7 +126,8 @@ impl Scenario {
         let url = self.clickhouse_through.as_ref().unwrap_or(&self.servers.clickhouse_url);
         let mut text = format!(
             "name: {name}\ninstance: {instance}\nkafka:\n  brokers: {brokers}\n  properties:\n    \
-             session.timeout.ms: 6000\n    heartbeat.interval.ms: 500\n",
+             session.timeout.ms: {session}\n    heartbeat.interval.ms: 500\n",
+            session = self.session_timeout_ms,
             name = self.name,
             brokers = self.servers.brokers,
         );
