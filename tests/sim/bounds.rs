@@ -102,6 +102,11 @@ pub(crate) const BOUNDS: &[(&str, Bound)] = &[
         "2 records, eager rebalance, error reply",
         Bound { faults: &[(Rebalance, 1), (ErrorReply, 1)], shape: EAGER, ..TWO },
     ),
+    ("2 records, kick", Bound { faults: &[(Kick, 1)], ..TWO }),
+    (
+        "replicated: record, error reply, kick",
+        Bound { faults: &[(ErrorReply, 1), (Kick, 1)], shape: REPLICATED, ..ONE },
+    ),
     ("record, kick, timeout", Bound { faults: &[(Kick, 1), (Timeout, 1)], ..ONE }),
     ("record, kick, timeout, listed apart", Bound { faults: &[(Kick, 1), (Timeout, 1)], shape: LISTED, ..ONE }),
     ("record, crash", Bound { faults: &[(Crash, 1)], ..ONE }),

@@ -23,7 +23,7 @@ use mutants::Planting;
 use world::{Plan, World};
 
 /// Seeds of an ordinary test run.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 10_000;
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -74,11 +74,13 @@ fn every_planted_fault_is_noticed() {
     let only = std::env::var("MUTANT").unwrap_or_default();
     let chosen = Planting::all().into_iter().filter(|planting| format!("{planting:?}").contains(&only));
     let survives = |planting: &Planting| {
+        let what = planting.describe();
         let Some((seed, violation)) = caught_by_simulation(*planting) else {
-            println!("{planting:?}: survives the simulation");
-            return std::env::var_os("SIM_ONLY").is_some() || !model::notices(*planting);
+            let by_model = model::notices(*planting);
+            println!("| {planting:?} | {what} | {} |", by_model.as_deref().unwrap_or("nothing"));
+            return by_model.is_none();
         };
-        println!("{planting:?}: seed {seed}: {violation:.200}");
+        println!("| {planting:?} | {what} | simulation, seed {seed}: {violation:.160} |");
         let control = run(seed, Plan::Control(*planting), number("SIM_TRACE") == Some(seed));
         assert_eq!(control, Ok(()), "{planting:?}: seed {seed} fails without the fault too");
         false

@@ -234,15 +234,12 @@ fn cycles_are_found() {
 /// Steps of a bound within which a planted fault has to be noticed.
 const MUTANT_STEPS: usize = 300_000;
 
-/// Whether the model notices a planted fault at one of the bounds; says at which.
-pub(crate) fn notices(planting: Planting) -> bool {
-    BOUNDS.iter().any(|(name, bound)| {
+/// At which bound the model notices a planted fault, and how.
+pub(crate) fn notices(planting: Planting) -> Option<String> {
+    BOUNDS.iter().find_map(|(name, bound)| {
         let (found, _) = check(*bound, Some(planting), MUTANT_STEPS);
         let noticed = matches!(found, Found::Violation { .. } | Found::Cycle { .. });
-        if noticed {
-            println!("{planting:?}: model, {name}: {found:.200}");
-        }
-        noticed
+        noticed.then(|| format!("model, {name}: {found:.160}"))
     })
 }
 

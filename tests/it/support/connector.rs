@@ -71,11 +71,6 @@ impl Connector {
         });
     }
 
-    /// Its process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Sends a signal by its name, as `kill -s` takes it.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
