@@ -12,6 +12,7 @@ help:
 	@echo "make fuzz    TARGET=row SECONDS=600: libFuzzer over one target of fuzz/"
 	@echo "make lint    formatting and clippy, warnings denied"
 	@echo "make bench   the figures of the README"
+	@echo "make model   every state of small worlds; make sim SEEDS=1000000: the simulation and its planted faults"
 	@echo "make chaos MINUTES=20    kill, freeze, cut and break everything, and compare (make overload, make zombies)"
 	@echo "make build   the release binary, target/release/oncesink"
 
@@ -36,6 +37,16 @@ doc: deps
 # The tests drive a binary with failpoints compiled in; a release never has them.
 test: lint doc
 	$(CARGO) test --workspace --features failpoints --locked
+
+# Every state of small worlds; MODEL_STEPS (3000000) bounds how many steps are taken in each.
+model: deps
+	MODEL_STEPS=$${MODEL_STEPS:-3000000} $(CARGO) test --release --features failpoints --locked --test sim no_state -- --nocapture
+
+# SEEDS runs of the simulation, and which check notices which planted fault.
+SEEDS ?= 1000000
+sim: deps
+	SIM_SEEDS=$(SEEDS) $(CARGO) test --release --features failpoints --locked --test sim every_record -- --nocapture
+	$(CARGO) test --release --features failpoints --locked --test sim every_planted -- --nocapture
 
 # The corpus of fuzz/ and a fixed number of changes of it; part of `make test`.
 fuzz-smoke: deps

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oncesink::protocol::action::{Action, Commit, Insert, Note, Released};
+use oncesink::protocol::action::{Action, Commit, Insert, Released};
 use oncesink::protocol::event::{Event, InsertEnd, ProducerEnd, Table, TransactionEnd};
 use oncesink::protocol::facts::{Claimed, CommittedOffset, Facts};
 use oncesink::protocol::step;
@@ -80,11 +80,6 @@ impl World {
                 assert!(known.is_some(), "block {block} is released twice");
                 if how == Released::Committed {
                     self.progress += 1;
-                }
-            }
-            Action::Note(Note::Resumed(key, start)) => {
-                if start.damaged.is_some() && self.power_losses + self.vanished == 0 {
-                    self.oracle.violation.get_or_insert_with(|| format!("{key:?} is repaired though nothing was lost"));
                 }
             }
             Action::Halt(..) | Action::Note(_) => {}
@@ -178,12 +173,6 @@ impl World {
         }
         let reply = match task {
             Task::Pause(ticket, _) => Event::PauseOver(ticket),
-            Task::Facts { number, lane, keys, generation, committed: None, stored: None }
-                if self.mutant == Some(Mutant::LedgerReadFirst) =>
-            {
-                let stored = Some(keys.keys().map(|key| (*key, self.clickhouse.facts(*key))).collect());
-                return Some(Task::Facts { number, lane, keys, generation, committed: None, stored });
-            }
             Task::Facts { number, lane, keys, generation, committed: None, stored } => {
                 let read = |key: &PartitionKey| (*key, self.kafka.committed.get(key).cloned());
                 let committed = Some(keys.keys().map(read).collect());

@@ -232,7 +232,7 @@ fn cycles_are_found() {
 }
 
 /// Steps of a bound within which a planted fault has to be noticed.
-const MUTANT_STEPS: usize = 300_000;
+const MUTANT_STEPS: usize = 60_000;
 
 /// At which bound the model notices a planted fault, and how.
 pub(crate) fn notices(planting: Planting) -> Option<String> {
@@ -244,7 +244,7 @@ pub(crate) fn notices(planting: Planting) -> Option<String> {
 }
 
 /// At most so many steps of a bound in an ordinary test run; `MODEL_STEPS` allows more.
-const STEPS: usize = 400_000;
+const STEPS: usize = 60_000;
 
 #[test]
 fn no_state_of_a_small_world_is_wrong_and_none_leads_back_to_itself() {

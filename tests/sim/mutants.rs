@@ -83,8 +83,6 @@ mutants! {
     CheckpointUnproved: [PowerLoss],
     /// Records that are present already are not fed to the detectors.
     PresentNotFed: [Crash, TxnTimeout],
-    /// The state tables are read before the committed offset.
-    LedgerReadFirst: [Kick, Freeze, Rebalance],
     /// The proof commits the offset that this process committed last, not the one that it read (N1).
     RememberedOffset: [Kick, Freeze, Rebalance, TxnUnclear],
     /// Behind something that repeats requests, rows that are already there are not tested for (H11).
@@ -124,6 +122,21 @@ impl Planting {
         }
     }
 
+    /// The seed near which the simulation meets what few seeds do.
+    pub(crate) fn rare(self) -> Option<u64> {
+        match self {
+            Self::Core(Planted::AbandonedBlockCounts) => Some(28_900),
+            Self::Around(Mutant::DrainBeforeClaim) => Some(55_950),
+            Self::Around(Mutant::EqualClaims) => Some(247_200),
+            Self::Core(_) | Self::Around(_) => None,
+        }
+    }
+
+    /// Nothing notices it yet: no check reaches what it needs, or something else makes up for it.
+    pub(crate) fn open(self) -> bool {
+        matches!(self, Self::Core(Planted::HolesTrusted) | Self::Around(Mutant::LedgerUnfenced))
+    }
+
     pub(crate) fn describe(self) -> &'static str {
         match self {
             Self::Core(planted) => planted.describe(),
@@ -157,7 +170,7 @@ impl Planting {
             Planted::ReplayOnlyInMetadata => &[Recreate, Outage],
             Planted::MovedOffsetMovesFloor | Planted::ExpiredOffsetStartsAnew => &[Outage, Crash],
             Planted::DamageUnseen | Planted::RepairTrusted => &[PowerLoss, Crash],
-            Planted::HolesTrusted => &[Outage, PowerLoss],
+            Planted::HolesTrusted => &[Outage, Crash],
             Planted::RestartUnnoticed => &[PowerLoss],
             Planted::TakeoverSurvivesRestart => &[PowerLoss, Rebalance],
             Planted::UnclearProducerKept => &[TxnUnclear, ErrorReply],

@@ -377,10 +377,10 @@ impl World {
     }
 
     fn recreate(&mut self) -> bool {
-        // Before the first claim nobody can know that there was another topic.
+        // Before the first claim that lasts nobody can know that there was another topic.
         let known = |lane: &LaneId| {
             let mut keys = self.keys.iter().filter(|key| key.lane == *lane);
-            keys.all(|key| self.clickhouse.greatest(*key).is_some())
+            keys.all(|key| self.clickhouse.ownership.iter().any(|row| row.key == *key && row.acknowledged))
         };
         let lanes: Vec<LaneId> = self.kafka.generations.keys().copied().filter(known).collect();
         let Some(lane) = lanes.get(self.rng.below(lanes.len())).copied() else { return false };
