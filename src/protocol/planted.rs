@@ -1,6 +1,6 @@
 //! Faults that are planted in the protocol on purpose, to see that the checkers notice each of them.
 //!
-//! Compiled in only with the feature `failpoints`, which a release never has: without it [`planted!`] is `false`.
+//! Compiled in only with the feature `failpoints`, which a release never has: without it `planted!` is `false`.
 
 /// Whether this fault is planted in the running check.
 #[cfg(not(feature = "failpoints"))]
