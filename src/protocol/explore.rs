@@ -39,11 +39,24 @@ pub fn of_process(process: u64) {
     });
 }
 
-/// Hashes a number that only names something.
+/// Hashes a number by which the process names something.
 pub fn name<H: Hasher>(kind: &'static str, number: u64, state: &mut H) {
+    let process = RANKS.with_borrow(|ranks| ranks.as_ref().map_or(SHARED, |ranks| ranks.process));
+    name_of(process, kind, number, state);
+}
+
+/// Hashes a number that names the same thing for every process.
+pub fn shared_name<H: Hasher>(kind: &'static str, number: u64, state: &mut H) {
+    name_of(SHARED, kind, number, state);
+}
+
+/// Stands for no process.
+const SHARED: u64 = u64::MAX;
+
+fn name_of<H: Hasher>(process: u64, kind: &'static str, number: u64, state: &mut H) {
     let rank = RANKS.with_borrow_mut(|ranks| {
         let Some(ranks) = ranks else { return number };
-        let key = (kind, ranks.process, number);
+        let key = (kind, process, number);
         let same = |known: &(&'static str, u64, u64)| known.2 == key.2 && known.1 == key.1 && known.0 == key.0;
         let rank = ranks.known.iter().position(same).unwrap_or_else(|| {
             ranks.known.push(key);

@@ -14,10 +14,11 @@ use oncesink::source::group::{Assignments, GroupEvent};
 use oncesink::source::handle::GroupHandle;
 use oncesink::types::{AssignmentNumber, LaneId, Offset, Partition, PartitionKey, Replay};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, GroupResult, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+
+use crate::support;
 
 pub(crate) const LANE: LaneId = LaneId(0);
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
@@ -117,17 +118,6 @@ impl Kafka {
         self.made().groups.insert(group.to_owned());
         Worker::new(&self.bootstrap, group, instance, topic, properties)
     }
-
-    /// A static member stays in its group until its session is over: deleting waits for that.
-    fn delete_group(&self, group: &str) {
-        until("group to be deleted", || {
-            let results = wait(self.admin().delete_groups(&[group], &AdminOptions::new())).ok()?;
-            let gone = |end: &GroupResult| {
-                end.as_ref().map_or_else(|(_, code)| *code == RDKafkaErrorCode::GroupIdNotFound, |_| true)
-            };
-            results.iter().all(gone).then_some(())
-        });
-    }
 }
 
 impl Drop for Kafka {
@@ -135,13 +125,11 @@ impl Drop for Kafka {
         if self.broker.is_some() || std::thread::panicking() {
             return;
         }
-        let made = std::mem::take(&mut *self.made());
-        for group in &made.groups {
-            self.delete_group(group);
-        }
-        for topic in &made.topics {
-            self.delete_topic(topic);
-        }
+        let made = self.made();
+        let kafka = support::kafka::Kafka::new(&self.bootstrap, &[]);
+        // A static member stays in its group until its session is over: deleting waits for that.
+        made.groups.iter().for_each(|group| kafka.delete_group(group));
+        made.topics.iter().for_each(|topic| kafka.delete_topic(topic));
     }
 }
 

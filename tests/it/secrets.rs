@@ -3,11 +3,10 @@
 
 use std::fs;
 
-use devstack::{Broker, BrokerOptions, Engine, EngineOptions, PrivateCa, SaslSsl};
-
 use crate::support::admin::{self, get};
 use crate::support::connector::{Connector, oncesink};
-use crate::support::scenario::{Scenario, Servers};
+use crate::support::scenario::Scenario;
+use crate::support::secured::Secured;
 use crate::support::{servers_are_ours, wait_for};
 
 /// Everything that any library of the process may want to say.
@@ -44,44 +43,16 @@ fn pages(address: &str) -> String {
         .concat()
 }
 
-fn property(name: &str, value: &str) -> (String, String) {
-    (name.to_owned(), value.to_owned())
-}
-
 #[test]
 fn secrets_that_are_right_or_wrong_stay_secret() {
     if !servers_are_ours("needs its own passwords") {
         return;
     }
-    let ca = PrivateCa::new().unwrap();
-    let sasl = SaslSsl { ca: ca.clone(), user: USER.to_owned(), password: SASL_SECRET.to_owned() };
-    let broker = Broker::start(&BrokerOptions { sasl_ssl: Some(sasl), ..BrokerOptions::default() }).unwrap();
-    let engine = Engine::start(&EngineOptions {
-        tls: Some(ca),
-        users: vec![(USER.to_owned(), CLICKHOUSE_SECRET.to_owned())],
-        ..EngineOptions::default()
-    })
-    .unwrap();
-    let clickhouse_lines = |secret: &str| {
-        vec![format!("user: {USER}"), format!("password: {secret}"), format!("ca_file: {}", engine.ca_file().display())]
-    };
-    let servers = Servers {
-        brokers: broker.sasl_bootstrap().unwrap().to_owned(),
-        clickhouse_url: engine.url().to_owned(),
-        kafka_properties: vec![
-            property("security.protocol", "SASL_SSL"),
-            property("sasl.mechanism", "SCRAM-SHA-512"),
-            property("sasl.username", USER),
-            property("sasl.password", SASL_SECRET),
-            property("ssl.ca.location", broker.ca_file().to_str().unwrap()),
-        ],
-        client: engine.client().clone(),
-        clickhouse_lines: clickhouse_lines(CLICKHOUSE_SECRET),
-    };
-    let mut scenario = Scenario::new(servers, "secrets", 1);
+    let secured = Secured::start(USER, SASL_SECRET, CLICKHOUSE_SECRET);
+    let mut scenario = Scenario::new(secured.servers(SASL_SECRET, CLICKHOUSE_SECRET), "secrets", 1);
     scenario.produce(500);
     scenario.produce_payloads(&[(0, "bad")]);
-    scenario.servers.kafka_properties.push(property("debug", "all"));
+    scenario.servers.kafka_properties.push(("debug".to_owned(), "all".to_owned()));
     let start = |scenario: &Scenario| {
         Connector::start_with_environment(scenario.folder.path(), "a", &scenario.config("a"), &[TALKATIVE])
     };
@@ -103,14 +74,14 @@ fn secrets_that_are_right_or_wrong_stay_secret() {
     assert_silent("the log", &connector.log());
 
     // A password that the server refuses is not repeated in the refusal.
-    scenario.servers.clickhouse_lines = clickhouse_lines(WRONG_SECRET);
+    scenario.servers.clickhouse_lines = secured.clickhouse_lines(WRONG_SECRET);
     let mut connector = start(&scenario);
     assert_eq!(connector.wait_for_exit(), Some(2), "{}", connector.log());
     assert_silent("the log", &connector.log());
     let (code, text) = scenario.run(&["check", "--connect"]);
     assert_eq!(code, 1, "{text}");
     assert_silent("check", &text);
-    scenario.servers.clickhouse_lines = clickhouse_lines(CLICKHOUSE_SECRET);
+    scenario.servers.clickhouse_lines = secured.clickhouse_lines(CLICKHOUSE_SECRET);
     let password = scenario.servers.kafka_properties.iter_mut().find(|(name, _)| name == "sasl.password").unwrap();
     WRONG_SECRET.clone_into(&mut password.1);
     let mut connector = start(&scenario);

@@ -4,16 +4,13 @@ use std::collections::BTreeSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-use oncesink::protocol::explore::{name, of_process, renumbered};
+use oncesink::protocol::explore::{name, of_process, renumbered, shared_name};
 
 use crate::clickhouse::{ClickHouse, Statement};
 use crate::kafka::Kafka;
 use crate::scenario::Fault;
 use crate::worker::{Task, Worker};
 use crate::world::World;
-
-/// Numbers that are nobody's own.
-const SHARED: u64 = u64::MAX;
 
 fn process(w: usize) -> u64 {
     u64::try_from(w).expect("few workers")
@@ -37,7 +34,6 @@ fn hash_world<H: Hasher>(world: &World, h: &mut H) {
     }
     let losses = world.budget(Fault::PowerLoss);
     hash_clickhouse(&world.clickhouse, losses, h);
-    of_process(SHARED);
     world.late_claims.hash(h);
     (&world.replays, &world.to_reset, &world.retained, world.power_losses, world.vanished).hash(h);
     world.oracle.hash(h);
@@ -45,8 +41,7 @@ fn hash_world<H: Hasher>(world: &World, h: &mut H) {
 
 fn hash_kafka<H: Hasher>(kafka: &Kafka, h: &mut H) {
     (&kafka.generations, &kafka.logs, &kafka.committed).hash(h);
-    of_process(SHARED);
-    let member = |id: u64, h: &mut H| name("member", id, h);
+    let member = |id: u64, h: &mut H| shared_name("member", id, h);
     h.write_usize(kafka.group.members.len());
     for (id, known) in &kafka.group.members {
         member(*id, h);
@@ -57,12 +52,11 @@ fn hash_kafka<H: Hasher>(kafka: &Kafka, h: &mut H) {
         member(*id, h);
     }
     h.write_usize(kafka.group.holder.len());
-    name("generation", kafka.group.generation, h);
+    shared_name("generation", kafka.group.generation, h);
     for request in &kafka.late_offsets {
-        of_process(SHARED);
         if let Some((id, generation)) = request.member {
             member(id, h);
-            name("generation", generation, h);
+            shared_name("generation", generation, h);
         }
         (request.worker, &request.offsets, &request.ranges).hash(h);
         of_process(process(request.worker));
@@ -93,12 +87,11 @@ fn hash_worker<H: Hasher>(worker: &Worker, running: &BTreeSet<u64>, h: &mut H) {
     if let Some(epoch) = worker.epoch {
         name("epoch", epoch, h);
     }
-    of_process(SHARED);
     member.is_some().hash(h);
     if let Some(id) = *member {
-        name("member", id, h);
+        shared_name("member", id, h);
     }
-    name("generation", *generation, h);
+    shared_name("generation", *generation, h);
 }
 
 fn hash_task<H: Hasher>(task: &Task, running: &BTreeSet<u64>, h: &mut H) {
@@ -113,7 +106,7 @@ fn hash_task<H: Hasher>(task: &Task, running: &BTreeSet<u64>, h: &mut H) {
             number.hash(h);
             listed.is_some().hash(h);
             for id in listed.iter().flat_map(|listed| listed.intersection(running)) {
-                name("listed", *id, h);
+                shared_name("statement", *id, h);
             }
         }
         Task::Settle { number, lane } => (number, lane).hash(h),
@@ -146,13 +139,8 @@ fn hash_statement<H: Hasher>(statement: &Statement, h: &mut H) {
     if *awaited {
         (worker, insert.block).hash(h);
     }
-    // Whose it was matters to nobody but a drain that lists it.
-    for process in [0, 1, 2] {
-        of_process(process);
-        name("listed", *id, h);
-    }
-    of_process(SHARED);
-    name("request", *request, h);
+    shared_name("statement", *id, h);
+    shared_name("request", *request, h);
 }
 
 /// The sum of the hashes: their order does not count.

@@ -181,11 +181,7 @@ impl World {
             Task::Facts { number, lane, keys, generation, committed, stored: None } => {
                 let stored = Some(keys.keys().map(|key| (*key, self.clickhouse.facts(*key))).collect());
                 if self.mutant == Some(Mutant::LookBeforeClaim) {
-                    for key in keys.keys() {
-                        let replay = self.clickhouse.facts(*key).identity.map_or_else(Default::default, |id| id.replay);
-                        let early = self.clickhouse.present(*key, 0, replay);
-                        self.workers[w].early.insert(*key, early);
-                    }
+                    self.look_early(w);
                 }
                 return Some(Task::Facts { number, lane, keys, generation, committed, stored });
             }
@@ -234,11 +230,7 @@ impl World {
                 };
                 let listed = Some(listed);
                 if self.mutant == Some(Mutant::LookBeforeDrain) {
-                    for key in self.keys.clone() {
-                        let replay = self.clickhouse.facts(key).identity.map_or_else(Default::default, |id| id.replay);
-                        let early = self.clickhouse.present(key, 0, replay);
-                        self.workers[w].early.insert(key, early);
-                    }
+                    self.look_early(w);
                 }
                 if self.mutant != Some(Mutant::DrainSkipped) {
                     return Some(Task::Drain { number, listed });
@@ -303,6 +295,14 @@ impl World {
         };
         self.workers[w].ready.push(reply);
         None
+    }
+
+    /// What a look that comes too early sees.
+    fn look_early(&mut self, w: usize) {
+        for key in &self.keys {
+            let replay = self.clickhouse.facts(*key).identity.map_or_else(Default::default, |id| id.replay);
+            self.workers[w].early.insert(*key, self.clickhouse.present(*key, 0, replay));
+        }
     }
 
     /// A claim that outranks what was read. Its random half decides among those that race with it.

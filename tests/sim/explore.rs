@@ -8,12 +8,12 @@ use oncesink::protocol::action::Delay;
 use oncesink::protocol::halt::HaltReason;
 use oncesink::protocol::state::PartitionView;
 
-use crate::clickhouse::Run;
 use crate::kafka::{Kind, kind};
+use crate::moves::Move;
 use crate::rng::Rng;
 use crate::scenario::Fault;
 use crate::worker::{Task, TxnStep, Worker};
-use crate::world::{Move, World};
+use crate::world::World;
 
 /// More moves in a row that nobody else sees are a loop.
 const LOCAL_MOVES_MAX: usize = 10_000;
@@ -163,16 +163,7 @@ impl World {
                 moves.extend(open.map(|lane| Move::Close(w, *lane)));
             }
         }
-        for (at, statement) in self.clickhouse.statements.iter().enumerate() {
-            moves.push(Move::Statement(at));
-            if statement.run == Run::Sent && !statement.awaited {
-                moves.push(Move::Forget(at));
-            }
-        }
-        moves.extend((0..self.late_claims.len()).map(Move::ClaimLands));
-        let parts = self.clickhouse.parts.iter().enumerate();
-        let undecided = parts.filter(|(_, part)| part.fate != crate::clickhouse::Fate::Certain);
-        moves.extend(undecided.map(|(at, _)| Move::PartDecided(at)));
+        self.moves_of_server(&mut moves);
         self.moves_of_brokers(&mut moves);
         moves.retain(|step| match step {
             // Nothing to land in yet.

@@ -8,6 +8,7 @@ mod driver;
 mod explore;
 mod kafka;
 mod model;
+mod moves;
 mod mutants;
 mod oracle;
 mod rng;
@@ -32,13 +33,18 @@ fn number(name: &str) -> Option<u64> {
 
 /// Runs one seed; an assertion of the core counts as a failure like any other.
 fn run(seed: u64, plan: Plan, verbose: bool) -> Result<(), String> {
-    let core = if let Plan::Mutant(planting) = plan { planting.core() } else { None };
-    planted::plant(core);
-    let run = catch_unwind(AssertUnwindSafe(|| World::new(seed, plan, verbose).run()));
+    let planting = if let Plan::Mutant(planting) = plan { Some(planting) } else { None };
+    guarded(planting, || World::new(seed, plan, verbose).run()).flatten()
+}
+
+/// Runs the core, with a fault planted or without, and tells a breach of its assertions as text.
+fn guarded<T>(planting: Option<Planting>, run: impl FnOnce() -> T) -> Result<T, String> {
+    planted::plant(planting.and_then(Planting::core));
+    let done = catch_unwind(AssertUnwindSafe(run));
     planted::plant(None);
-    run.unwrap_or_else(|panic| {
+    done.map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
-        Err(text.or(panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
+        text.or(panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
     })
 }
 

@@ -6,17 +6,17 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use oncesink::protocol::planted;
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use crate::bounds::{BOUNDS, Bound};
 use crate::canonical::fingerprint;
+use crate::guarded;
+use crate::moves::Move;
 use crate::mutants::Planting;
 use crate::rng::Rng;
-use crate::world::{Move, World};
+use crate::world::World;
 
 /// A state that was reached.
 #[derive(Clone)]
@@ -77,19 +77,6 @@ struct Protocol {
     edges: Arc<Mutex<Vec<(u64, u64)>>>,
 }
 
-impl Protocol {
-    /// Runs what may breach an assertion of the core; that counts like any other violation.
-    fn guarded<T>(&self, run: impl FnOnce() -> T) -> Result<T, String> {
-        planted::plant(self.planting.and_then(Planting::core));
-        let done = catch_unwind(AssertUnwindSafe(run));
-        planted::plant(None);
-        done.map_err(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            text.or(panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
-        })
-    }
-}
-
 impl Model for Protocol {
     type State = Reached;
     type Action = Step;
@@ -102,13 +89,13 @@ impl Model for Protocol {
             world.assign_all();
             Reached::new(world)
         };
-        vec![self.guarded(start).unwrap_or_else(|violation| Reached::broken(0, violation))]
+        vec![guarded(self.planting, start).unwrap_or_else(|violation| Reached::broken(0, violation))]
     }
 
     fn actions(&self, state: &Reached, actions: &mut Vec<Step>) {
         let Some(world) = state.world.as_ref().filter(|_| state.violation.is_none()) else { return };
         let label = |step: Move| format!("{step:?}");
-        let found = self.guarded(|| {
+        let found = guarded(self.planting, || {
             world.successors().into_iter().map(|(step, next)| (step, Reached::new(next))).collect::<Vec<_>>()
         });
         match found {

@@ -5,6 +5,7 @@ pub(crate) mod connector;
 pub(crate) mod kafka;
 pub(crate) mod oracle;
 pub(crate) mod scenario;
+pub(crate) mod secured;
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
