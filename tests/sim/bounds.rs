@@ -6,6 +6,7 @@ use crate::kafka::{Kind, fires, kind};
 use crate::oracle::Unit;
 use crate::scenario::Fault::{self, *};
 use crate::scenario::{PACES, Scenario};
+use crate::start::Start;
 
 /// A bound: so many of everything, and so many faults of each kind at most.
 #[derive(Debug, Clone, Copy)]
@@ -13,11 +14,12 @@ pub(crate) struct Bound {
     pub(crate) workers: usize,
     pub(crate) lanes: u16,
     pub(crate) partitions: i32,
-    /// What each partition holds; a good record fires an alert.
+    /// What each partition holds.
     pub(crate) records: &'static [Kind],
     pub(crate) rows_max: u64,
     pub(crate) faults: &'static [(Fault, u32)],
     pub(crate) shape: Shape,
+    pub(crate) start: Start,
 }
 
 /// What else differs.
@@ -28,6 +30,8 @@ pub(crate) struct Shape {
     pub(crate) two_parts: bool,
     pub(crate) proxied: bool,
     pub(crate) listed_apart: bool,
+    /// No record fires an alert; otherwise each good one does. An alert is written with a fence of its own.
+    pub(crate) quiet: bool,
 }
 
 impl Bound {
@@ -66,7 +70,7 @@ impl Bound {
             keys.iter().all(|key| {
                 self.records.iter().zip(0..).all(|(wanted, offset)| {
                     let unit = Unit { key: *key, generation: *generation, offset };
-                    kind(unit) == *wanted && (fires(unit) || *wanted != Kind::Good)
+                    kind(unit) == *wanted && (*wanted != Kind::Good || fires(unit) != self.shape.quiet)
                 })
             })
         };
@@ -80,14 +84,25 @@ const G3: &[Kind] = &[Kind::Good, Kind::Good, Kind::Good];
 const GB: &[Kind] = &[Kind::Good, Kind::Bad];
 const GP: &[Kind] = &[Kind::Poison, Kind::Good];
 
-const PLAIN: Shape = Shape { eager: false, replicated: false, two_parts: false, proxied: false, listed_apart: false };
+const PLAIN: Shape =
+    Shape { eager: false, replicated: false, two_parts: false, proxied: false, listed_apart: false, quiet: false };
 const LISTED: Shape = Shape { listed_apart: true, ..PLAIN };
 const EAGER: Shape = Shape { eager: true, ..PLAIN };
 const PARTS: Shape = Shape { two_parts: true, ..PLAIN };
 const REPLICATED: Shape = Shape { replicated: true, ..PLAIN };
+const QUIET: Shape = Shape { quiet: true, ..REPLICATED };
 const PROXIED: Shape = Shape { proxied: true, ..PLAIN };
 
-const ONE: Bound = Bound { workers: 2, lanes: 1, partitions: 1, records: G1, rows_max: 1, faults: &[], shape: PLAIN };
+const ONE: Bound = Bound {
+    workers: 2,
+    lanes: 1,
+    partitions: 1,
+    records: G1,
+    rows_max: 1,
+    faults: &[],
+    shape: PLAIN,
+    start: Start::Assigned,
+};
 const TWO: Bound = Bound { records: G2, ..ONE };
 /// Two partitions, whose records share a block.
 const GROUP: Bound = Bound { partitions: 2, rows_max: 2, ..ONE };
@@ -153,4 +168,20 @@ pub(crate) const BOUNDS: &[(&str, Bound)] = &[
     ("2 records, part dropped, crash, one worker", Bound { workers: 1, faults: &[(Vanish, 1), (Crash, 1)], ..TWO }),
     ("2 records, retention, one worker", Bound { workers: 1, faults: &[(Retention, 1)], ..TWO }),
     ("record, topic recreated, one worker", Bound { workers: 1, faults: &[(Recreate, 1)], ..ONE }),
+    ("a zombie claims: 2 records, timeout", Bound { faults: &[(Timeout, 1)], start: Start::ZombieClaims, ..TWO }),
+    (
+        "a zombie claims: replicated, record, error reply",
+        Bound { faults: &[(ErrorReply, 1)], shape: REPLICATED, start: Start::ZombieClaims, ..ONE },
+    ),
+    (
+        "a zombie claims: replicated, record without alert, error reply",
+        Bound { faults: &[(ErrorReply, 1)], shape: QUIET, start: Start::ZombieClaims, ..ONE },
+    ),
+    ("a zombie inserts: 2 records, timeout", Bound { faults: &[(Timeout, 1)], start: Start::ZombieInserts, ..TWO }),
+    (
+        "a zombie inserts: replicated, record, error reply",
+        Bound { faults: &[(ErrorReply, 1)], shape: REPLICATED, start: Start::ZombieInserts, ..ONE },
+    ),
+    ("both claim: record, timeout", Bound { faults: &[(Timeout, 1)], start: Start::BothClaim, ..ONE }),
+    ("both claim: record in parts, kick", Bound { faults: &[(Kick, 1)], shape: PARTS, start: Start::BothClaim, ..ONE }),
 ];

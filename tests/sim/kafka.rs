@@ -127,6 +127,8 @@ pub(crate) enum Progress {
 pub(crate) struct Txn {
     pub(crate) progress: Progress,
     pub(crate) offsets: BTreeMap<PartitionKey, CommittedOffset>,
+    /// Partitions whose offset was set from outside afterwards: it lies above in the coordinator's log, and stays.
+    pub(crate) superseded: BTreeSet<PartitionKey>,
     pub(crate) ranges: Vec<(PartitionKey, OffsetRange)>,
     pub(crate) alerts: Vec<Unit>,
     pub(crate) offsets_marked: bool,
@@ -144,6 +146,7 @@ impl Coordinator {
         self.txn.insert(Txn {
             progress: Progress::Ongoing,
             offsets: BTreeMap::new(),
+            superseded: BTreeSet::new(),
             ranges: Vec::new(),
             alerts: Vec::new(),
             offsets_marked: false,
@@ -213,6 +216,7 @@ impl Kafka {
             return false;
         }
         let txn = coordinator.txn.as_mut().expect("it is ongoing");
+        txn.superseded.retain(|key| !request.offsets.contains_key(key));
         txn.offsets.extend(request.offsets.clone());
         txn.ranges.extend(request.ranges.clone());
         true

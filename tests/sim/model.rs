@@ -86,7 +86,7 @@ impl Model for Protocol {
             let around = self.planting.and_then(Planting::around);
             let mut world = World::with(self.bound.scenario(), Rng::scripted(Vec::new()), around, false);
             world.settle_locally();
-            world.assign_all();
+            world.begin(self.bound.start);
             Reached::new(world)
         };
         vec![guarded(self.planting, start).unwrap_or_else(|violation| Reached::broken(0, violation))]
@@ -218,13 +218,22 @@ fn cycles_are_found() {
     check(&[(0, 1), (1, 2), (2, 1), (2, 3)], 3);
 }
 
+fn steps_from_environment() -> Option<usize> {
+    Some(usize::try_from(crate::number("MODEL_STEPS")?).expect("fits"))
+}
+
+fn named(part: &str) -> impl Iterator<Item = &'static (&'static str, Bound)> {
+    BOUNDS.iter().filter(move |(name, _)| name.contains(part))
+}
+
 /// Steps of a bound within which a planted fault has to be noticed.
 const MUTANT_STEPS: usize = 60_000;
 
-/// At which bound the model notices a planted fault, and how.
-pub(crate) fn notices(planting: Planting) -> Option<String> {
-    BOUNDS.iter().find_map(|(name, bound)| {
-        let (found, _) = check(*bound, Some(planting), MUTANT_STEPS);
+/// At which of the bounds with this in their name the model notices a planted fault, and how.
+pub(crate) fn notices(planting: Planting, bounds: &str) -> Option<String> {
+    let limit = steps_from_environment().unwrap_or(MUTANT_STEPS);
+    named(bounds).find_map(|(name, bound)| {
+        let (found, _) = check(*bound, Some(planting), limit);
         let noticed = matches!(found, Found::Violation { .. } | Found::Cycle { .. });
         noticed.then(|| format!("model, {name}: {found:.160}"))
     })
@@ -235,10 +244,10 @@ const STEPS: usize = 60_000;
 
 #[test]
 fn no_state_of_a_small_world_is_wrong_and_none_leads_back_to_itself() {
-    let limit = crate::number("MODEL_STEPS").map_or(STEPS, |steps| usize::try_from(steps).expect("fits"));
+    let limit = steps_from_environment().unwrap_or(STEPS);
     let only = std::env::var("MODEL_BOUND").unwrap_or_default();
     let mut wrong = Vec::new();
-    for (name, bound) in BOUNDS.iter().filter(|(name, _)| name.contains(&only)) {
+    for (name, bound) in named(&only) {
         let (found, steps) = check(*bound, None, limit);
         println!("{name}: {found:.400}");
         if let Found::Violation { .. } | Found::Cycle { .. } = found {

@@ -261,7 +261,8 @@ impl World {
         let commit = txn.progress == Progress::Prepared { commit: true };
         if !txn.offsets_marked && (offsets_first || txn.alerts_marked) {
             txn.offsets_marked = true;
-            let (offsets, ranges) = (txn.offsets.clone(), txn.ranges.clone());
+            let (mut offsets, ranges) = (txn.offsets.clone(), txn.ranges.clone());
+            offsets.retain(|key, _| !txn.superseded.contains(key));
             if commit {
                 for (key, range) in ranges {
                     self.oracle.block(key, self.kafka.generations[&key.lane], range);

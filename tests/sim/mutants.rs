@@ -124,17 +124,19 @@ impl Planting {
 
     /// The seed near which the simulation meets what few seeds do.
     pub(crate) fn rare(self) -> Option<u64> {
-        match self {
-            Self::Core(Planted::AbandonedBlockCounts) => Some(28_900),
-            Self::Around(Mutant::DrainBeforeClaim) => Some(55_950),
-            Self::Around(Mutant::EqualClaims) => Some(247_200),
-            Self::Core(_) | Self::Around(_) => None,
-        }
+        (self == Self::Core(Planted::AbandonedBlockCounts)).then_some(28_900)
     }
 
-    /// Nothing notices it yet: no check reaches what it needs, or something else makes up for it.
-    pub(crate) fn open(self) -> bool {
-        matches!(self, Self::Core(Planted::HolesTrusted) | Self::Around(Mutant::LedgerUnfenced))
+    /// The bound at which the model notices at once what the simulation meets at one seed of many thousands, or never.
+    pub(crate) fn deep(self) -> Option<&'static str> {
+        match self {
+            Self::Around(Mutant::EqualClaims) => Some("both claim: record, timeout"),
+            Self::Around(Mutant::DrainBeforeClaim) => Some("good and bad, one worker, crash, timeout"),
+            Self::Around(Mutant::LedgerUnfenced) => {
+                Some("a zombie claims: replicated, record without alert, error reply")
+            }
+            Self::Core(_) | Self::Around(_) => None,
+        }
     }
 
     pub(crate) fn describe(self) -> &'static str {

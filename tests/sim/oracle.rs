@@ -28,8 +28,10 @@ pub(crate) struct Oracle {
     stored: BTreeMap<Unit, u32>,
     /// Rows lost with the server's power: offsets may stand above them until they are repaired.
     lost: BTreeSet<Unit>,
-    /// Units that may be absent: retention, jumps forward, a start behind them.
+    /// Units that may be absent: retention, a start behind them.
     excused: BTreeSet<Unit>,
+    /// Units that a foreign tool jumped over: absent until it goes back below them.
+    jumped: BTreeSet<Unit>,
     excused_alerts: BTreeSet<Unit>,
     alerts: BTreeMap<Unit, u32>,
     repeats: BTreeMap<Unit, u32>,
@@ -49,6 +51,10 @@ impl Oracle {
 
     pub(crate) fn is_stored(&self, unit: Unit) -> bool {
         self.stored.get(&unit).is_some_and(|count| *count > 0)
+    }
+
+    fn may_be_absent(&self, unit: &Unit) -> bool {
+        self.excused.contains(unit) || self.jumped.contains(unit)
     }
 
     pub(crate) fn appear(&mut self, unit: Unit, replay: Replay, place: Place) {
@@ -72,7 +78,7 @@ impl Oracle {
         }
         if by_power_loss {
             self.lost.insert(unit);
-        } else if committed.is_some_and(|committed| unit.offset < committed) && !self.excused.contains(&unit) {
+        } else if committed.is_some_and(|committed| unit.offset < committed) && !self.may_be_absent(&unit) {
             self.fail(format!("{unit:?} vanished below the committed offset"));
         }
     }
@@ -98,7 +104,7 @@ impl Oracle {
         }
         for unit in below {
             let skipped = kind(unit) == Kind::Tombstone;
-            if !skipped && !self.is_stored(unit) && !self.lost.contains(&unit) && !self.excused.contains(&unit) {
+            if !skipped && !self.is_stored(unit) && !self.lost.contains(&unit) && !self.may_be_absent(&unit) {
                 self.fail(format!("offset {} was committed above {unit:?}, which is absent", committed.offset));
             }
         }
@@ -136,7 +142,9 @@ impl Oracle {
     pub(crate) fn moved(&mut self, key: PartitionKey, generation: u64, from: Option<u64>, to: Option<u64>) {
         if let Some(to) = to {
             let jumped = self.below(key, generation, from.unwrap_or(0), to);
-            self.excused.extend(jumped.iter().copied());
+            // What lies above is owed again; its alerts are not, where others above them were published.
+            self.jumped.retain(|unit| (unit.key, unit.generation) != (key, generation) || unit.offset < to);
+            self.jumped.extend(jumped.iter().copied());
             self.excused_alerts.extend(jumped);
             if self.lost_ledger {
                 self.forgotten(key, generation, to);
@@ -182,7 +190,7 @@ impl Oracle {
     pub(crate) fn settle(&mut self, halted: &BTreeSet<PartitionKey>) {
         let owed: Vec<Unit> = self.produced.iter().filter(|unit| !halted.contains(&unit.key)).copied().collect();
         for unit in owed {
-            if kind(unit) != Kind::Tombstone && !self.is_stored(unit) && !self.excused.contains(&unit) {
+            if kind(unit) != Kind::Tombstone && !self.is_stored(unit) && !self.may_be_absent(&unit) {
                 self.fail(format!("{unit:?} never arrived"));
             }
             if fires(unit) && !self.alerts.contains_key(&unit) && !self.excused_alerts.contains(&unit) {

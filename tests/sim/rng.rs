@@ -1,11 +1,13 @@
-//! The one source of chance of a run: seeded, so that a seed replays on every platform, or scripted, so that every
-//! outcome can be visited in turn.
+//! The one source of chance of a run: seeded, so that a seed replays on every platform; recorded, so that a run can be
+//! made smaller; or scripted, so that every outcome can be visited in turn.
 
 /// Where choices come from.
 #[derive(Debug, Clone)]
 pub(crate) enum Rng {
     /// SplitMix64.
     Seeded(u64),
+    /// These choices, then by SplitMix64; what was chosen is noted. The first of each is the harmless one.
+    Recorded { state: u64, given: Vec<u32>, made: Vec<u32> },
     /// These choices, then the first of each; what was chosen, and of how many, is noted.
     Scripted { choices: Vec<usize>, trail: Vec<(usize, usize)> },
 }
@@ -19,6 +21,15 @@ impl Rng {
         Self::Scripted { choices, trail: Vec::new() }
     }
 
+    pub(crate) fn recorded(seed: u64, given: Vec<u32>) -> Self {
+        Self::Recorded { state: seed, given, made: Vec::new() }
+    }
+
+    /// What a recorded run has chosen.
+    pub(crate) fn choices(&self) -> &[u32] {
+        if let Self::Recorded { made, .. } = self { made } else { &[] }
+    }
+
     /// The script that visits the next outcome, if there is one.
     pub(crate) fn next_script(&self) -> Option<Vec<usize>> {
         let Self::Scripted { trail, .. } = self else { return None };
@@ -30,10 +41,12 @@ impl Rng {
 
     fn choose(&mut self, of: usize) -> usize {
         match self {
-            Self::Seeded(state) => {
-                *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-                // The bias is far below what a simulation could notice.
-                usize::try_from(mix(*state) % u64::try_from(of).expect("usize fits into u64")).expect("below a usize")
+            Self::Seeded(state) => drawn(state, of),
+            Self::Recorded { state, given, made } => {
+                let fresh = drawn(state, of);
+                let choice = given.get(made.len()).map_or(fresh, |choice| index(*choice).min(of - 1));
+                made.push(u32::try_from(choice).expect("few possibilities"));
+                choice
             }
             Self::Scripted { choices, trail } => {
                 let choice = choices.get(trail.len()).copied().unwrap_or(0);
@@ -58,7 +71,14 @@ impl Rng {
         match self {
             _ if chance == 0 => false,
             _ if chance >= 100 => true,
-            Self::Seeded(_) => self.choose(100) < usize::try_from(chance).expect("at most 100"),
+            Self::Seeded(_) => self.choose(100) < index(chance),
+            Self::Recorded { state, given, made } => {
+                // Noted from its other end: what is not chosen must not happen.
+                let fresh = 99 - drawn(state, 100);
+                let choice = given.get(made.len()).map_or(fresh, |choice| index(*choice).min(99));
+                made.push(u32::try_from(choice).expect("few possibilities"));
+                99 - choice < index(chance)
+            }
             Self::Scripted { .. } => self.choose(2) == 1,
         }
     }
@@ -66,13 +86,24 @@ impl Rng {
     /// The random half of a claim. `order` is where a script puts it among claims of the same rank.
     pub(crate) fn bits(&mut self, order: u64) -> u64 {
         match self {
-            Self::Seeded(state) => {
-                *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-                mix(*state)
-            }
+            Self::Seeded(state) | Self::Recorded { state, .. } => next(state),
             Self::Scripted { .. } => order,
         }
     }
+}
+
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    mix(*state)
+}
+
+/// The bias is far below what a simulation could notice.
+fn drawn(state: &mut u64, of: usize) -> usize {
+    index(next(state) % u64::try_from(of).expect("usize fits into u64"))
+}
+
+fn index<N: TryInto<usize>>(number: N) -> usize {
+    number.try_into().unwrap_or_else(|_| panic!("a small number"))
 }
 
 /// A hash: what a record is must depend on nothing but its identity.

@@ -370,6 +370,13 @@ impl World {
             self.oracle.moved(key, generation, from, None);
         } else {
             let to = self.rng.between(start, end);
+            // Of two offsets the later in the coordinator's log counts, whenever the marker of a transaction comes.
+            for txn in self.kafka.coordinators.iter_mut().filter_map(|coordinator| coordinator.txn.as_mut()) {
+                txn.superseded.insert(key);
+                for (_, range) in txn.ranges.extract_if(.., |(of, _)| *of == key) {
+                    self.oracle.block(key, generation, range);
+                }
+            }
             self.kafka.committed.insert(key, CommittedOffset { offset: Offset::new(to), metadata: None });
             self.oracle.moved(key, generation, from, Some(to));
         }

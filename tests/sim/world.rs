@@ -59,6 +59,8 @@ pub(crate) struct World {
     pub(crate) vanished: u32,
     pub(crate) progress: u64,
     pub(crate) struck: BTreeMap<Fault, u32>,
+    /// Moves that were made.
+    pub(crate) moves: usize,
     /// Every outcome is visited, one after the other.
     pub(crate) exhaustive: bool,
     pub(crate) phase: Phase,
@@ -67,7 +69,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64, plan: Plan, verbose: bool) -> Self {
-        let mut rng = Rng::new(seed);
+        Self::drawn(Rng::new(seed), plan, verbose)
+    }
+
+    /// The world that chance makes.
+    pub(crate) fn drawn(mut rng: Rng, plan: Plan, verbose: bool) -> Self {
         let mut scenario = Scenario::draw(&mut rng);
         if let Plan::Mutant(focus) | Plan::Control(focus) = plan {
             focus.focus(&mut scenario, &mut rng);
@@ -99,6 +105,7 @@ impl World {
             vanished: 0,
             progress: 0,
             struck: BTreeMap::new(),
+            moves: 0,
             phase: Phase::Faulty,
             verbose,
             scenario,
@@ -212,6 +219,7 @@ impl World {
             }
             if let Some(next) = self.pick() {
                 self.trace(|| format!("{next:?}"));
+                self.moves += 1;
                 self.make(next);
             }
             if let Some(violation) = self.oracle.violation.take() {
@@ -281,12 +289,13 @@ impl World {
     }
 
     pub(crate) fn is_done(&self) -> bool {
-        let idle = |worker: &Worker| {
+        let idle = |(w, worker): (usize, &Worker)| {
             worker.runs()
                 && worker.ready.is_empty()
                 && !worker.unnoticed
                 && worker.source.events.is_empty()
                 && worker.source.orders.is_empty()
+                && !self.has_news(w)
                 && worker.tasks.iter().all(|task| matches!(task, Task::Pause(..)))
                 && !self.keys.iter().any(|key| worker.source.has_next(&self.kafka, *key))
         };
@@ -296,7 +305,7 @@ impl World {
             && self.clickhouse.parts.iter().all(|part| part.fate == Fate::Certain)
             && self.to_produce.values().all(|left| *left == 0)
             && self.kafka.coordinators.iter().all(|coordinator| coordinator.txn.is_none());
-        quiet && self.workers.iter().all(idle) && self.keys.iter().all(|key| self.key_is_done(*key))
+        quiet && self.workers.iter().enumerate().all(idle) && self.keys.iter().all(|key| self.key_is_done(*key))
     }
 
     fn key_is_done(&self, key: PartitionKey) -> bool {
