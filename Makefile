@@ -67,7 +67,7 @@ fuzz: deps
 
 # BENCH_RECORDS (default 2000000) and BENCH_RUNS (default 3) change the load and the number of runs.
 bench: deps
-	$(CARGO) bench --locked --bench l1
+	$(CARGO) bench --locked --bench end_to_end
 
 # docs/reliability.md says what they do. Each run appends a line to target/chaos/record.jsonl, or CHAOS_RECORD.
 MINUTES ?= 20

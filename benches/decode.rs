@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+#[expect(dead_code, reason = "the other benches use more of it")]
 mod load;
 
 use std::sync::Arc;

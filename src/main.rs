@@ -8,5 +8,9 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Columns grow by doubling, and with huge pages the half that is never written counts as used: a third more resident
+    // memory was measured, and no less CPU time. An old kernel that cannot say so keeps what it does.
+    #[cfg(target_os = "linux")]
+    rustix::thread::disable_transparent_huge_pages(true).ok();
     ExitCode::from(oncesink::cli::main(oncesink::cli::Cli::parse()))
 }

@@ -1,6 +1,62 @@
-//! Load L1: flat JSON records of 12 fields, 343 to 347 bytes on average (the longer the load, the longer its numbers), the same in every run.
+//! The loads of the benches, the same in every run.
+//!
+//! L1: flat JSON records of 12 fields, 343 to 347 bytes on average (the longer the load, the longer its numbers). L4: the
+//! same, one of a hundred cannot be decoded. Narrow: 8 bytes a record, one of 50 cannot be
+//! decoded.
 
-/// The columns of a table for them.
+/// What is consumed, and into which table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) name: &'static str,
+    /// The columns of the table.
+    pub(crate) columns: &'static [(&'static str, &'static str)],
+    pub(crate) order_by: &'static str,
+    /// One record of so many is a dead letter; 0: none.
+    pub(crate) dead_every: usize,
+    record: fn() -> Box<dyn Iterator<Item = Vec<u8>>>,
+}
+
+/// Every load.
+pub(crate) const LOADS: [Load; 3] = [
+    Load {
+        name: "L1",
+        columns: &COLUMNS,
+        order_by: "(site, device, ts)",
+        dead_every: 0,
+        record: || Box::new(records()),
+    },
+    Load {
+        name: "L4",
+        columns: &COLUMNS,
+        order_by: "(site, device, ts)",
+        dead_every: 100,
+        record: || Box::new(records()),
+    },
+    Load { name: "narrow", columns: &[("v", "UInt8")], order_by: "v", dead_every: 50, record: || Box::new(narrow()) },
+];
+
+impl Load {
+    /// As many records as are taken.
+    pub(crate) fn records(self) -> impl Iterator<Item = Vec<u8>> {
+        (self.record)().enumerate().map(move |(number, mut record)| {
+            if self.dead_every > 0 && number % self.dead_every == self.dead_every - 1 {
+                record.pop();
+            }
+            record
+        })
+    }
+
+    /// How many of so many records are dead letters.
+    pub(crate) fn dead(self, records: usize) -> usize {
+        records.checked_div(self.dead_every).unwrap_or(0)
+    }
+}
+
+fn narrow() -> impl Iterator<Item = Vec<u8>> {
+    (0_u64..).map(|row| format!("{{\"v\":{:02}}}", 10 + row % 90).into_bytes())
+}
+
+/// The columns of a table for L1.
 pub(crate) const COLUMNS: [(&str, &str); 12] = [
     ("event_id", "UInt64"),
     ("ts", "DateTime64(3)"),
@@ -16,7 +72,7 @@ pub(crate) const COLUMNS: [(&str, &str); 12] = [
     ("message", "String"),
 ];
 
-/// As many records as are taken.
+/// As many records of L1 as are taken.
 pub(crate) fn records() -> impl Iterator<Item = Vec<u8>> {
     let mut random = 0x9E37_79B9_7F4A_7C15_u64;
     let mut next = move |bound: u64| {

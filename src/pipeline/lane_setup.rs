@@ -24,7 +24,7 @@ const FETCH_SHARE: u64 = 8;
 
 /// A block may have this part of its lane's memory. Columns are held three times at most: a block that fills, one that is
 /// being encoded, one kept for reuse. Their buffers grow by doubling, and two bodies are held compressed.
-const BLOCK_SHARE: u64 = 8;
+const BLOCK_SHARE: u64 = 7;
 
 /// A ledger row vouches for everything from the origin at least this often.
 const CHECKPOINT_INTERVAL_MAX: Duration = Duration::from_secs(3600);
