@@ -1,7 +1,9 @@
 //! Where a service keeps its data, and which port it gets.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
@@ -66,17 +68,20 @@ impl Drop for Folder {
     }
 }
 
-/// A port of the loopback interface that nobody listens on.
+/// A port of the loopback interface that nobody listens on, and that this process has given to nobody else: a service
+/// takes seconds until it listens, in which others are started.
 ///
 /// From below the range that outgoing connections use, so that a service which is killed and restarted finds its port
 /// free again.
 fn free_port() -> Result<u16> {
     const FIRST: u16 = 15_000;
     const COUNT: u64 = 15_000;
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     for _ in 0..1_000 {
         let offset = u16::try_from(random_u64() % COUNT).expect("the remainder is below 15,000");
         let port = FIRST + offset;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+        if free && GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
             return Ok(port);
         }
     }
@@ -91,4 +96,16 @@ pub(crate) fn loopback(port: u16) -> SocketAddr {
 fn random_u64() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_services_get_the_same_port() {
+        let ports: Vec<u16> = (0..500).map(|_| free_port().expect("there are thousands")).collect();
+        let different: BTreeSet<u16> = ports.iter().copied().collect();
+        assert_eq!(different.len(), ports.len());
+    }
 }
