@@ -37,6 +37,8 @@ macro_rules! mutants {
 mutants! {
     /// No fence.
     FenceIgnored: [Timeout, Crash, Kick, Freeze],
+    /// A block of several partitions passes while one of them is owned.
+    FenceAnyPartition: [Rebalance, Timeout, Kick, Freeze],
     /// Claims of the same rank are equal.
     EqualClaims: [Timeout, Crash, Kick, Freeze],
     /// The look is older than the claim.
@@ -65,6 +67,8 @@ mutants! {
     LedgerOmitted: [ErrorReply, Freeze, Kick],
     /// The ledger row is not fenced.
     LedgerUnfenced: [ErrorReply, Freeze, Kick],
+    /// A reset to a new replay takes the alert floor of the old one along.
+    ReplayKeepsFloor: [Recreate],
     /// The alert floor is not read from the metadata.
     FloorDropped: [Crash, PowerLoss, Outage],
     /// A request that got no answer is sent again.
@@ -124,7 +128,11 @@ impl Planting {
 
     /// The seed near which the simulation meets what few seeds do.
     pub(crate) fn rare(self) -> Option<u64> {
-        (self == Self::Core(Planted::AbandonedBlockCounts)).then_some(28_900)
+        match self {
+            Self::Core(Planted::AbandonedBlockCounts) => Some(28_900),
+            Self::Around(Mutant::FenceAnyPartition) => Some(3_780),
+            Self::Core(_) | Self::Around(_) => None,
+        }
     }
 
     /// The bound at which the model notices at once what the simulation meets at one seed of many thousands, or never.
@@ -188,6 +196,9 @@ impl Planting {
         scenario.replicated |= is(&[Mutant::LedgerOmitted, Mutant::LedgerUnfenced])
             || core(&[Planted::LookAtUncertainParts, Planted::LedgerLeftOut]);
         scenario.proxied |= is(&[Mutant::PresenceNotTested, Mutant::TwinsRunTogether]);
+        if is(&[Mutant::FenceAnyPartition]) {
+            (scenario.partitions, scenario.rows_max) = (2, 4);
+        }
         if is(&[Mutant::CheckpointUnproved]) {
             scenario.checkpoints = true;
             scenario.notice = 1;

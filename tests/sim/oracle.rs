@@ -32,6 +32,9 @@ pub(crate) struct Oracle {
     excused: BTreeSet<Unit>,
     /// Units that a foreign tool jumped over: absent until it goes back below them.
     jumped: BTreeSet<Unit>,
+    /// All that a tool ever jumped over. That it went back is known to Kafka alone until a block is stored: an offset
+    /// that expires before then takes it along.
+    jumped_once: BTreeSet<Unit>,
     excused_alerts: BTreeSet<Unit>,
     alerts: BTreeMap<Unit, u32>,
     repeats: BTreeMap<Unit, u32>,
@@ -145,10 +148,14 @@ impl Oracle {
             // What lies above is owed again; its alerts are not, where others above them were published.
             self.jumped.retain(|unit| (unit.key, unit.generation) != (key, generation) || unit.offset < to);
             self.jumped.extend(jumped.iter().copied());
+            self.jumped_once.extend(jumped.iter().copied());
             self.excused_alerts.extend(jumped);
             if self.lost_ledger {
                 self.forgotten(key, generation, to);
             }
+        } else {
+            let again = self.jumped_once.iter().filter(|unit| (unit.key, unit.generation) == (key, generation));
+            self.jumped.extend(again.copied().collect::<Vec<_>>());
         }
         let blocks = self.blocks.get(&(key, generation)).cloned().unwrap_or_default();
         let mut by_end = blocks.clone();

@@ -417,6 +417,7 @@ impl World {
         for key in keys {
             let claim = Claim::above(self.clickhouse.outranked(key), self.rng.bits(50));
             let topic_id = Some(topic_id(lane, generation));
+            let kept = self.clickhouse.facts(key).floor.filter(|_| self.mutant == Some(Mutant::ReplayKeepsFloor));
             self.clickhouse.ownership.push(Ownership { key, claim, topic_id, replay, acknowledged: true });
             self.clickhouse.ledger.push(LedgerRow {
                 key,
@@ -430,7 +431,7 @@ impl World {
                 dead: RecordCount(0),
                 skipped: RecordCount(0),
                 gap: None,
-                floor: Offset::ZERO,
+                floor: kept.unwrap_or(Offset::ZERO),
                 damaged: false,
                 views_unverified: false,
             });
