@@ -1,0 +1,114 @@
+//! The hot path allocates nothing per record: what is decoded goes into buffers that the block before has left, and what
+//! is encoded costs per column and per frame, however many rows there are.
+
+#[expect(dead_code, reason = "the benches use more of it")]
+#[path = "../benches/load/mod.rs"]
+mod load;
+
+use std::sync::Arc;
+
+use allocation_counter::measure;
+use oncesink::block::native::NativeEncoder;
+use oncesink::columns::{ColumnSpec, Columns, CoordinateKind, CoordinateSpec, DefaultValue, RowCoordinates, RowPlan};
+use oncesink::decode::JsonDecoder;
+
+const RECORDS: usize = 100_000;
+
+/// A frame holds at most so many bytes before compression; a quarter of it is what a frame may be cut short by.
+const FRAME_BYTES: usize = 1 << 20;
+
+/// Of every kind of column one, or two where there are two ways to store it.
+const KINDS: [(&str, &str); 20] = [
+    ("flag", "Bool"),
+    ("small", "Int8"),
+    ("large", "UInt256"),
+    ("float", "Float32"),
+    ("price", "Decimal(18, 4)"),
+    ("day", "Date32"),
+    ("second", "DateTime('Europe/Berlin')"),
+    ("nano", "DateTime64(9)"),
+    ("text", "String"),
+    ("code", "FixedString(4)"),
+    ("level", "Enum8('low' = 1, 'high' = 2)"),
+    ("id", "UUID"),
+    ("four", "IPv4"),
+    ("six", "IPv6"),
+    ("site", "LowCardinality(Nullable(String))"),
+    ("maybe", "Nullable(Int64)"),
+    ("tags", "Array(String)"),
+    ("grid", "Array(Array(Nullable(UInt8)))"),
+    ("labels", "Map(String, Float64)"),
+    ("point", "Tuple(x Float64, name String)"),
+];
+
+fn every_kind() -> impl Iterator<Item = Vec<u8>> {
+    (0..).map(|row: u64| {
+        let maybe = if row % 3 == 0 { "null".to_owned() } else { row.to_string() };
+        format!(
+            "{{\"flag\":{},\"small\":{},\"large\":1{row}000000000000000000000000000,\"float\":{row}.5,\"price\":\"{row}.25\",\
+             \"day\":\"2026-11-{:02}\",\"second\":\"2026-11-21 10:00:{:02}\",\"nano\":\"2026-11-21T10:00:00.{:09}Z\",\
+             \"text\":\"line\\n{row}\",\"code\":\"{:04}\",\"level\":\"{}\",\"id\":\"00000000-0000-4000-8000-{row:012}\",\
+             \"four\":\"10.0.{}.{}\",\"six\":\"fe80::{:x}\",\"site\":\"site-{}\",\"maybe\":{maybe},\"tags\":[\"a\",\"tag-{row}\"],\
+             \"grid\":[[1,null],[]],\"labels\":{{\"cpu\":{row},\"disk\\u0041\":2}},\"point\":{{\"x\":{row},\"name\":\"p\"}},\
+             \"unknown\":{{\"deep\":[1,2,{{\"x\":null}}]}}}}",
+            row % 2 == 0,
+            row % 100,
+            1 + row % 28,
+            row % 60,
+            row % 1_000_000_000,
+            row % 10_000,
+            if row % 2 == 0 { "low" } else { "high" },
+            row / 256 % 256,
+            row % 256,
+            row % 0xffff,
+            row % 50,
+        )
+        .into_bytes()
+    })
+}
+
+fn plan(columns: &[(&str, &str)]) -> Arc<RowPlan> {
+    let data = columns.iter().map(|(name, text)| ColumnSpec::new(*name, *text, DefaultValue::TypeZero));
+    let coordinates = [
+        (CoordinateKind::Topic, "_topic", "LowCardinality(String)"),
+        (CoordinateKind::Partition, "_partition", "Int32"),
+        (CoordinateKind::Offset, "_offset", "UInt64"),
+        (CoordinateKind::Replay, "_replay", "UInt32"),
+    ];
+    let coordinates = coordinates.iter().map(|(kind, name, text)| CoordinateSpec::new(*kind, *name, *text));
+    let data = data.collect::<Result<_, _>>().unwrap();
+    Arc::new(RowPlan::new(data, coordinates.collect::<Result<_, _>>().unwrap(), "UTC").unwrap())
+}
+
+/// One block of these records: decoded, then encoded; with what the block before left.
+fn check(what: &str, columns: &[(&str, &str)], records: impl Iterator<Item = Vec<u8>>) {
+    let records: Vec<Vec<u8>> = records.take(RECORDS).collect();
+    let plan = plan(columns);
+    let mut columns = Columns::new(&plan).unwrap();
+    let mut decoder = JsonDecoder::new(&plan);
+    let mut encoder = NativeEncoder::new();
+    let mut block = |columns: &mut Columns| {
+        let decoding = measure(|| {
+            for (offset, record) in (0..).zip(&records) {
+                decoder.decode(record, columns).unwrap();
+                columns.commit_row(&RowCoordinates { topic: "readings", partition: 3, offset, replay: 0 });
+            }
+        });
+        let mut raw_bytes = 0;
+        let encoding = measure(|| raw_bytes = encoder.encode(columns).raw_bytes);
+        columns.clear();
+        (decoding.count_total, encoding.count_total, raw_bytes)
+    };
+    block(&mut columns);
+    let (decoding, encoding, raw_bytes) = block(&mut columns);
+    assert_eq!(decoding, 0, "{what}: allocations while {RECORDS} records are decoded");
+    let frames = u64::try_from(raw_bytes / (FRAME_BYTES / 4) + 1).unwrap();
+    let most = 4 * u64::try_from(plan.columns().len() + 4).unwrap() + 4 * frames;
+    assert!(encoding <= most, "{what}: {encoding} allocations while a block is encoded, {most} expected at most");
+}
+
+#[test]
+fn decoding_allocates_nothing_per_record() {
+    check("L1", &load::COLUMNS, load::records());
+    check("a column of every kind", &KINDS, every_kind());
+}
