@@ -98,6 +98,13 @@ impl FrameWriter {
     }
 }
 
+/// A text in frames of its own, which any others may follow.
+pub(crate) fn frames(text: &[u8]) -> Vec<Bytes> {
+    let mut writer = FrameWriter::new();
+    writer.write(text);
+    writer.finish().0
+}
+
 fn length(bytes: usize) -> [u8; 4] {
     u32::try_from(bytes).expect("a frame is far below 4 GiB").to_le_bytes()
 }

@@ -1,6 +1,6 @@
 //! Blocks: one insert each, made of the batches of one or more partitions of a lane.
 
-mod compress;
+pub(crate) mod compress;
 pub mod fill;
 pub mod lane_fill;
 pub mod native;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::condition::Condition;
 use super::rowbinary::RowBinary;
+use crate::block::compress;
 use crate::clickhouse::{LaneTables, Pins, QueryPrefix, TableName, sql};
 use crate::types::{BlockNumber, Claim, Partition};
 
@@ -83,10 +84,21 @@ pub struct Insert<'a> {
     pub body: Body,
 }
 
+/// A longer statement goes in front of the rows instead of into the URL. RFC 9112 (section 3) has everybody take 8,000
+/// bytes, which a block of a dozen partitions or a table of a hundred columns exceeds with what encoding and settings add;
+/// the client library stops at 65,534, proxies before that.
+const STATEMENT_IN_URL_BYTES_MAX: usize = 4_000;
+
+/// The server's defaults of `max_query_size` and, for some 20 elements a partition, `max_ast_elements` allow for longer
+/// statements than this.
+const STATEMENT_BYTES_USUAL: usize = 100_000;
+
 /// An insert, ready to be sent once.
 #[derive(Debug)]
 pub struct InsertRequest {
     pub(super) statement: String,
+    /// Otherwise it is the beginning of the body.
+    pub(super) statement_in_url: bool,
     pub(super) settings: Vec<(String, String)>,
     pub(super) body: Vec<Bytes>,
     pub(super) rows: u64,
@@ -106,14 +118,23 @@ impl InsertRequest {
         set("log_comment", &query_id);
         // Unique per send, so that no window of the table ever takes a block for another one.
         set("insert_deduplication_token", &query_id);
+        if statement.len() > STATEMENT_BYTES_USUAL {
+            set("max_query_size", &(2 * statement.len()).to_string());
+            // No limit.
+            set("max_ast_elements", "0");
+            set("max_expanded_ast_elements", "0");
+        }
+        let statement_in_url = statement.len() <= STATEMENT_IN_URL_BYTES_MAX;
+        // The server reads the rows from behind the line break on.
+        let head = if statement_in_url { String::new() } else { format!("{statement}\n") };
         let body = match insert.body {
             Body::Native { frames } => {
                 set("decompress", "1");
-                frames
+                if statement_in_url { frames } else { [compress::frames(head.as_bytes()), frames].concat() }
             }
-            Body::RowBinary(rows) => vec![Bytes::from(rows.into_bytes())],
+            Body::RowBinary(rows) => vec![Bytes::from(head), Bytes::from(rows.into_bytes())],
         };
-        Self { statement, settings, body, rows: insert.rows }
+        Self { statement, statement_in_url, settings, body, rows: insert.rows }
     }
 
     /// The statement, for logs and tests.
@@ -165,6 +186,7 @@ fn statement(insert: &Insert<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block::test_reader::decompress;
     use crate::insert::tests::lane;
 
     fn column(name: &str, kind: &str, default: Option<&str>) -> InputColumn {
@@ -214,6 +236,27 @@ mod tests {
              input('`b` UInt32, `_has_b` UInt8, `a` UInt32') WHERE ",
             " FORMAT RowBinary",
         );
+    }
+
+    #[test]
+    fn a_long_statement_goes_in_front_of_the_rows() {
+        let check = |columns: usize, in_url: bool, larger: bool| {
+            let columns: Vec<InputColumn> = (0..columns).map(|n| column(&format!("c{n}"), "UInt8", None)).collect();
+            let rows = compress::frames(b"the rows");
+            let native = request(&columns, Body::Native { frames: rows });
+            let plain = request(&columns, Body::RowBinary(RowBinary::new()));
+            assert_eq!((native.statement_in_url, plain.statement_in_url), (in_url, in_url));
+            let head =
+                |request: &InsertRequest| if in_url { String::new() } else { format!("{}\n", request.statement) };
+            let sent = String::from_utf8(decompress(&native.body)).unwrap();
+            assert_eq!(sent, format!("{}the rows", head(&native)));
+            assert_eq!(plain.body.concat(), head(&plain).as_bytes());
+            let raised = native.settings().iter().any(|(name, _)| name == "max_query_size");
+            assert_eq!(raised, larger, "{} bytes", native.statement.len());
+        };
+        check(3, true, false);
+        check(200, false, false);
+        check(10_000, false, true);
     }
 
     #[test]

@@ -90,14 +90,17 @@ impl Sender {
 
     fn url(&self, insert: &InsertRequest) -> Result<Uri, String> {
         let mut url = format!(
-            "{}://{}{}?query=",
+            "{}://{}{}?",
             self.base.scheme_str().unwrap_or("http"),
             self.base.authority().map_or("", |host| host.as_str()),
             self.base.path(),
         );
-        push_encoded(&mut url, &insert.statement);
-        for (name, value) in &insert.settings {
-            url.push('&');
+        let statement = insert.statement_in_url.then_some(("query", insert.statement.as_str()));
+        let settings = insert.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (number, (name, value)) in statement.into_iter().chain(settings).enumerate() {
+            if number > 0 {
+                url.push('&');
+            }
             push_encoded(&mut url, name);
             url.push('=');
             push_encoded(&mut url, value);

@@ -22,6 +22,24 @@ fn four_partitions_are_stored_once_with_their_dead_letters_and_alerts() {
 }
 
 #[test]
+fn a_block_may_hold_hundreds_of_partitions() {
+    let mut scenario = Scenario::shared("partitions", 300);
+    scenario.produce(1_500);
+    scenario.produce_payloads(&[(7, "no json"), (299, "no json")]);
+    let mut connector = scenario.start("a");
+    scenario.wait_until_done();
+    assert_eq!(connector.terminate(), Some(0));
+    scenario.assert_exactly_once();
+    let log = connector.log();
+    assert_eq!(log.matches("takeover done").count(), 1, "no insert failed:\n{log}");
+    let blocks = scenario.servers.query(&format!(
+        "SELECT max(n) FROM (SELECT uniqExact(`partition`) n FROM {}.ledger GROUP BY block)",
+        scenario.database
+    ));
+    assert_eq!(blocks.trim(), "300", "partitions of the largest block");
+}
+
+#[test]
 fn a_restart_goes_on_where_the_last_run_ended() {
     let mut scenario = Scenario::shared("restart", 2);
     for _ in 0..3 {
