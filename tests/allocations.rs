@@ -43,7 +43,7 @@ const KINDS: [(&str, &str); 20] = [
 
 fn every_kind() -> impl Iterator<Item = Vec<u8>> {
     (0..).map(|row: u64| {
-        let maybe = if row % 3 == 0 { "null".to_owned() } else { row.to_string() };
+        let maybe = if row.is_multiple_of(3) { "null".to_owned() } else { row.to_string() };
         format!(
             "{{\"flag\":{},\"small\":{},\"large\":1{row}000000000000000000000000000,\"float\":{row}.5,\"price\":\"{row}.25\",\
              \"day\":\"2026-11-{:02}\",\"second\":\"2026-11-21 10:00:{:02}\",\"nano\":\"2026-11-21T10:00:00.{:09}Z\",\
@@ -51,13 +51,13 @@ fn every_kind() -> impl Iterator<Item = Vec<u8>> {
              \"four\":\"10.0.{}.{}\",\"six\":\"fe80::{:x}\",\"site\":\"site-{}\",\"maybe\":{maybe},\"tags\":[\"a\",\"tag-{row}\"],\
              \"grid\":[[1,null],[]],\"labels\":{{\"cpu\":{row},\"disk\\u0041\":2}},\"point\":{{\"x\":{row},\"name\":\"p\"}},\
              \"unknown\":{{\"deep\":[1,2,{{\"x\":null}}]}}}}",
-            row % 2 == 0,
+            row.is_multiple_of(2),
             row % 100,
             1 + row % 28,
             row % 60,
             row % 1_000_000_000,
             row % 10_000,
-            if row % 2 == 0 { "low" } else { "high" },
+            if row.is_multiple_of(2) { "low" } else { "high" },
             row / 256 % 256,
             row % 256,
             row % 0xffff,
@@ -76,21 +76,22 @@ fn plan(columns: &[(&str, &str)]) -> Arc<RowPlan> {
         (CoordinateKind::Replay, "_replay", "UInt32"),
     ];
     let coordinates = coordinates.iter().map(|(kind, name, text)| CoordinateSpec::new(*kind, *name, *text));
-    let data = data.collect::<Result<_, _>>().unwrap();
-    Arc::new(RowPlan::new(data, coordinates.collect::<Result<_, _>>().unwrap(), "UTC").unwrap())
+    let data = data.collect::<Result<_, _>>().expect("the types are known");
+    let coordinates = coordinates.collect::<Result<_, _>>().expect("the types are known");
+    Arc::new(RowPlan::new(data, coordinates, "UTC").expect("the columns fit"))
 }
 
 /// One block of these records: decoded, then encoded; with what the block before left.
 fn check(what: &str, columns: &[(&str, &str)], records: impl Iterator<Item = Vec<u8>>) {
     let records: Vec<Vec<u8>> = records.take(RECORDS).collect();
     let plan = plan(columns);
-    let mut columns = Columns::new(&plan).unwrap();
+    let mut columns = Columns::new(&plan).expect("the plan was checked");
     let mut decoder = JsonDecoder::new(&plan);
     let mut encoder = NativeEncoder::new();
     let mut block = |columns: &mut Columns| {
         let decoding = measure(|| {
             for (offset, record) in (0..).zip(&records) {
-                decoder.decode(record, columns).unwrap();
+                decoder.decode(record, columns).expect("the record is good");
                 columns.commit_row(&RowCoordinates { topic: "readings", partition: 3, offset, replay: 0 });
             }
         });
@@ -102,8 +103,8 @@ fn check(what: &str, columns: &[(&str, &str)], records: impl Iterator<Item = Vec
     block(&mut columns);
     let (decoding, encoding, raw_bytes) = block(&mut columns);
     assert_eq!(decoding, 0, "{what}: allocations while {RECORDS} records are decoded");
-    let frames = u64::try_from(raw_bytes / (FRAME_BYTES / 4) + 1).unwrap();
-    let most = 4 * u64::try_from(plan.columns().len() + 4).unwrap() + 4 * frames;
+    let frames = u64::try_from(raw_bytes / (FRAME_BYTES / 4) + 1).expect("few");
+    let most = 4 * u64::try_from(plan.columns().len() + 4).expect("few") + 4 * frames;
     assert!(encoding <= most, "{what}: {encoding} allocations while a block is encoded, {most} expected at most");
 }
 

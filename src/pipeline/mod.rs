@@ -8,6 +8,7 @@ mod audit;
 mod blocks;
 mod driver;
 mod effects;
+mod group_watch;
 mod inserts;
 pub mod lane_setup;
 mod report;
@@ -189,7 +190,7 @@ async fn run_consumer(
             transaction_timeout: settings.kafka.transaction_timeout,
             now: clock::now,
         },
-        group,
+        group.clone(),
     )?;
     let (command_sender, commands) = sync_channel(QUEUE_MAX);
     let (event_sender, events) = mpsc::channel(QUEUE_MAX);
@@ -198,9 +199,10 @@ async fn run_consumer(
         .expect("the columns were checked when the plan was made");
     let poll_thread = std::thread::Builder::new().name("poll".to_owned()).spawn(move || poll_loop.run())?;
     // Beside the pipeline and of no consequence to it; dropped, and with it aborted, when this consumer's life ends.
-    let mut auditing = JoinSet::new();
+    let mut beside = JoinSet::new();
+    beside.spawn(group_watch::watch_for_ever(group.clone(), settings.name.clone(), command_sender.clone()));
     if let Some(interval) = settings.audit_interval {
-        auditing.spawn(audit::audit_for_ever(interval, Arc::clone(&effects), views.status.clone()));
+        beside.spawn(audit::audit_for_ever(interval, Arc::clone(&effects), views.status.clone()));
     }
     let report = Report::new(views.metrics.clone(), Arc::clone(&effects), views.status.clone());
     let driver = Driver::new(
@@ -216,7 +218,7 @@ async fn run_consumer(
     let mut driving = std::pin::pin!(driver.run(events, stop_once, settings.drain_timeout, views.heartbeat.clone()));
     let ended = tokio::select! {
         ended = &mut driving => ended,
-        Some(ended) = auditing.join_next() => match ended.expect("the audit panicked") {},
+        Some(ended) = beside.join_next() => match ended.expect("the audit or the watch of the group panicked") {},
         () = stopped(stop) => {
             if stop_sender.send(()).is_err() {
                 tracing::debug!("the driver ends by itself");

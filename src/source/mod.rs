@@ -6,6 +6,7 @@ pub mod handle;
 mod native;
 pub mod observer;
 pub mod poll_loop;
+mod unowned;
 
 pub use native::{Batch, Headers, KafkaFault, Message, StoredOffset, TopicIdentity};
 pub(crate) use native::{TransactionError, send_offsets};

@@ -42,6 +42,8 @@ pub enum Command {
     Recycle(LaneId, Columns),
     /// A block of the lane is let go.
     Released(LaneId),
+    /// Let all partitions go and join the group anew.
+    Rejoin,
     /// Close what is open and read no more; answered by `Drained`.
     Drain,
     /// End the thread.
@@ -185,6 +187,7 @@ impl PollLoop {
                 assert!(lane.outstanding > 0, "a block was let go twice");
                 lane.outstanding -= 1;
             }
+            Command::Rejoin => self.rejoin(),
             Command::Drain => self.drain()?,
             Command::Exit => return Err(Ended),
         }
@@ -267,12 +270,18 @@ impl PollLoop {
     /// A partition cannot be fetched where it stands. One that the client has given up (its offset is outside the log)
     /// can only be had again by joining the group anew; then everything is assigned and taken over again.
     fn on_fault(&mut self, key: PartitionKey, fault: &KafkaFault) -> Result<(), Ended> {
-        if fault.needs_rejoin()
+        if fault.needs_rejoin() {
+            self.rejoin();
+        }
+        self.tell(SourceEvent::FetchFailed(key, fault.to_string()))
+    }
+
+    fn rejoin(&mut self) {
+        if !self.draining
             && let Err(error) = self.consumer.rejoin()
         {
             tracing::warn!(%error, "the group cannot be joined anew yet");
         }
-        self.tell(SourceEvent::FetchFailed(key, fault.to_string()))
     }
 
     fn may_read(&self, id: LaneId) -> bool {

@@ -107,3 +107,20 @@ fn a_frozen_instance_that_wakes_with_an_insert_unsent_is_refused_by_the_server()
     assert_eq!(other.terminate(), Some(0));
     scenario.assert_exactly_once();
 }
+
+/// A member that comes back under its static id while the group is stable is given what it had, without a rebalance.
+#[test]
+fn partitions_added_while_the_instance_was_dead_are_read() {
+    let mut scenario = Scenario::shared("added", 2);
+    scenario.session_timeout_ms = 45_000;
+    scenario.produce(500);
+    let mut connector = scenario.start("a");
+    scenario.wait_until_done();
+    connector.kill9();
+    scenario.add_partitions(4);
+    scenario.produce(500);
+    let mut connector = scenario.start("a");
+    scenario.wait_until_done();
+    assert_eq!(connector.terminate(), Some(0));
+    scenario.assert_exactly_once();
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
@@ -61,6 +61,15 @@ impl Kafka {
                 && topic.partitions().iter().all(|partition| partition.leader() >= 0);
             if ready { Ok(()) } else { Err("not all partitions have leaders".to_owned()) }
         });
+    }
+
+    /// Adds partitions to a topic, until it has so many.
+    pub(crate) fn add_partitions(&self, topic: &str, partitions: i32) {
+        let new = NewPartitions::new(topic, usize::try_from(partitions).unwrap());
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+        for result in block_on(self.admin().create_partitions([&new], &options)).unwrap() {
+            result.unwrap();
+        }
     }
 
     /// Deletes a topic and waits until it is gone.

@@ -189,6 +189,12 @@ impl Scenario {
         self.produce_payloads(&payloads);
     }
 
+    /// Adds partitions to the topic, until it has so many.
+    pub(crate) fn add_partitions(&mut self, partitions: i32) {
+        self.kafka.add_partitions(&self.topic, partitions);
+        self.partitions = partitions;
+    }
+
     /// Produces these records.
     pub(crate) fn produce_payloads<P: AsRef<[u8]>>(&mut self, payloads: &[(i32, P)]) {
         for (partition, _) in payloads {

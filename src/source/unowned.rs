@@ -1,0 +1,90 @@
+//! Which partitions of the topics the group has given to nobody.
+//!
+//! A member that comes back under its static id while the group is stable is given what it had, without a rebalance
+//! (KIP-345); partitions that were added meanwhile, or that the coordinator lost sight of in a crash, stay without an owner
+//! until the next one. The client library does not notice: it compares topics with what it knew, not with what was given out.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer;
+
+use super::handle::GroupHandle;
+use super::native::KafkaFault;
+use crate::types::{Partition, PartitionKey};
+
+/// What the coordinator calls a group in which no rebalance is under way.
+const STABLE: &str = "Stable";
+
+impl GroupHandle {
+    /// The partitions that no member has, while no rebalance is under way; otherwise none. Blocks for up to twice the
+    /// timeout.
+    pub fn unowned(&self, group: &str, timeout: Duration) -> Result<BTreeSet<PartitionKey>, KafkaFault> {
+        let fault = |error| KafkaFault::from_client("describing the group", &error);
+        let found = self.consumer.fetch_group_list(Some(group), timeout).map_err(fault)?;
+        let Some(described) = found.groups().iter().find(|known| known.name() == group && known.state() == STABLE)
+        else {
+            return Ok(BTreeSet::new());
+        };
+        let mut owned = BTreeSet::new();
+        for member in described.members() {
+            // What cannot be read may be anything: nothing is said then.
+            let Some(assignment) = member.assignment().and_then(read_assignment) else { return Ok(BTreeSet::new()) };
+            owned.extend(assignment);
+        }
+        let mut unowned = BTreeSet::new();
+        for (lane, topic) in self.topics().iter() {
+            let metadata = self.consumer.fetch_metadata(Some(topic), timeout).map_err(fault)?;
+            let partitions = metadata.topics().iter().flat_map(|found| found.partitions());
+            let partitions = partitions.map(|partition| Partition(partition.id()));
+            let missing = partitions.filter(|partition| !owned.contains(&(topic.to_owned(), *partition)));
+            unowned.extend(missing.map(|partition| PartitionKey { lane, partition }));
+        }
+        Ok(unowned)
+    }
+}
+
+/// The partitions in a `ConsumerProtocolAssignment` (version, topics with their partitions, user data); `None` if it is
+/// something else.
+fn read_assignment(bytes: &[u8]) -> Option<BTreeSet<(String, Partition)>> {
+    let mut rest = bytes;
+    let mut partitions = BTreeSet::new();
+    // The version: later ones append fields.
+    take::<2>(&mut rest)?;
+    for _ in 0..i32::from_be_bytes(take(&mut rest)?) {
+        let length = usize::try_from(i16::from_be_bytes(take(&mut rest)?)).ok()?;
+        let (topic, behind) = rest.split_at_checked(length)?;
+        rest = behind;
+        let topic = std::str::from_utf8(topic).ok()?;
+        for _ in 0..i32::from_be_bytes(take(&mut rest)?) {
+            partitions.insert((topic.to_owned(), Partition(i32::from_be_bytes(take(&mut rest)?))));
+        }
+    }
+    Some(partitions)
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn assignments_are_read_as_members_write_them() {
+        let check = |bytes: &[u8], expected: Option<&[(&str, i32)]>| {
+            let expected =
+                expected.map(|list| list.iter().map(|(topic, n)| ((*topic).to_owned(), Partition(*n))).collect());
+            assert_eq!(read_assignment(bytes), expected, "{bytes:?}");
+        };
+        check(b"\0\x03\0\0\0\0\xff\xff\xff\xff", Some(&[]));
+        let one = b"\0\x01\0\0\0\x01\0\x02ab\0\0\0\x02\0\0\0\x07\0\0\x01\0\0\0\0\0";
+        check(one, Some(&[("ab", 7), ("ab", 256)]));
+        check(&one[..one.len() - 5], None);
+        check(b"", None);
+        check(b"\0\x01\0\0\0\x01\xff\xff", None);
+    }
+}
