@@ -17,8 +17,8 @@ use crate::types::{Partition, PartitionKey};
 const STABLE: &str = "Stable";
 
 impl GroupHandle {
-    /// The partitions that no member has, while no rebalance is under way; otherwise none. Blocks for up to twice the
-    /// timeout.
+    /// The partitions that no member has, while no rebalance is under way; otherwise none. Each question, one for the group
+    /// and one for each topic, blocks for up to the timeout; the first that fails is the last.
     pub fn unowned(&self, group: &str, timeout: Duration) -> Result<BTreeSet<PartitionKey>, KafkaFault> {
         let fault = |error| KafkaFault::from_client("describing the group", &error);
         let found = self.consumer.fetch_group_list(Some(group), timeout).map_err(fault)?;
