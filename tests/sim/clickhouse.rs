@@ -120,9 +120,9 @@ impl ClickHouse {
             Some(Mutant::LedgerUnfenced) if insert.table == Table::Ledger => true,
             _ => self.greatest(key) == Some(claim),
         };
-        let owned = insert.claims.iter().filter(|(key, claim)| newest(**key, **claim)).count();
-        let enough = if mutant == Some(Mutant::FenceAnyPartition) { 1 } else { insert.claims.len() };
-        if owned < enough.min(insert.claims.len()) {
+        let mut owned = insert.claims.iter().map(|(key, claim)| newest(*key, *claim));
+        let any = mutant == Some(Mutant::FenceAnyPartition);
+        if !(if any { owned.any(|owned| owned) } else { owned.all(|owned| owned) }) {
             return Verdict::Fenced;
         }
         if insert.table != Table::Ledger {

@@ -41,8 +41,7 @@ fn commit() -> String {
 
 /// Runs one seed; an assertion of the core counts as a failure like any other.
 fn run(seed: u64, plan: Plan, verbose: bool) -> Result<(), String> {
-    let planting = if let Plan::Mutant(planting) = plan { Some(planting) } else { None };
-    guarded(planting, || World::new(seed, plan, verbose).run()).flatten()
+    guarded(plan.planting(), || World::new(seed, plan, verbose).run()).flatten()
 }
 
 /// Runs the core, with a fault planted or without, and tells a breach of its assertions as text.

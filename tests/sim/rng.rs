@@ -44,9 +44,7 @@ impl Rng {
             Self::Seeded(state) => drawn(state, of),
             Self::Recorded { state, given, made } => {
                 let fresh = drawn(state, of);
-                let choice = given.get(made.len()).map_or(fresh, |choice| index(*choice).min(of - 1));
-                made.push(u32::try_from(choice).expect("few possibilities"));
-                choice
+                note(given, made, fresh, of)
             }
             Self::Scripted { choices, trail } => {
                 let choice = choices.get(trail.len()).copied().unwrap_or(0);
@@ -75,9 +73,7 @@ impl Rng {
             Self::Recorded { state, given, made } => {
                 // Noted from its other end: what is not chosen must not happen.
                 let fresh = 99 - drawn(state, 100);
-                let choice = given.get(made.len()).map_or(fresh, |choice| index(*choice).min(99));
-                made.push(u32::try_from(choice).expect("few possibilities"));
-                99 - choice < index(chance)
+                99 - note(given, made, fresh, 100) < index(chance)
             }
             Self::Scripted { .. } => self.choose(2) == 1,
         }
@@ -90,6 +86,13 @@ impl Rng {
             Self::Scripted { .. } => order,
         }
     }
+}
+
+/// What a recorded run chooses of so many: what was given, as long as that lasts, then what was drawn.
+fn note(given: &[u32], made: &mut Vec<u32>, fresh: usize, of: usize) -> usize {
+    let choice = given.get(made.len()).map_or(fresh, |choice| index(*choice).min(of - 1));
+    made.push(u32::try_from(choice).expect("few possibilities"));
+    choice
 }
 
 fn next(state: &mut u64) -> u64 {

@@ -26,10 +26,9 @@ impl Failing {
 
     /// Runs the world that these choices make; where they end it goes on by the seed.
     fn run(seed: u64, plan: Plan, choices: &[u32], verbose: bool) -> Option<Self> {
-        let planting: Option<Planting> = if let Plan::Mutant(planting) = plan { Some(planting) } else { None };
         let mut world = None;
         let rng = Rng::recorded(seed, choices.to_vec());
-        let done = guarded(planting, || world.insert(World::drawn(rng, plan, verbose)).run()).flatten();
+        let done = guarded(plan.planting(), || world.insert(World::drawn(rng, plan, verbose)).run()).flatten();
         let violation = done.err()?;
         let world = world?;
         Some(Self {

@@ -28,6 +28,16 @@ pub(crate) enum Plan {
     Control(Planting),
 }
 
+impl Plan {
+    /// The fault that is planted.
+    pub(crate) fn planting(self) -> Option<Planting> {
+        match self {
+            Self::Mutant(planting) => Some(planting),
+            Self::Plain | Self::Control(_) => None,
+        }
+    }
+}
+
 /// What a run is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -78,10 +88,7 @@ impl World {
         if let Plan::Mutant(focus) | Plan::Control(focus) = plan {
             focus.focus(&mut scenario, &mut rng);
         }
-        let mutant = match plan {
-            Plan::Mutant(planting) => planting.around(),
-            Plan::Plain | Plan::Control(_) => None,
-        };
+        let mutant = plan.planting().and_then(Planting::around);
         Self::with(scenario, rng, mutant, verbose)
     }
 
