@@ -38,9 +38,14 @@ impl std::fmt::Debug for FrameWriter {
 
 impl FrameWriter {
     pub(crate) fn new() -> Self {
-        let frame_bytes = CHECKSUM_BYTES + HEADER_BYTES + get_maximum_output_size(FRAME_RAW_BYTES);
+        Self::with_capacity(FRAME_RAW_BYTES)
+    }
+
+    /// For frames of up to so many raw bytes.
+    fn with_capacity(raw_bytes: usize) -> Self {
+        let frame_bytes = CHECKSUM_BYTES + HEADER_BYTES + get_maximum_output_size(raw_bytes);
         Self {
-            gathered: Vec::with_capacity(FRAME_RAW_BYTES),
+            gathered: Vec::with_capacity(raw_bytes),
             frame: vec![0; frame_bytes],
             table: CompressTable::large(),
             frames: Vec::new(),
@@ -100,7 +105,7 @@ impl FrameWriter {
 
 /// A text in frames of its own, which any others may follow.
 pub(crate) fn frames(text: &[u8]) -> Vec<Bytes> {
-    let mut writer = FrameWriter::new();
+    let mut writer = FrameWriter::with_capacity(text.len().min(FRAME_RAW_BYTES));
     writer.write(text);
     writer.finish().0
 }

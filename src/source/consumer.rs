@@ -279,7 +279,8 @@ fn client_config(settings: &ConsumerSettings) -> Result<ClientConfig, ConsumerEr
     // Half for what is queued, the rest for a fetch under way and for what the library keeps beside each message.
     let queued_kbytes = (lane_bytes / 2 / 1024).clamp(1024, 2_097_151);
     // Compressed, and all of it unfolds at once, whatever is queued: the smallest records, of some four bytes each, take a
-    // hundred times that with what the library keeps beside each message. Larger fetches were not seen to be faster.
+    // hundred times that with what the library keeps beside each message. Larger fetches are not faster for records of some
+    // hundred bytes; of eight bytes a quarter more could be read with four times this.
     let fetch_bytes = (lane_bytes / 64).clamp(128 * 1024, 16 * 1024 * 1024);
     let partition_bytes = fetch_bytes / 4;
     let queued_messages = (lane_bytes / 1024).clamp(1_000, 100_000);

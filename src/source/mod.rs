@@ -5,6 +5,7 @@ pub mod group;
 pub mod handle;
 mod native;
 pub mod observer;
+mod partitions;
 pub mod poll_loop;
 mod unowned;
 

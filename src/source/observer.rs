@@ -15,6 +15,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use super::native::{self, Batch, BatchQueue, KafkaFault, StoredOffset, TopicIdentity, WantedOffset};
+use super::partitions::partitions;
 use crate::config::KafkaSettings;
 use crate::types::{Offset, OffsetRange, Partition};
 
@@ -114,20 +115,7 @@ impl Observer {
     /// # Errors
     /// Where no broker answers, or access is denied.
     pub fn partitions(&self, topic: &str) -> Result<Option<Vec<Partition>>, KafkaFault> {
-        let doing = format!("reading the partitions of topic {topic}");
-        let metadata = self
-            .consumer
-            .fetch_metadata(Some(topic), self.timeout)
-            .map_err(|error| self.explained(KafkaFault::from_client(&doing, &error)))?;
-        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
-        match found.error().map(RDKafkaErrorCode::from) {
-            None => {}
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => return Ok(None),
-            Some(code) => return Err(KafkaFault::new(doing, code)),
-        }
-        let mut partitions: Vec<_> = found.partitions().iter().map(|partition| Partition(partition.id())).collect();
-        partitions.sort_unstable();
-        Ok(Some(partitions))
+        partitions(&self.consumer, topic, self.timeout).map_err(|fault| self.explained(fault))
     }
 
     /// The identity of a topic now.

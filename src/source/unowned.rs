@@ -11,6 +11,7 @@ use rdkafka::consumer::Consumer;
 
 use super::handle::GroupHandle;
 use super::native::KafkaFault;
+use super::partitions::partitions;
 use crate::types::{Partition, PartitionKey};
 
 /// What the coordinator calls a group in which no rebalance is under way.
@@ -34,10 +35,8 @@ impl GroupHandle {
         }
         let mut unowned = BTreeSet::new();
         for (lane, topic) in self.topics().iter() {
-            let metadata = self.consumer.fetch_metadata(Some(topic), timeout).map_err(fault)?;
-            let partitions = metadata.topics().iter().flat_map(|found| found.partitions());
-            let partitions = partitions.map(|partition| Partition(partition.id()));
-            let missing = partitions.filter(|partition| !owned.contains(&(topic.to_owned(), *partition)));
+            let partitions = partitions(&self.consumer, topic, timeout)?.unwrap_or_default();
+            let missing = partitions.into_iter().filter(|partition| !owned.contains(&(topic.to_owned(), *partition)));
             unowned.extend(missing.map(|partition| PartitionKey { lane, partition }));
         }
         Ok(unowned)
