@@ -4,14 +4,14 @@ CARGO ?= cargo
 # What building librdkafka against the system's libraries needs, and what the devstack runs on.
 PACKAGES = build-essential pkg-config libssl-dev libsasl2-dev zlib1g-dev openssl python3-venv openjdk-17-jre-headless maven
 
-.PHONY: help deps build demo test fuzz-smoke fuzz model sim chaos overload zombies lint doc bench clean
+.PHONY: help deps build demo test fuzz-smoke fuzz model sim chaos overload zombies lint doc bench price clean
 
 help:
 	@echo "make demo    real data through a real broker into a real engine, then verify"
 	@echo "make test    lint, docs and all tests"
 	@echo "make fuzz    TARGET=row SECONDS=600: libFuzzer over one target of fuzz/"
 	@echo "make lint    formatting and clippy, warnings denied"
-	@echo "make bench   the figures of the README"
+	@echo "make bench   the figures of the README; make price: what fence, ledger and transaction cost"
 	@echo "make model   every state of small worlds; make sim SEEDS=1000000: the simulation and its planted faults"
 	@echo "make chaos MINUTES=20    kill, freeze, cut and break everything, and compare (make overload, make zombies)"
 	@echo "make build   the release binary, target/release/oncesink"
@@ -29,7 +29,7 @@ demo: deps
 
 lint: deps
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --features failpoints --locked -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features failpoints,price --locked -- -D warnings
 	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml > /dev/null
 
 doc: deps
@@ -66,9 +66,14 @@ fuzz: deps
 	"$${CARGO_TARGET_DIR:-fuzz/target}/$(FUZZ_HOST)/release/$(TARGET)" -max_total_time=$(SECONDS) -timeout=30 -rss_limit_mb=2048 \
 		-max_len=4096 target/fuzz-corpus/$(TARGET) fuzz/corpus/$(TARGET)
 
-# BENCH_RECORDS (default 2000000) and BENCH_RUNS (default 3) change the load and the number of runs.
+# BENCH: which bench, and what varies it; `make bench BENCH="throughput --help"` tells.
+BENCH ?= throughput --loads L1,L4 --kafka-engine 1,2
 bench: deps
-	$(CARGO) bench --locked --bench end_to_end
+	$(CARGO) bench --locked --bench rig -- $(BENCH)
+
+# What the promise costs: a build of its own, which can leave parts of the protocol out.
+price: deps
+	$(CARGO) bench --locked --features price --bench rig -- price $(PRICE)
 
 # docs/reliability.md says what they do. Each run appends a line to target/chaos/record.jsonl, or CHAOS_RECORD.
 MINUTES ?= 20

@@ -7,12 +7,13 @@
 
 #[expect(dead_code, reason = "the other benches use more of it")]
 mod load;
-
-use std::sync::Arc;
+#[path = "load/plan.rs"]
+mod plan;
 
 use oncesink::block::native::NativeEncoder;
-use oncesink::columns::{ColumnSpec, Columns, CoordinateKind, CoordinateSpec, DefaultValue, RowCoordinates, RowPlan};
+use oncesink::columns::{Columns, RowCoordinates};
 use oncesink::decode::JsonDecoder;
+use plan::plan;
 
 /// As in the program: what frames cost to allocate belongs to the figure.
 #[global_allocator]
@@ -26,7 +27,7 @@ fn main() {
     let rounds: usize = rounds.unwrap_or(ROUNDS);
     let records: Vec<Vec<u8>> = load::records().take(ROWS).collect();
     let bytes: usize = records.iter().map(Vec::len).sum();
-    let plan = Arc::new(plan());
+    let plan = plan(&load::COLUMNS);
     let mut columns = Columns::new(&plan).expect("the plan was checked");
     let mut decoder = JsonDecoder::new(&plan);
     let mut encoder = NativeEncoder::new();
@@ -68,22 +69,4 @@ fn cpu_nanos() -> u64 {
     let text = text.expect("the bench needs Linux, which keeps CPU time in schedstat");
     let first = text.split_ascii_whitespace().next();
     first.and_then(|nanos| nanos.parse().ok()).expect("schedstat begins with a number")
-}
-
-fn plan() -> RowPlan {
-    let columns = load::COLUMNS
-        .map(|(name, text)| ColumnSpec::new(name, text, DefaultValue::TypeZero))
-        .into_iter()
-        .collect::<Result<_, _>>()
-        .expect("the types are known");
-    let coordinates = [
-        (CoordinateKind::Topic, "_topic", "LowCardinality(String)"),
-        (CoordinateKind::Partition, "_partition", "Int32"),
-        (CoordinateKind::Offset, "_offset", "Int64"),
-    ]
-    .map(|(kind, name, text)| CoordinateSpec::new(kind, name, text))
-    .into_iter()
-    .collect::<Result<_, _>>()
-    .expect("the types are known");
-    RowPlan::new(columns, coordinates, "UTC").expect("the columns fit")
 }

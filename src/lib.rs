@@ -18,6 +18,7 @@ pub mod logging;
 pub mod metrics;
 pub mod ownership;
 pub mod pipeline;
+pub mod price;
 pub mod protocol;
 pub mod source;
 pub mod types;

@@ -4,13 +4,14 @@
 #[expect(dead_code, reason = "the benches use more of it")]
 #[path = "../benches/load/mod.rs"]
 mod load;
-
-use std::sync::Arc;
+#[path = "../benches/load/plan.rs"]
+mod plan;
 
 use allocation_counter::measure;
 use oncesink::block::native::NativeEncoder;
-use oncesink::columns::{ColumnSpec, Columns, CoordinateKind, CoordinateSpec, DefaultValue, RowCoordinates, RowPlan};
+use oncesink::columns::{Columns, RowCoordinates};
 use oncesink::decode::JsonDecoder;
+use plan::plan;
 
 const RECORDS: usize = 100_000;
 
@@ -65,20 +66,6 @@ fn every_kind() -> impl Iterator<Item = Vec<u8>> {
         )
         .into_bytes()
     })
-}
-
-fn plan(columns: &[(&str, &str)]) -> Arc<RowPlan> {
-    let data = columns.iter().map(|(name, text)| ColumnSpec::new(*name, *text, DefaultValue::TypeZero));
-    let coordinates = [
-        (CoordinateKind::Topic, "_topic", "LowCardinality(String)"),
-        (CoordinateKind::Partition, "_partition", "Int32"),
-        (CoordinateKind::Offset, "_offset", "UInt64"),
-        (CoordinateKind::Replay, "_replay", "UInt32"),
-    ];
-    let coordinates = coordinates.iter().map(|(kind, name, text)| CoordinateSpec::new(*kind, *name, *text));
-    let data = data.collect::<Result<_, _>>().expect("the types are known");
-    let coordinates = coordinates.collect::<Result<_, _>>().expect("the types are known");
-    Arc::new(RowPlan::new(data, coordinates, "UTC").expect("the columns fit"))
 }
 
 /// One block of these records: decoded, then encoded; with what the block before left.

@@ -1,45 +1,80 @@
-//! The loads of the benches, the same in every run.
+//! The loads of the benches: the same records in every run, whatever is measured with them.
 //!
-//! L1: flat JSON records of 12 fields, 343 to 347 bytes on average (the longer the load, the longer its numbers). L4: the
-//! same, one of a hundred cannot be decoded. Narrow: 8 bytes a record, one of 50 cannot be
-//! decoded.
+//! L1: flat JSON of 12 fields, 343 to 347 bytes on average (the longer the load, the longer its numbers). L4: the same, one
+//! record of a hundred cannot be decoded. Narrow: 8 bytes a record, one of 50 cannot be decoded. Sized and wide: records of
+//! a chosen length, or with a chosen number of fields.
 
 /// What is consumed, and into which table.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Load {
-    pub(crate) name: &'static str,
-    /// The columns of the table.
-    pub(crate) columns: &'static [(&'static str, &'static str)],
+    pub(crate) name: String,
+    /// The columns of the table: name and type.
+    pub(crate) columns: Vec<(String, &'static str)>,
     pub(crate) order_by: &'static str,
     /// One record of so many is a dead letter; 0: none.
-    pub(crate) dead_every: usize,
-    record: fn() -> Box<dyn Iterator<Item = Vec<u8>>>,
+    dead_every: usize,
+    shape: Shape,
 }
 
-/// Every load.
-pub(crate) const LOADS: [Load; 3] = [
-    Load {
-        name: "L1",
-        columns: &COLUMNS,
-        order_by: "(site, device, ts)",
-        dead_every: 0,
-        record: || Box::new(records()),
-    },
-    Load {
-        name: "L4",
-        columns: &COLUMNS,
-        order_by: "(site, device, ts)",
-        dead_every: 100,
-        record: || Box::new(records()),
-    },
-    Load { name: "narrow", columns: &[("v", "UInt8")], order_by: "v", dead_every: 50, record: || Box::new(narrow()) },
-];
+/// What a record looks like.
+#[derive(Debug, Clone, Copy)]
+enum Shape {
+    L1,
+    Narrow,
+    Sized { bytes: usize },
+    Wide { fields: usize },
+}
 
 impl Load {
+    pub(crate) fn l1() -> Self {
+        let columns = COLUMNS.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
+        Self { name: "L1".to_owned(), columns, order_by: "(site, device, ts)", dead_every: 0, shape: Shape::L1 }
+    }
+
+    pub(crate) fn l4() -> Self {
+        Self { name: "L4".to_owned(), dead_every: 100, ..Self::l1() }
+    }
+
+    pub(crate) fn narrow() -> Self {
+        let columns = vec![("v".to_owned(), "UInt8")];
+        Self { name: "narrow".to_owned(), columns, order_by: "v", dead_every: 50, shape: Shape::Narrow }
+    }
+
+    /// Records of so many bytes: a number and a text.
+    pub(crate) fn sized(bytes: usize) -> Self {
+        let columns = vec![("id".to_owned(), "UInt64"), ("text".to_owned(), "String")];
+        Self { name: format!("sized_{bytes}"), columns, order_by: "id", dead_every: 0, shape: Shape::Sized { bytes } }
+    }
+
+    /// Records of so many fields, half of them integers, the others decimal fractions.
+    pub(crate) fn wide(fields: usize) -> Self {
+        let columns =
+            (0..fields).map(|n| (format!("f{n:03}"), if n % 2 == 0 { "UInt32" } else { "Float64" })).collect();
+        Self { name: format!("wide_{fields}"), columns, order_by: "f000", dead_every: 0, shape: Shape::Wide { fields } }
+    }
+
+    /// The load of this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let number = |prefix: &str| name.strip_prefix(prefix).and_then(|rest| rest.parse().ok());
+        match name {
+            "L1" => Some(Self::l1()),
+            "L4" => Some(Self::l4()),
+            "narrow" => Some(Self::narrow()),
+            _ => number("sized_").map(Self::sized).or_else(|| number("wide_").map(Self::wide)),
+        }
+    }
+
     /// As many records as are taken.
-    pub(crate) fn records(self) -> impl Iterator<Item = Vec<u8>> {
-        (self.record)().enumerate().map(move |(number, mut record)| {
-            if self.dead_every > 0 && number % self.dead_every == self.dead_every - 1 {
+    pub(crate) fn records(&self) -> impl Iterator<Item = Vec<u8>> + use<> {
+        let dead_every = self.dead_every;
+        let records: Box<dyn Iterator<Item = Vec<u8>>> = match self.shape {
+            Shape::L1 => Box::new(records()),
+            Shape::Narrow => Box::new((0_u64..).map(|row| format!("{{\"v\":{:02}}}", 10 + row % 90).into_bytes())),
+            Shape::Sized { bytes } => Box::new(sized(bytes)),
+            Shape::Wide { fields } => Box::new(wide(fields)),
+        };
+        records.enumerate().map(move |(number, mut record)| {
+            if dead_every > 0 && number % dead_every == dead_every - 1 {
                 record.pop();
             }
             record
@@ -47,13 +82,9 @@ impl Load {
     }
 
     /// How many of so many records are dead letters.
-    pub(crate) fn dead(self, records: usize) -> usize {
+    pub(crate) fn dead(&self, records: usize) -> usize {
         records.checked_div(self.dead_every).unwrap_or(0)
     }
-}
-
-fn narrow() -> impl Iterator<Item = Vec<u8>> {
-    (0_u64..).map(|row| format!("{{\"v\":{:02}}}", 10 + row % 90).into_bytes())
 }
 
 /// The columns of a table for L1.
@@ -72,15 +103,54 @@ pub(crate) const COLUMNS: [(&str, &str); 12] = [
     ("message", "String"),
 ];
 
-/// As many records of L1 as are taken.
-pub(crate) fn records() -> impl Iterator<Item = Vec<u8>> {
+/// A generator of numbers below a bound, the same in every run.
+fn random() -> impl FnMut(u64) -> u64 {
     let mut random = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut next = move |bound: u64| {
+    move |bound| {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
         random % bound
-    };
+    }
+}
+
+fn sized(bytes: usize) -> impl Iterator<Item = Vec<u8>> {
+    const WORDS: [&str; 8] = ["pump ", "valve ", "line ", "stopped ", "started ", "within ", "range ", "of "];
+    let mut next = random();
+    (0_u64..).map(move |row| {
+        let mut record = format!("{{\"id\":{row},\"text\":\"").into_bytes();
+        while record.len() + 2 < bytes {
+            let word = WORDS[usize::try_from(next(8)).expect("small")];
+            record.extend_from_slice(&word.as_bytes()[..word.len().min(bytes - 2 - record.len())]);
+        }
+        record.extend_from_slice(b"\"}");
+        record
+    })
+}
+
+fn wide(fields: usize) -> impl Iterator<Item = Vec<u8>> {
+    use std::fmt::Write as _;
+
+    let mut next = random();
+    (0_u64..).map(move |_| {
+        let mut record = String::from("{");
+        for n in 0..fields {
+            let comma = if n == 0 { "" } else { "," };
+            let written = if n % 2 == 0 {
+                write!(record, "{comma}\"f{n:03}\":{}", next(1_000_000))
+            } else {
+                write!(record, "{comma}\"f{n:03}\":{}.{:03}", next(1_000), next(1_000))
+            };
+            written.expect("writing to a string does not fail");
+        }
+        record.push('}');
+        record.into_bytes()
+    })
+}
+
+/// As many records of L1 as are taken.
+pub(crate) fn records() -> impl Iterator<Item = Vec<u8>> {
+    let mut next = random();
     let kinds = ["status", "reading", "alarm"];
     (0_u64..).map(move |row| {
         let millis = 1_700_000_000_000 + row * 3;

@@ -89,7 +89,11 @@ impl Client {
         Self::reply(request.send(body).with_context(|| format!("send to {}", self.url))?)
     }
 
-    pub(crate) fn get(&self, path: &str) -> Result<Reply> {
+    /// Gets a page of the server at our URL.
+    ///
+    /// # Errors
+    /// When there is no reply.
+    pub fn get(&self, path: &str) -> Result<Reply> {
         let request = self.agent.get(format!("{}{path}", self.url));
         Self::reply(request.call().with_context(|| format!("get {path} from {}", self.url))?)
     }

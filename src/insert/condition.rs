@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::outcome::{FENCED, PRESENT, SHORT};
 use crate::clickhouse::{LaneTables, Units, sql};
+use crate::price;
 use crate::types::{Claim, Offset, OffsetRange, Partition, RecordCount, Replay};
 
 /// One condition, ready to stand behind `WHERE`.
@@ -19,6 +20,9 @@ impl Condition {
     /// Panics without a claim: such a fence would refuse nobody.
     pub fn fence(lane: &LaneTables, claims: &BTreeMap<Partition, Claim>) -> Self {
         assert!(!claims.is_empty(), "an insert needs a claim to be fenced by");
+        if price::without("fence") {
+            return Self("1".to_owned());
+        }
         let mine = claims.iter().map(|(partition, claim)| format!("({partition}, toUInt128('{}'))", claim.0));
         let question = format!(
             "SELECT countIf((`partition`, newest) IN ({})) FROM (SELECT `partition`, max(claim) AS newest FROM {} \

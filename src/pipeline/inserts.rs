@@ -13,6 +13,7 @@ use crate::metrics::InsertReport;
 use crate::pipeline::alert_rows;
 use crate::pipeline::blocks::Contents;
 use crate::pipeline::effects::{Effects, LaneEffects, end_of};
+use crate::price;
 use crate::protocol::action::{Found, Insert};
 use crate::protocol::event::{InsertEnd, Table};
 use crate::source::poll_loop::Command;
@@ -30,6 +31,9 @@ impl Effects {
     pub(super) async fn insert(&self, insert: Insert, contents: Contents, commands: &SyncSender<Command>) -> InsertEnd {
         let lane = self.lane(insert.lane);
         let into = insert.table;
+        if into == Table::Ledger && price::without("ledger") {
+            return InsertEnd::Acknowledged;
+        }
         let Prepared { request, rows, bytes } = self.prepare(lane, &insert, contents, commands).await;
         let (before, after) = failpoints(into);
         if let Err(text) = failpoint::reach(before) {

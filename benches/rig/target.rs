@@ -1,20 +1,41 @@
 //! The table of a load, and the configuration of the connector that fills it.
 
-use std::fmt::Write as _;
-
 use crate::load::Load;
 
 /// Creates `readings` in a database that exists.
-pub(crate) fn table(database: &str, load: Load) -> String {
-    let mut columns = String::new();
-    for (name, kind) in load.columns {
-        write!(columns, "{name} {kind}, ").expect("writing to a string does not fail");
-    }
+pub(crate) fn table(database: &str, load: &Load) -> String {
+    let columns = columns(load);
     format!(
-        "CREATE TABLE {database}.readings ({columns} _topic LowCardinality(String), _partition Int32, _offset UInt64, \
+        "CREATE TABLE {database}.readings ({columns}, _topic LowCardinality(String), _partition Int32, _offset UInt64, \
          _replay UInt32, INDEX offsets _offset TYPE minmax) ENGINE = MergeTree ORDER BY {}",
         load.order_by
     )
+}
+
+/// The Kafka table engine over the same columns, and the view that fills `readings` from it: one thread and one block
+/// stream for each consumer, blocks as large as the connector's at most.
+pub(crate) fn kafka_engine(database: &str, load: &Load, brokers: &str, topic: &str, consumers: usize) -> [String; 2] {
+    let columns = columns(load);
+    let names: Vec<&str> = load.columns.iter().map(|(name, _)| name.as_str()).collect();
+    [
+        format!(
+            "CREATE TABLE {database}.source ({columns}) ENGINE = Kafka SETTINGS kafka_broker_list = '{brokers}', \
+             kafka_topic_list = '{topic}', kafka_group_name = '{database}', kafka_format = 'JSONEachRow', \
+             kafka_num_consumers = {consumers}, kafka_thread_per_consumer = {}, kafka_poll_max_batch_size = 65536, \
+             kafka_max_block_size = 500000, kafka_flush_interval_ms = 1000, date_time_input_format = 'best_effort'",
+            u8::from(consumers > 1)
+        ),
+        format!(
+            "CREATE MATERIALIZED VIEW {database}.view TO {database}.readings AS SELECT {}, _topic, \
+             toInt32(_partition) AS _partition, _offset, toUInt32(0) AS _replay FROM {database}.source",
+            names.join(", ")
+        ),
+    ]
+}
+
+fn columns(load: &Load) -> String {
+    let columns: Vec<String> = load.columns.iter().map(|(name, kind)| format!("{name} {kind}")).collect();
+    columns.join(", ")
 }
 
 /// A connector of one topic.

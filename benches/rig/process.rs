@@ -31,6 +31,29 @@ pub(crate) fn peak_mib(pid: u32) -> Result<f64> {
     Ok(kib / 1024.0)
 }
 
+/// The same of a process and all that descend from it.
+pub(crate) fn cpu_seconds_of_tree(pid: u32) -> Result<f64> {
+    tree(pid)?.into_iter().map(cpu_seconds).sum()
+}
+
+/// The sum of their peaks.
+pub(crate) fn peak_mib_of_tree(pid: u32) -> Result<f64> {
+    tree(pid)?.into_iter().map(peak_mib).sum()
+}
+
+fn tree(pid: u32) -> Result<Vec<u32>> {
+    let mut found = vec![pid];
+    let mut at = 0;
+    while let Some(pid) = found.get(at).copied() {
+        at += 1;
+        for thread in read_dir(format!("/proc/{pid}/task"))? {
+            let children = read_to_string(thread?.path().join("children"))?;
+            found.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        }
+    }
+    Ok(found)
+}
+
 /// The child of this process whose name begins so.
 pub(crate) fn child(name: &str) -> Result<u32> {
     let children = read_to_string(format!("/proc/{0}/task/{0}/children", std::process::id()))?;

@@ -1,0 +1,190 @@
+//! What moves records from a topic into a table: the connector, the Kafka table engine of the same server, or a command.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use devstack::http::Client;
+
+use crate::connector::Connector;
+use crate::run::{Job, Rig, STALLED_AFTER, stages};
+use crate::target::{self, Config};
+use crate::{now, process};
+
+const OWNED_LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What is compared.
+#[derive(Debug, Clone)]
+pub(crate) enum Contender {
+    Connector(Build),
+    /// The server's own: `ENGINE = Kafka` and a materialized view.
+    KafkaEngine {
+        consumers: usize,
+    },
+    /// A shell command that runs until it is killed. It is told where everything is: `BROKERS`, `TOPIC`,
+    /// `CLICKHOUSE_URL`, `DATABASE`; it fills `readings` in that database.
+    Command(String),
+}
+
+/// A connector as it is run.
+#[derive(Debug, Clone)]
+pub(crate) struct Build {
+    pub(crate) binary: PathBuf,
+    /// Properties of the client library: `a: 1, b: 2`.
+    pub(crate) properties: String,
+    /// What is left out of the protocol; by a build that can only.
+    pub(crate) without: Option<&'static str>,
+}
+
+/// What a process has spent so far.
+pub(crate) struct Spent {
+    pub(crate) cpu_seconds: f64,
+    pub(crate) peak_mib: f64,
+    pub(crate) threads: BTreeMap<String, f64>,
+    pub(crate) stages: BTreeMap<String, f64>,
+}
+
+/// One of them, at work.
+pub(crate) enum Running {
+    Connector { process: Connector, log: PathBuf },
+    KafkaEngine,
+    Command(Child),
+}
+
+impl Contender {
+    /// Starts to move the job's topic into `readings`.
+    pub(crate) fn start(&self, rig: &Rig, job: &Job<'_>, database: &str) -> Result<Running> {
+        match self {
+            Self::Connector(build) => {
+                let config = rig.write_config(&Config {
+                    database,
+                    topic: &job.topic,
+                    brokers: rig.brokers(),
+                    clickhouse_url: rig.url(),
+                    memory_max: &rig.common.memory,
+                    batch: job.batch,
+                    properties: &build.properties,
+                })?;
+                let log = config.with_extension("log");
+                let environment: Vec<_> =
+                    build.without.map(|part| ("ONCESINK_WITHOUT", part.to_owned())).into_iter().collect();
+                let process = Connector::start(&build.binary, &config, &environment, log.clone())?;
+                Ok(Running::Connector { process, log })
+            }
+            Self::KafkaEngine { consumers } => {
+                for statement in target::kafka_engine(database, job.load, rig.brokers(), &job.topic, *consumers) {
+                    rig.query(&statement)?;
+                }
+                Ok(Running::KafkaEngine)
+            }
+            Self::Command(command) => {
+                let child = Command::new("sh")
+                    .args(["-c", command])
+                    .env("BROKERS", rig.brokers())
+                    .env("TOPIC", &job.topic)
+                    .env("CLICKHOUSE_URL", rig.url())
+                    .env("DATABASE", database)
+                    .stdin(Stdio::null())
+                    .process_group(0)
+                    .spawn()
+                    .with_context(|| format!("start {command}"))?;
+                Ok(Running::Command(child))
+            }
+        }
+    }
+}
+
+impl Running {
+    /// An error if it has ended by itself.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        let ended = match self {
+            Self::Connector { process, .. } => process.ended()?,
+            Self::KafkaEngine => None,
+            Self::Command(child) => child.try_wait()?,
+        };
+        match ended {
+            None => Ok(()),
+            Some(status) => bail!("it ended by itself ({status})"),
+        }
+    }
+
+    /// What it logged last, where we know.
+    pub(crate) fn last_words(&self) -> String {
+        match self {
+            Self::Connector { process, .. } => format!("the connector's log ends with:\n{}", process.log_tail()),
+            Self::KafkaEngine => "system.kafka_consumers may know why".to_owned(),
+            Self::Command(_) => "the command may have said why".to_owned(),
+        }
+    }
+
+    /// What it has spent; nothing is known of what works inside the server.
+    pub(crate) fn spent(&self) -> Result<Option<Spent>> {
+        match self {
+            Self::KafkaEngine => Ok(None),
+            Self::Connector { process, log } => {
+                let pid = process.pid();
+                Ok(Some(Spent {
+                    cpu_seconds: process::cpu_seconds(pid)?,
+                    peak_mib: process::peak_mib(pid)?,
+                    threads: process::cpu_seconds_by_thread(pid)?,
+                    stages: stages(&Client::new(&format!("http://{}", admin(log)?)).get("/metrics")?.text()),
+                }))
+            }
+            Self::Command(child) => Ok(Some(Spent {
+                cpu_seconds: process::cpu_seconds_of_tree(child.id())?,
+                peak_mib: process::peak_mib_of_tree(child.id())?,
+                threads: BTreeMap::new(),
+                stages: BTreeMap::new(),
+            })),
+        }
+    }
+
+    /// Stops it.
+    pub(crate) fn stop(self, rig: &Rig, database: &str) -> Result<()> {
+        match self {
+            Self::Connector { mut process, .. } => {
+                let status = process.terminate()?;
+                ensure!(status.success(), "the connector ended with {status}:\n{}", process.log_tail());
+            }
+            Self::KafkaEngine => {
+                for table in ["view", "source"] {
+                    rig.query(&format!("DROP TABLE {database}.{table} SYNC"))?;
+                }
+            }
+            Self::Command(mut child) => {
+                let group = format!("-{}", child.id());
+                ensure!(Command::new("kill").args(["-s", "KILL", "--", &group]).status()?.success(), "kill failed");
+                child.wait()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a connector listens, as its log says.
+pub(crate) fn admin(log: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(log)?;
+    let (_, rest) = text.split_once("admin=").context("the connector has not said where it listens")?;
+    Ok(rest.split_whitespace().next().unwrap_or_default().trim_matches('"').to_owned())
+}
+
+/// Waits until the connector reads so many partitions.
+pub(crate) fn wait_until_owned(log: &Path, partitions: i32) -> Result<()> {
+    let began = now();
+    loop {
+        let page = admin(log).and_then(|address| Client::new(&format!("http://{address}")).get("/metrics"));
+        let text = page.map(|page| page.text()).unwrap_or_default();
+        let taken = text.lines().filter(|line| line.starts_with("oncesink_takeover_seconds_count"));
+        let taken: f64 = taken.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum();
+        let assigned = text.lines().find(|line| line.starts_with("oncesink_partitions_assigned{"));
+        let assigned = assigned.and_then(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).unwrap_or(0.0);
+        if assigned >= f64::from(partitions) && taken > 0.0 {
+            return Ok(());
+        }
+        ensure!(began.elapsed() < STALLED_AFTER, "{assigned} of {partitions} partitions after {STALLED_AFTER:?}");
+        std::thread::sleep(OWNED_LOOK_EVERY);
+    }
+}

@@ -1,0 +1,55 @@
+//! What partitions without records cost: CPU of the connector while nothing happens.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::connector::Connector;
+use crate::contender::wait_until_owned;
+use crate::load::Load;
+use crate::process;
+use crate::report::{Report, figure};
+use crate::run::{Rig, binary};
+use crate::target::Config;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[arg(long, default_value_t = 100)]
+    partitions: i32,
+    /// How long is measured.
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+}
+
+pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result<()> {
+    let load = Load::l1();
+    let topic = rig.topic("idle", options.partitions)?;
+    for _ in 0..rig.common.runs {
+        let database = rig.database(&load)?;
+        let config = rig.write_config(&Config {
+            database: &database,
+            topic: &topic,
+            brokers: rig.brokers(),
+            clickhouse_url: rig.url(),
+            memory_max: &rig.common.memory,
+            batch: "linger: 1s",
+            properties: "",
+        })?;
+        let log = config.with_extension("log");
+        let mut running = Connector::start(binary(), &config, &[], log.clone())?;
+        wait_until_owned(&log, options.partitions)?;
+        let before = process::cpu_seconds(running.pid())?;
+        std::thread::sleep(Duration::from_secs(options.seconds));
+        let spent = process::cpu_seconds(running.pid())? - before;
+        let peak = process::peak_mib(running.pid())?;
+        running.terminate()?;
+        rig.drop_database(&database)?;
+        let share = 100.0 * spent / options.seconds as f64;
+        report.add(
+            &format!("{} idle partitions", options.partitions),
+            vec![figure("% of a core", share), figure("peak MiB", peak)],
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! How soon rows come: after the first start of a process, and after `kill -9` and a start under the same name.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use crate::connector::Connector;
+use crate::load::Load;
+use crate::now;
+use crate::report::{Report, figure};
+use crate::run::{Rig, STALLED_AFTER, binary};
+use crate::target::Config;
+
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Few enough to be one block.
+const RECORDS: usize = 1_000;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Partitions of the topic; once for each to measure.
+    #[arg(long, value_delimiter = ',', default_value = "4,200")]
+    partitions: Vec<i32>,
+}
+
+pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result<()> {
+    let load = Load::l1();
+    for _ in 0..rig.common.runs {
+        for partitions in &options.partitions {
+            let topic = rig.topic(&format!("start_{:08x}", rand::random::<u32>()), *partitions)?;
+            let produce = || {
+                let records = load.records().take(RECORDS).zip((0..*partitions).cycle());
+                rig.kafka.produce(&topic, records.map(|(payload, partition)| (partition, None, payload)))
+            };
+            produce()?;
+            let database = rig.database(&load)?;
+            let config = rig.write_config(&Config {
+                database: &database,
+                topic: &topic,
+                brokers: rig.brokers(),
+                clickhouse_url: rig.url(),
+                memory_max: &rig.common.memory,
+                batch: "linger: 10ms, inserts_per_second_max: 50",
+                properties: "",
+            })?;
+            let start = || -> Result<(Connector, Instant)> {
+                let began = now();
+                Ok((Connector::start(binary(), &config, &[], config.with_extension("log"))?, began))
+            };
+            let (running, began) = start()?;
+            let first = wait_above(rig, &database, 0, began)?;
+            let all = wait_above(rig, &database, RECORDS - 1, began)?;
+            // Dropped without a word: killed.
+            drop(running);
+            produce()?;
+            let (mut running, began) = start()?;
+            let after_kill = wait_above(rig, &database, RECORDS, began)?;
+            running.terminate()?;
+            rig.drop_database(&database)?;
+            report.add(
+                &format!("{partitions} partitions"),
+                vec![
+                    figure("start to first row, ms", ms(first)),
+                    figure("start to all rows, ms", ms(all)),
+                    figure("start after kill -9 to first row, ms", ms(after_kill)),
+                ],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// How long it takes from then on until more rows than these are visible.
+fn wait_above(rig: &Rig, database: &str, rows: usize, began: Instant) -> Result<Duration> {
+    while rig.rows(database)? <= rows {
+        ensure!(began.elapsed() < STALLED_AFTER, "no more than {rows} rows after {STALLED_AFTER:?}");
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(began.elapsed())
+}
+
+fn ms(duration: Duration) -> f64 {
+    1e3 * duration.as_secs_f64()
+}
