@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use oncesink::source::consumer::{ConsumerSettings, KafkaConsumer, StartError};
+use oncesink::source::consumer::{ConsumerSettings, KafkaConsumer, StartAt, StartError};
 use oncesink::source::group::{Assignments, GroupEvent};
 use oncesink::types::{LaneId, Offset};
 use rdkafka::Message as _;
@@ -85,15 +85,16 @@ fn batch_loop(rig: &Rig, topic: &str, records: usize) -> Result<Vec<Figure>> {
         if !waiting.is_empty() && began.is_none() {
             began = Some((now(), cpu_seconds(std::process::id())?));
         }
-        let mut later = Vec::new();
-        for (key, number) in waiting.drain(..) {
-            match consumer.start(key, number, Offset::ZERO) {
+        let at = |(key, assignment)| StartAt { key, assignment, offset: Offset::ZERO };
+        let starts: Vec<StartAt> = waiting.drain(..).map(at).collect();
+        let mut answers = consumer.start(&starts);
+        for start in starts {
+            match answers.remove(&start.key).context("each partition gets an answer")? {
                 Ok(()) => {}
-                Err(StartError::NotYet(_)) => later.push((key, number)),
+                Err(StartError::NotYet(_)) => waiting.push((start.key, start.assignment)),
                 Err(error) => return Err(error.into()),
             }
         }
-        waiting = later;
         let batch = consumer.read(LANE, WAIT, READ_RECORDS_MAX);
         for message in batch.iter() {
             if let Some(fault) = message.error() {

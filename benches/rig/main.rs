@@ -62,6 +62,9 @@ struct Common {
     /// The connector's `memory_max`.
     #[arg(long, global = true, default_value = "192MiB")]
     memory: String,
+    /// Configurations and logs of the connectors are kept here.
+    #[arg(long, global = true)]
+    folder: Option<PathBuf>,
     /// Every run is appended to this file, a line of JSON each.
     #[arg(long, global = true, default_value = "target/bench/results.jsonl")]
     json: PathBuf,

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -23,13 +23,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The servers, and what all runs have in common.
 pub(crate) struct Rig {
     pub(crate) kafka: Kafka,
-    pub(crate) folder: tempfile::TempDir,
+    /// Of configurations and logs.
+    pub(crate) folder: PathBuf,
     pub(crate) common: Common,
     name: String,
     databases: RefCell<usize>,
     topics: RefCell<BTreeSet<String>>,
     broker: Option<u32>,
     engine: Option<u32>,
+    _throw_away: Option<tempfile::TempDir>,
     // Declared, and so dropped, last.
     stack: Stack,
 }
@@ -47,10 +49,15 @@ impl Rig {
     /// Servers of our own, or those that the environment names.
     pub(crate) fn start(common: &Common) -> Result<Self> {
         let stack = Stack::from_env_or_start(&StackOptions::default())?;
+        let throw_away = common.folder.is_none().then(tempfile::tempdir).transpose()?;
+        let folder = throw_away.as_ref().map(|folder| folder.path().to_owned()).or_else(|| common.folder.clone());
+        let folder = folder.context("there is a folder one way or the other")?;
+        std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
         let ours = |name| stack.can_kill().then(|| process::child(name)).transpose();
         Ok(Self {
             kafka: Kafka::new(stack.bootstrap()),
-            folder: tempfile::tempdir()?,
+            folder,
+            _throw_away: throw_away,
             common: common.clone(),
             name: format!("bench_{:08x}", rand::random::<u32>()),
             databases: RefCell::new(0),
@@ -219,8 +226,8 @@ impl Rig {
     }
 
     /// Writes a connector's configuration into a file.
-    pub(crate) fn write_config(&self, config: &target::Config<'_>) -> Result<std::path::PathBuf> {
-        let path = self.folder.path().join(format!("{}.yaml", config.database));
+    pub(crate) fn write_config(&self, config: &target::Config<'_>) -> Result<PathBuf> {
+        let path = self.folder.join(format!("{}.yaml", config.database));
         std::fs::write(&path, config.text()).with_context(|| format!("write {}", path.display()))?;
         Ok(path)
     }

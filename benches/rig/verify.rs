@@ -67,7 +67,7 @@ impl Bench<'_> {
         ))?;
         self.commit(&name)?;
         std::fs::write(
-            self.rig.folder.path().join(&name),
+            self.rig.folder.join(&name),
             format!(
                 "name: {name}\ninstance: bench\nkafka: {{ brokers: \"{}\" }}\nclickhouse: {{ url: \"{}\" }}\n\
                  state_database: {name}\ntopics:\n  - topic: {name}\n    table: {name}.t\n    \
@@ -106,7 +106,7 @@ impl Bench<'_> {
         let began = now();
         let mut child = Command::new(&self.binary)
             .args(["verify", "--complete", "--config"])
-            .arg(self.rig.folder.path().join(name))
+            .arg(self.rig.folder.join(name))
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()?;

@@ -14,12 +14,13 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::topic_partition_list::Offset as NativeOffset;
+use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
+use super::asking::Asking;
 use super::group::{Assignments, GroupContext, GroupEvent, LaneTopics, event_of_fatal};
 use super::handle::GroupHandle;
 use super::native::{Batch, BatchQueue, KafkaFault};
-use crate::types::{AssignmentNumber, LaneId, Offset, PartitionKey};
+use crate::types::{AssignmentNumber, LaneId, Offset, Partition, PartitionKey};
 
 /// What a consumer is built from.
 #[derive(Debug, Clone)]
@@ -60,6 +61,17 @@ pub enum ConsumerError {
     /// The client library refused the configuration or a call.
     #[error(transparent)]
     Kafka(#[from] KafkaFault),
+}
+
+/// From where a partition is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartAt {
+    /// The partition.
+    pub key: PartitionKey,
+    /// The assignment that it is to be read under.
+    pub assignment: AssignmentNumber,
+    /// The first offset.
+    pub offset: Offset,
 }
 
 /// Why a partition was not started.
@@ -117,6 +129,8 @@ pub struct KafkaConsumer {
     /// Destroyed before the consumer, which each keeps alive.
     queues: BTreeMap<LaneId, BatchQueue<GroupContext>>,
     consumer: Arc<BaseConsumer<GroupContext>>,
+    /// For the handles.
+    asking: Arc<Asking>,
     /// Under which number each partition was last started.
     started: BTreeMap<PartitionKey, AssignmentNumber>,
     said_fatal: bool,
@@ -138,12 +152,13 @@ impl KafkaConsumer {
         consumer.context().queues.set(targets).expect("the context was made above, for these queues");
         let names: Vec<&str> = settings.topics.values().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(|error| KafkaFault::from_client("subscribing", &error))?;
-        Ok(Self { queues, consumer, started: BTreeMap::new(), said_fatal: false })
+        let asking = Arc::new(Asking::new(&config)?);
+        Ok(Self { queues, consumer, asking, started: BTreeMap::new(), said_fatal: false })
     }
 
     /// A handle for other threads.
     pub fn handle(&self) -> GroupHandle {
-        GroupHandle { consumer: Arc::clone(&self.consumer) }
+        GroupHandle { consumer: Arc::clone(&self.consumer), asking: Arc::clone(&self.asking) }
     }
 
     /// Takes part in the group: carries rebalances out and gives what happened. Never waits for the network, but for a
@@ -198,49 +213,101 @@ impl KafkaConsumer {
             .read(timeout, limit)
     }
 
-    /// Lets records of the partition come from `offset` on: after an assignment, after a pause, after an error item, or to
-    /// go elsewhere. What was fetched before is forgotten: the next record is the first at or after `offset`. An offset
-    /// that the log does not hold shows as an error item that needs a rejoin, never as a jump; until then starting the
-    /// partition again fails with a fault that needs it too.
-    pub fn start(&mut self, key: PartitionKey, number: AssignmentNumber, offset: Offset) -> Result<(), StartError> {
-        // No race: only this thread carries revocations out.
-        if self.consumer.context().assignments.number(key) != Some(number) {
-            return Err(StartError::NotOwned);
-        }
-        let topics = &self.consumer.context().topics;
-        let doing = || format!("seeking {} [{}] to {offset}", topics.topic(key.lane), key.partition);
-        let mut list = topics.list([key]);
-        list.set_all_offsets(NativeOffset::Offset(offset.to_kafka()))
-            .map_err(|error| StartError::Kafka(KafkaFault::from_client(doing(), &error)))?;
-        let list = self
-            .consumer
-            .seek_partitions(list, SEEK_TIMEOUT)
-            .map_err(|error| StartError::Kafka(KafkaFault::from_client(doing(), &error)))?;
-        for element in list.elements() {
-            if let Err(error) = element.error() {
-                let mut fault = KafkaFault::from_client(doing(), &error);
-                // What was started once under this number cannot be sought only if the client has given it up.
-                if fault.code == RDKafkaErrorCode::State && self.started.get(&key) == Some(&number) {
-                    fault.code = RDKafkaErrorCode::AutoOffsetReset;
-                    return Err(StartError::Kafka(fault));
-                }
-                return Err(match fault.code {
-                    RDKafkaErrorCode::State
-                    | RDKafkaErrorCode::PreviousInProgress
-                    | RDKafkaErrorCode::Outdated
-                    | RDKafkaErrorCode::OperationTimedOut => StartError::NotYet(fault),
-                    _ => StartError::Kafka(fault),
-                });
+    /// Lets records of these partitions, each named once, come from their offsets on: after an assignment, after a pause,
+    /// after an error item, or to go elsewhere. What was fetched before is forgotten: the next record is the first at or
+    /// after the offset. An offset that the log does not hold shows as an error item that needs a rejoin, never as a jump;
+    /// until then starting the partition again fails with a fault that needs it too. Gives the answer for each.
+    pub fn start(&mut self, starts: &[StartAt]) -> BTreeMap<PartitionKey, Result<(), StartError>> {
+        let mut answers = BTreeMap::new();
+        let mut owned = BTreeMap::new();
+        for start in starts {
+            // No race: only this thread carries revocations out.
+            if self.consumer.context().assignments.number(start.key) == Some(start.assignment) {
+                owned.insert(start.key, *start);
+            } else {
+                answers.insert(start.key, Err(StartError::NotOwned));
             }
         }
-        // Once more, now that the partition has certainly started: stopping an earlier fetch undoes a forward that was made
-        // before, and without one the partition is silent for ever.
-        self.consumer.context().forward(&self.consumer, key);
-        self.consumer
-            .resume(&topics.list([key]))
-            .map_err(|error| StartError::Kafka(KafkaFault::from_client("resuming", &error)))?;
-        self.started.insert(key, number);
-        Ok(())
+        if owned.is_empty() {
+            return answers;
+        }
+        let sought = match self.seek(&owned) {
+            Ok(sought) => sought,
+            Err(fault) => {
+                answers.extend(owned.into_keys().map(|key| (key, Err(StartError::Kafka(fault.clone())))));
+                return answers;
+            }
+        };
+        let (started, refused): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            sought.into_iter().partition(|(_, error)| error.is_none());
+        for (key, error) in refused {
+            let start = &owned[&key];
+            answers.insert(key, Err(self.refusal(start, &error.expect("it was refused"))));
+        }
+        for key in started.keys() {
+            // Once more, now that the partition has certainly started: stopping an earlier fetch undoes a forward that was
+            // made before, and without one the partition is silent for ever.
+            self.consumer.context().forward(&self.consumer, *key);
+        }
+        let list = self.consumer.context().topics.list(started.keys().copied());
+        let resumed =
+            self.consumer.resume(&list).map_err(|error| StartError::Kafka(KafkaFault::from_client("resuming", &error)));
+        for key in started.into_keys() {
+            if resumed.is_ok() {
+                self.started.insert(key, owned[&key].assignment);
+            }
+            answers.insert(key, resumed.clone());
+        }
+        self.wake_fetchers(list);
+        answers
+    }
+
+    /// Seeks, all at once; gives what was refused of each.
+    fn seek(
+        &self,
+        starts: &BTreeMap<PartitionKey, StartAt>,
+    ) -> Result<BTreeMap<PartitionKey, Option<KafkaError>>, KafkaFault> {
+        let topics = &self.consumer.context().topics;
+        let fault = |error| KafkaFault::from_client("seeking", &error);
+        let mut list = TopicPartitionList::new();
+        for (key, start) in starts {
+            let offset = NativeOffset::Offset(start.offset.to_kafka());
+            list.add_partition_offset(topics.topic(key.lane), key.partition.0, offset).map_err(fault)?;
+        }
+        let list = self.consumer.seek_partitions(list, SEEK_TIMEOUT).map_err(fault)?;
+        let sought = list.elements().into_iter().filter_map(|element| {
+            Some((topics.key(element.topic(), Partition(element.partition()))?, element.error().err()))
+        });
+        Ok(sought.collect())
+    }
+
+    fn refusal(&self, start: &StartAt, error: &KafkaError) -> StartError {
+        let StartAt { key, assignment, offset } = start;
+        let topic = self.consumer.context().topics.topic(key.lane);
+        let mut fault = KafkaFault::from_client(format!("seeking {topic} [{}] to {offset}", key.partition), error);
+        // What was started once under this number cannot be sought only if the client has given it up.
+        if fault.code == RDKafkaErrorCode::State && self.started.get(key) == Some(assignment) {
+            fault.code = RDKafkaErrorCode::AutoOffsetReset;
+            return StartError::Kafka(fault);
+        }
+        match fault.code {
+            RDKafkaErrorCode::State
+            | RDKafkaErrorCode::PreviousInProgress
+            | RDKafkaErrorCode::Outdated
+            | RDKafkaErrorCode::OperationTimedOut => StartError::NotYet(fault),
+            _ => StartError::Kafka(fault),
+        }
+    }
+
+    /// Resuming a partition does not wake the thread that fetches from its broker, which sleeps for up to a second when it
+    /// has nothing to do (`rd_kafka_broker_consumer_serve`). Any request to the broker does; this one asks for what nobody
+    /// needs, where the log ends.
+    fn wake_fetchers(&self, mut list: TopicPartitionList) {
+        let asked = list.set_all_offsets(NativeOffset::End);
+        let answered = asked.and_then(|()| self.consumer.offsets_for_times(list, WAKE_TIMEOUT));
+        if let Err(error) = answered {
+            tracing::debug!(%error, "waking the fetchers");
+        }
     }
 
     /// Lets all partitions go and asks the group for them anew: `Revoked`, then `Assigned` under new numbers, follow. For a
@@ -269,6 +336,9 @@ impl std::fmt::Debug for KafkaConsumer {
 /// A seek is answered by the library's own thread; this bounds the wait for a thread that is starved.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// A broker answers in milliseconds. One that does not costs the group this at each start, and wakes up by itself.
+const WAKE_TIMEOUT: Duration = Duration::from_millis(100);
+
 fn client_config(settings: &ConsumerSettings) -> Result<ClientConfig, ConsumerError> {
     let fixed = FIXED.iter().map(|(property, _)| *property);
     if let Some(property) = fixed.chain(OURS).find(|property| settings.properties.contains_key(*property)) {
@@ -289,6 +359,8 @@ fn client_config(settings: &ConsumerSettings) -> Result<ClientConfig, ConsumerEr
         .set("partition.assignment.strategy", "cooperative-sticky")
         // A full queue is looked at again after this; the default of a second is felt after every seek.
         .set("fetch.queue.backoff.ms", "20")
+        // A fetch that waits for records holds up whatever is started meanwhile at the same broker.
+        .set("fetch.wait.max.ms", "100")
         .set("fetch.max.bytes", fetch_bytes.to_string())
         .set("fetch.message.max.bytes", partition_bytes.to_string())
         // The library raises `fetch.max.bytes` to this.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::BaseConsumer;
 
+use super::asking::Asking;
 use super::group::{Assignments, GroupContext, LaneTopics};
 use super::native::{self, KafkaFault, StoredOffset, TopicIdentity, WantedOffset};
 use crate::types::{LaneId, Offset, OffsetRange, Partition, PartitionKey};
@@ -18,6 +19,7 @@ use crate::types::{LaneId, Offset, OffsetRange, Partition, PartitionKey};
 #[derive(Clone)]
 pub struct GroupHandle {
     pub(super) consumer: Arc<BaseConsumer<GroupContext>>,
+    pub(super) asking: Arc<Asking>,
 }
 
 /// An answer of its own for each partition.
@@ -43,13 +45,13 @@ impl GroupHandle {
     /// The identity of each lane's topic now.
     pub fn topic_identities(&self, timeout: Duration) -> Result<BTreeMap<LaneId, TopicIdentity>, KafkaFault> {
         let topics: Vec<&str> = self.topics().iter().map(|(_, topic)| topic).collect();
-        let found = native::topic_identities(&self.consumer, &topics, timeout)?;
+        let found = native::topic_identities(self.asking.client(), &topics, timeout)?;
         Ok(found.into_iter().filter_map(|(topic, identity)| Some((self.topics().lane(&topic)?, identity))).collect())
     }
 
     /// The id of the cluster; `None` if it could not be learned in time.
     pub fn cluster_id(&self, timeout: Duration) -> Option<String> {
-        native::cluster_id(&self.consumer, timeout)
+        native::cluster_id(self.asking.client(), timeout)
     }
 
     /// From the oldest retained offset up to the high watermark. Two requests, each with this timeout.
@@ -102,7 +104,7 @@ impl GroupHandle {
         wanted: WantedOffset,
         timeout: Duration,
     ) -> Result<PerPartition<Option<Offset>>, KafkaFault> {
-        let found = native::offsets_of_log(&self.consumer, &self.named(keys), wanted, timeout)?;
+        let found = native::offsets_of_log(self.asking.client(), &self.named(keys), wanted, timeout)?;
         Ok(self.keyed(found))
     }
 

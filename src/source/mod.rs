@@ -1,5 +1,6 @@
 //! Consuming: batches of records of the partitions that the group hands to us.
 
+mod asking;
 pub mod consumer;
 pub mod group;
 pub mod handle;

@@ -3,7 +3,7 @@
 //! Takes commands of the pipeline, gives events. It never waits for ClickHouse: when a lane may hand over no more
 //! blocks it stops reading that lane's queue, which has a bound, and goes on serving the group.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -15,7 +15,7 @@ use crate::block::lane_fill::{FilledBlock, LaneFill, LanePlan, Taken};
 use crate::columns::Columns;
 use crate::protocol::action::Resume;
 use crate::protocol::halt::HaltReason;
-use crate::source::consumer::{KafkaConsumer, StartError};
+use crate::source::consumer::{KafkaConsumer, StartAt, StartError};
 use crate::source::group::GroupEvent;
 use crate::source::{KafkaFault, Message};
 use crate::types::{AssignmentNumber, BlockNumber, LaneId, PartitionKey};
@@ -82,8 +82,8 @@ pub struct PollLoop {
     commands: Receiver<Command>,
     events: Sender<SourceEvent>,
     next_block: u64,
-    /// Partitions that the client could not start yet.
-    starts: VecDeque<(PartitionKey, AssignmentNumber)>,
+    /// Partitions to start, or that the client could not start yet.
+    starts: BTreeMap<PartitionKey, AssignmentNumber>,
     draining: bool,
     /// Bytes that blocks hold, for people.
     memory: Arc<AtomicU64>,
@@ -116,7 +116,7 @@ impl PollLoop {
             let fill = LaneFill::new(Arc::clone(plan))?;
             lanes.insert(*id, Lane { fill, outstanding: 0, assignments: BTreeMap::new() });
         }
-        let starts = VecDeque::new();
+        let starts = BTreeMap::new();
         Ok(Self { consumer, lanes, commands, events, next_block: 0, starts, draining: false, memory })
     }
 
@@ -176,7 +176,7 @@ impl PollLoop {
                 let lane = self.lane(key.lane);
                 if lane.assignments.get(&key) == Some(&assignment) {
                     lane.fill.resume(*resume);
-                    self.starts.push_back((key, assignment));
+                    self.starts.insert(key, assignment);
                 }
             }
             Command::StopLane(id) => self.stop_lane(id),
@@ -253,15 +253,25 @@ impl PollLoop {
         }
     }
 
-    /// Starts partitions whose takeover has ended; what the client refuses for now waits for the next round.
+    /// Starts partitions whose takeover has ended, all at once; what the client refuses for now waits for the next round.
     fn start_pending(&mut self) -> Result<(), Ended> {
-        for _ in 0..self.starts.len() {
-            let Some((key, assignment)) = self.starts.pop_front() else { break };
-            let Some(offset) = self.lane(key.lane).fill.fetch_from(key) else { continue };
-            match self.consumer.start(key, assignment, offset) {
-                Ok(()) | Err(StartError::NotOwned) => {}
-                Err(StartError::NotYet(_)) => self.starts.push_back((key, assignment)),
-                Err(StartError::Kafka(fault)) => self.on_fault(key, &fault)?,
+        let mut starts = Vec::new();
+        for (key, assignment) in std::mem::take(&mut self.starts) {
+            if let Some(offset) = self.lane(key.lane).fill.fetch_from(key) {
+                starts.push(StartAt { key, assignment, offset });
+            }
+        }
+        if starts.is_empty() {
+            return Ok(());
+        }
+        let mut answers = self.consumer.start(&starts);
+        for StartAt { key, assignment, .. } in starts {
+            match answers.remove(&key) {
+                Some(Ok(()) | Err(StartError::NotOwned)) => {}
+                None | Some(Err(StartError::NotYet(_))) => {
+                    self.starts.insert(key, assignment);
+                }
+                Some(Err(StartError::Kafka(fault))) => self.on_fault(key, &fault)?,
             }
         }
         Ok(())

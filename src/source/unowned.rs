@@ -22,7 +22,7 @@ impl GroupHandle {
     /// and one for each topic, blocks for up to the timeout; the first that fails is the last.
     pub fn unowned(&self, group: &str, timeout: Duration) -> Result<BTreeSet<PartitionKey>, KafkaFault> {
         let fault = |error| KafkaFault::from_client("describing the group", &error);
-        let found = self.consumer.fetch_group_list(Some(group), timeout).map_err(fault)?;
+        let found = self.asking.client().fetch_group_list(Some(group), timeout).map_err(fault)?;
         let Some(described) = found.groups().iter().find(|known| known.name() == group && known.state() == STABLE)
         else {
             return Ok(BTreeSet::new());
@@ -35,7 +35,7 @@ impl GroupHandle {
         }
         let mut unowned = BTreeSet::new();
         for (lane, topic) in self.topics().iter() {
-            let partitions = partitions(&self.consumer, topic, timeout)?.unwrap_or_default();
+            let partitions = partitions(self.asking.client(), topic, timeout)?.unwrap_or_default();
             let missing = partitions.into_iter().filter(|partition| !owned.contains(&(topic.to_owned(), *partition)));
             unowned.extend(missing.map(|partition| PartitionKey { lane, partition }));
         }

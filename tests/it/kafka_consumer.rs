@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use oncesink::source::consumer::StartError;
 use oncesink::source::group::GroupEvent;
-use oncesink::types::Offset;
 
 use crate::kafka_support::{LANE, Seen, Worker, fresh, kafka, key, now, until};
 
@@ -132,7 +131,7 @@ fn start_moves_a_running_partition_and_pause_stops_it() {
     }
     let number = worker.owned[&key(0)];
     let stale = oncesink::types::AssignmentNumber(number.0 + 1);
-    let refused = worker.consumer.start(key(0), stale, Offset::ZERO);
+    let refused = worker.try_start(key(0), stale, 0);
     assert_eq!(refused, Err(StartError::NotOwned));
 }
 
@@ -157,7 +156,7 @@ fn an_offset_that_the_log_lacks_is_an_error_never_a_jump() {
         assert!(fault.needs_rejoin(), "{fault:?}");
         // Where it goes on is said by us.
         let given_up = worker.owned[&key(0)];
-        let refused = worker.consumer.start(key(0), given_up, Offset::new(60));
+        let refused = worker.try_start(key(0), given_up, 60);
         assert!(matches!(&refused, Err(StartError::Kafka(fault)) if fault.needs_rejoin()), "{refused:?}");
         worker.consumer.rejoin().unwrap();
         until("a new assignment", || {

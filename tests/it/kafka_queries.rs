@@ -136,3 +136,25 @@ fn a_cluster_that_is_not_there_is_an_error_in_time() {
     assert!(handle.logs(&[key(0)], short).is_err());
     assert_eq!(handle.cluster_id(short), None);
 }
+
+/// A broker answers the requests of one connection in their order, and the fetch of a quiet partition waits for records.
+#[test]
+fn a_question_does_not_wait_behind_a_fetch() {
+    let kafka = kafka();
+    let topic = kafka.fresh_topic(1);
+    kafka.fill(&topic, 1, 10);
+    let mut worker = kafka.worker_with(&fresh("group"), "a", &topic, &[("fetch.wait.max.ms", "50000")]);
+    worker.wait_for_assignment(1);
+    worker.start(key(0), 0);
+    // From the last record on the fetch waits for more, much longer than a question.
+    let mut seen = 0;
+    until("all records", || {
+        worker.serve();
+        seen += worker.read(64).len();
+        (seen == 10).then_some(())
+    });
+    let identity = worker.handle().topic_identities(TIMEOUT).unwrap();
+    assert!(matches!(identity[&LANE], TopicIdentity::Id(_)), "{identity:?}");
+    let log = worker.handle().logs(&[key(0)], TIMEOUT).unwrap();
+    assert_eq!(log[&key(0)].as_ref().map(|log| log.end()), Ok(Offset::new(10)));
+}

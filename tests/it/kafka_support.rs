@@ -9,7 +9,7 @@ use oncesink::commit::transactions::{
     BuildEnd, Job, OffsetCommit, Transaction, TransactionEnd, TransactionSettings, TransactionThread,
 };
 use oncesink::protocol::facts::Metadata;
-use oncesink::source::consumer::{ConsumerSettings, KafkaConsumer, StartError};
+use oncesink::source::consumer::{ConsumerSettings, KafkaConsumer, StartAt, StartError};
 use oncesink::source::group::{Assignments, GroupEvent};
 use oncesink::source::handle::GroupHandle;
 use oncesink::types::{AssignmentNumber, LaneId, Offset, Partition, PartitionKey, Replay};
@@ -246,7 +246,7 @@ impl Worker {
     pub(crate) fn start(&mut self, key: PartitionKey, offset: u64) {
         let number = self.owned[&key];
         self.waiting.remove(&key);
-        until("start", || match self.consumer.start(key, number, Offset::new(offset)) {
+        until("start", || match self.try_start(key, number, offset) {
             Ok(()) => Some(()),
             Err(StartError::NotYet(_)) => {
                 self.consumer.serve();
@@ -256,11 +256,27 @@ impl Worker {
         });
     }
 
+    /// One attempt to start one partition.
+    pub(crate) fn try_start(
+        &mut self,
+        key: PartitionKey,
+        assignment: AssignmentNumber,
+        offset: u64,
+    ) -> Result<(), StartError> {
+        let mut answers = self.consumer.start(&[StartAt { key, assignment, offset: Offset::new(offset) }]);
+        answers.remove(&key).expect("each partition gets an answer")
+    }
+
     /// Starts what waits to be started, at the offset that `next` has for it.
     pub(crate) fn start_waiting(&mut self, next: &BTreeMap<PartitionKey, u64>) {
-        for (key, number) in self.waiting.clone() {
-            let offset = Offset::new(next.get(&key).copied().unwrap_or(0));
-            match self.consumer.start(key, number, offset) {
+        let at = |(key, assignment): (&PartitionKey, &AssignmentNumber)| StartAt {
+            key: *key,
+            assignment: *assignment,
+            offset: Offset::new(next.get(key).copied().unwrap_or(0)),
+        };
+        let starts: Vec<StartAt> = self.waiting.iter().map(at).collect();
+        for (key, answer) in self.consumer.start(&starts) {
+            match answer {
                 Ok(()) => {
                     self.waiting.remove(&key);
                 }
