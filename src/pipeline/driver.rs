@@ -197,6 +197,7 @@ impl Driver {
             SourceEvent::AnchorDiffers(key, assignment, reason) => {
                 self.feed(Event::AnchorDiffers(key, assignment, reason));
             }
+            SourceEvent::Held(lane, held) => self.report.held(lane, held),
             SourceEvent::Drained => self.feed(Event::Stop),
             SourceEvent::Group(event) => {
                 if let Some(ended) = self.report.group_event(event) {

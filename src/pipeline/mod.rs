@@ -146,13 +146,8 @@ async fn run_consumer(
         let asking = asking.clone();
         async move {
             let answer = tokio::task::spawn_blocking(move || asking.cluster_id(CLUSTER_ID_TIMEOUT)).await;
-            answer.expect("asking for the cluster's id panicked").ok_or_else(|| {
-                LaneError::from(ControlError::Unreachable {
-                    doing: "asking for the cluster's id".to_owned(),
-                    server: settings.kafka.brokers.clone(),
-                    why: "no broker answers".to_owned(),
-                })
-            })
+            let no_broker = || NotYet::Passing(format!("no broker of {} answers", settings.kafka.brokers));
+            answer.expect("asking for the cluster's id panicked").ok_or_else(no_broker)
         }
     });
     let Some(cluster_id) = cluster_id.await? else { return Ok(Ended::Stopped) };
@@ -253,8 +248,32 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     }
 }
 
+/// Why a step of the start has not succeeded.
+enum NotYet {
+    /// A person has to change something.
+    Unfit(String),
+    /// It may pass by itself.
+    Passing(String),
+}
+
+impl From<ControlError> for NotYet {
+    fn from(error: ControlError) -> Self {
+        let text = error.to_string();
+        if error.disposition() == Disposition::Configuration { Self::Unfit(text) } else { Self::Passing(text) }
+    }
+}
+
+impl From<LaneError> for NotYet {
+    fn from(error: LaneError) -> Self {
+        match error {
+            LaneError::Unfit(lines) => Self::Unfit(lines.join("\n")),
+            LaneError::Control(error) => error.into(),
+        }
+    }
+}
+
 /// Does something again and again until the server answers; `None` if the process is to stop before that.
-async fn wait_for<T, E: Into<LaneError>, F: Future<Output = Result<T, E>>>(
+async fn wait_for<T, E: Into<NotYet>, F: Future<Output = Result<T, E>>>(
     views: &Views,
     stop: &mut watch::Receiver<bool>,
     whom: &'static str,
@@ -266,15 +285,11 @@ async fn wait_for<T, E: Into<LaneError>, F: Future<Output = Result<T, E>>>(
             result = attempt() => result.map_err(Into::into),
             () = stopped(stop) => return Ok(None),
         };
-        let error = match result {
+        let text = match result {
             Ok(value) => return Ok(Some(value)),
-            Err(LaneError::Unfit(lines)) => return Err(RunError::Unfit(lines.join("\n"))),
-            Err(LaneError::Control(error)) => error,
+            Err(NotYet::Unfit(text)) => return Err(RunError::Unfit(text)),
+            Err(NotYet::Passing(text)) => text,
         };
-        if error.disposition() == Disposition::Configuration {
-            return Err(RunError::Unfit(error.to_string()));
-        }
-        let text = error.to_string();
         if let Some(held_back) = views.metrics.throttled().permit(&format!("start {whom}"), clock::now()) {
             tracing::warn!(error = text, held_back, "waiting for {whom}");
         }

@@ -30,7 +30,12 @@ pub(super) struct Report {
     status: watch::Sender<Arc<Status>>,
     partitions: BTreeMap<PartitionKey, Partition>,
     takeovers: BTreeMap<LaneId, Instant>,
+    /// Lanes that are not read, because memory is full, and since when.
+    held: BTreeMap<LaneId, Instant>,
 }
+
+/// A lane at full speed is held for moments all the time; a person is told of longer ones.
+const PAUSED_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct Partition {
@@ -46,7 +51,14 @@ struct Partition {
 impl Report {
     /// A report of a process that begins.
     pub(super) fn new(metrics: Metrics, effects: Arc<Effects>, status: watch::Sender<Arc<Status>>) -> Self {
-        Self { metrics, effects, status, partitions: BTreeMap::new(), takeovers: BTreeMap::new() }
+        Self {
+            metrics,
+            effects,
+            status,
+            partitions: BTreeMap::new(),
+            takeovers: BTreeMap::new(),
+            held: BTreeMap::new(),
+        }
     }
 
     fn change(&self, change: impl FnOnce(&mut Status)) {
@@ -70,6 +82,15 @@ impl Report {
             status.group_joined = true;
             status.kafka.succeeded(clock::unix_ms());
         });
+    }
+
+    /// A lane is not read any more, or again.
+    pub(super) fn held(&mut self, lane: LaneId, held: bool) {
+        if held {
+            self.held.insert(lane, clock::now());
+        } else {
+            self.held.remove(&lane);
+        }
     }
 
     /// The group took partitions.
@@ -330,9 +351,18 @@ impl Report {
         let partitions = self.partitions.iter().map(|(key, partition)| {
             let tables = &self.effects.lane(key.lane).tables;
             let view = views.get(key).copied().unwrap_or(PartitionView::Waiting);
-            partition.status(&tables.cell.topic, &tables.cell.target.to_string(), *key, view, now)
+            let mut status = partition.status(&tables.cell.topic, &tables.cell.target.to_string(), *key, view, now);
+            if status.state == PartitionState::Running && self.is_paused(key.lane) {
+                status.state = PartitionState::Paused;
+            }
+            status
         });
         let partitions: Vec<PartitionStatus> = partitions.collect();
+        for (lane, effects) in &self.effects.lanes {
+            let assigned = self.partitions.keys().filter(|key| key.lane == *lane).count();
+            let assigned = u64::try_from(assigned).expect("partitions are counted in 31 bits");
+            effects.metrics.partitions(assigned, if self.is_paused(*lane) { assigned } else { 0 });
+        }
         self.change(|status| {
             if status.state == ProcessState::Starting {
                 status.state = ProcessState::Running;
@@ -342,6 +372,12 @@ impl Report {
             status.partitions = partitions;
             self.metrics.memory(memory_bytes, status.memory.bytes_max);
         });
+    }
+}
+
+impl Report {
+    fn is_paused(&self, lane: LaneId) -> bool {
+        self.held.get(&lane).is_some_and(|since| since.elapsed() >= PAUSED_AFTER)
     }
 }
 

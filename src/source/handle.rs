@@ -49,9 +49,10 @@ impl GroupHandle {
         Ok(found.into_iter().filter_map(|(topic, identity)| Some((self.topics().lane(&topic)?, identity))).collect())
     }
 
-    /// The id of the cluster; `None` if it could not be learned in time.
+    /// The id of the cluster; `None` if it could not be learned in time. The consumer's own connection knows it first: a
+    /// client that asks nothing makes none.
     pub fn cluster_id(&self, timeout: Duration) -> Option<String> {
-        native::cluster_id(self.asking.client(), timeout)
+        native::cluster_id(&self.consumer, timeout)
     }
 
     /// From the oldest retained offset up to the high watermark. Two requests, each with this timeout.

@@ -68,6 +68,8 @@ pub enum SourceEvent {
     FetchFailed(PartitionKey, String),
     /// A partition's last committed record is another one now.
     AnchorDiffers(PartitionKey, AssignmentNumber, HaltReason),
+    /// The lane is not read any more, because blocks wait for ClickHouse and its share of memory is full; or it is again.
+    Held(LaneId, bool),
     /// Everything that was open is closed and handed over.
     Drained,
     /// News of the group that change nothing by themselves.
@@ -93,6 +95,8 @@ pub struct PollLoop {
 struct Lane {
     fill: LaneFill,
     outstanding: usize,
+    /// What was told last of its being read.
+    held: bool,
     assignments: BTreeMap<PartitionKey, AssignmentNumber>,
 }
 
@@ -114,7 +118,7 @@ impl PollLoop {
         let mut lanes = BTreeMap::new();
         for (id, plan) in plans {
             let fill = LaneFill::new(Arc::clone(plan))?;
-            lanes.insert(*id, Lane { fill, outstanding: 0, assignments: BTreeMap::new() });
+            lanes.insert(*id, Lane { fill, outstanding: 0, held: false, assignments: BTreeMap::new() });
         }
         let starts = BTreeMap::new();
         Ok(Self { consumer, lanes, commands, events, next_block: 0, starts, draining: false, memory })
@@ -136,6 +140,7 @@ impl PollLoop {
         for lane in &lanes {
             read += self.read(*lane, Duration::ZERO)?;
             self.close_if_due(*lane)?;
+            self.tell_if_held(*lane)?;
         }
         if read == 0 {
             self.wait(&lanes)?;
@@ -346,6 +351,15 @@ impl PollLoop {
             self.close(id, now)?;
         }
         Ok(())
+    }
+
+    fn tell_if_held(&mut self, id: LaneId) -> Result<(), Ended> {
+        let lane = self.lane(id);
+        let held = lane.outstanding >= LANE_BLOCKS_MAX && lane.fill.room() == 0;
+        if std::mem::replace(&mut lane.held, held) == held {
+            return Ok(());
+        }
+        self.tell(SourceEvent::Held(id, held))
     }
 
     fn close(&mut self, id: LaneId, now: Instant) -> Result<(), Ended> {

@@ -4,7 +4,7 @@ use devstack::proxy::{Action, Proxy, Rule};
 use devstack::{Broker, BrokerOptions, Engine, EngineOptions, FaultAction, FaultWhen};
 
 use crate::support::scenario::{Scenario, Servers};
-use crate::support::servers_are_ours;
+use crate::support::{admin, servers_are_ours, wait_for};
 
 #[test]
 fn a_reply_that_is_cut_leads_to_a_look_and_not_to_a_resend() {
@@ -148,4 +148,34 @@ fn an_error_reply_from_a_view_does_not_double_its_source() {
     let flagged =
         scenario.servers.query(&format!("SELECT countIf(views_unverified) > 0 FROM {}.ledger", scenario.database));
     assert_eq!(flagged.trim(), "1", "the ledger says which ranges the views may lack");
+}
+
+/// What waits for ClickHouse is shown as paused, and what the group gave out is counted.
+#[test]
+fn partitions_that_wait_for_clickhouse_are_shown_as_paused() {
+    let mut scenario = Scenario::shared("paused", 2);
+    let proxy = Proxy::to_url(&scenario.servers.clickhouse_url).unwrap();
+    scenario.clickhouse_through = Some(proxy.url());
+    let target = format!("INSERT INTO `{}`.`readings`", scenario.database);
+    let rule = proxy.add(Rule::once(&target, Action::StallReply { after: 0 }));
+    // More than three blocks: one is being inserted, one waits, one is open and full.
+    scenario.produce(20_000);
+    let mut connector = scenario.start("a");
+    rule.wait_hits(1).unwrap();
+    let address = admin::address(&mut connector);
+    let wait_for_metric = |name: &str, expected: f64| {
+        wait_for(name, || match admin::metric(&address, name)? {
+            value if value == expected => Ok(()),
+            value => Err(format!("it is {value} instead of {expected}")),
+        });
+    };
+    wait_for_metric("oncesink_partitions_assigned", 2.0);
+    wait_for_metric("oncesink_paused_partitions", 2.0);
+    let status = admin::get(&address, "/status").unwrap();
+    assert_eq!(status.matches("\"state\":\"paused\"").count(), 2, "{status}");
+    rule.release();
+    wait_for_metric("oncesink_paused_partitions", 0.0);
+    scenario.wait_until_done();
+    assert_eq!(connector.terminate(), Some(0));
+    scenario.assert_exactly_once();
 }
