@@ -40,6 +40,17 @@ fn push_escaped(quoted: &mut String, character: char, quote: char) {
     }
 }
 
+/// An expression that gives, for each key that the column may hold, its own value; for any other the default. One function
+/// call, where a condition for each key costs the server's analysis some 0.4 ms a key.
+pub(crate) fn lookup<K: fmt::Display, V: fmt::Display>(
+    column: &str,
+    pairs: impl Iterator<Item = (K, V)> + Clone,
+    default: impl fmt::Display,
+) -> String {
+    let (keys, values) = (pairs.clone().map(|(key, _)| key), pairs.map(|(_, value)| value));
+    format!("transform({column}, [{}], [{}], {default})", joined(keys, ", "), joined(values, ", "))
+}
+
 /// Items with a separator between them.
 pub(crate) fn joined<T: fmt::Display>(items: impl IntoIterator<Item = T>, separator: &str) -> String {
     let mut text = String::new();

@@ -152,8 +152,8 @@ impl<'a> Scan<'a> {
         }
         let replays: BTreeMap<Partition, Replay> =
             partitions.iter().map(|from| (from.partition, from.replay)).collect();
-        let conditions: Vec<String> =
-            partitions.iter().map(|one| self.units.from(one.partition, one.replay, one.from)).collect();
+        let behind = |one: &LookFrom| (one.partition, one.replay, OffsetRange::new(one.from, Offset::new(u64::MAX)));
+        let conditions = self.units.any_within(&partitions.iter().map(behind).collect::<Vec<_>>());
         let extents: Vec<Extent> = self
             .session
             .fetch(
@@ -188,10 +188,9 @@ impl<'a> Scan<'a> {
         rest: &BTreeMap<Partition, Rest>,
         runs_max: usize,
     ) -> Result<Vec<Run>, ControlError> {
-        let conditions: Vec<String> = windows
-            .iter()
-            .map(|(partition, window)| self.units.within(*partition, rest[partition].replay, *window))
-            .collect();
+        let ranges: Vec<_> =
+            windows.iter().map(|(partition, window)| (*partition, rest[partition].replay, *window)).collect();
+        let conditions = self.units.any_within(&ranges);
         self.session
             .fetch(
                 "looking for rows",

@@ -120,6 +120,53 @@ async fn a_ledger_row_is_written_only_if_its_rows_are_there() {
     fixture.finish().await;
 }
 
+/// Many partitions are asked for in another way than a few: it must count as well.
+#[tokio::test]
+async fn a_block_of_many_partitions_is_fenced_and_proven_like_any_other() {
+    const PARTITIONS: i32 = 40;
+    let fixture = Fixture::new().await;
+    let all: Vec<i32> = (0..PARTITIONS).collect();
+    let claims = fixture.claims(&all).await;
+    let short = Outcome::Refused(Refusal::Short);
+    // Each partition has two rows of this block, at offsets far from those of the others, and rows around them.
+    let start = |partition: i32| u64::try_from(partition).unwrap() * 1_000_000_007 % 9_000;
+    let rows = all.iter().flat_map(|p| [0, 1, 3, 9].map(|n| (*p, 2 + start(*p) + n)));
+    assert_eq!(fixture.insert(&claims, &rows.collect::<Vec<_>>()).await, Outcome::Acknowledged);
+    let row = |partition: i32, rows| {
+        let from = 3 + start(partition);
+        fixture.ledger_row(partition, claims[&Partition(partition)], range(from, from + 3), rows)
+    };
+    let right: Vec<_> = all.iter().map(|partition| row(*partition, 2)).collect();
+    for wrong in [1, 3] {
+        for partition in [0, 17, PARTITIONS - 1] {
+            let mut rows = right.clone();
+            rows[usize::try_from(partition).unwrap()] = row(partition, wrong);
+            assert_eq!(fixture.write_ledger(&claims, &rows).await, short, "{wrong} rows in partition {partition}");
+        }
+    }
+    let mut elsewhere = right.clone();
+    elsewhere[5].replay.0 = 1;
+    assert_eq!(fixture.write_ledger(&claims, &elsewhere).await, short);
+    assert_eq!(fixture.write_ledger(&claims, &right).await, Outcome::Acknowledged);
+    // A checkpoint of all vouches for what the ledger has of all.
+    let checkpoint = |partition: i32, start_offset| {
+        let mut row = row(partition, 0);
+        row.range = range(start_offset, start_offset);
+        row.checkpoint = true;
+        row
+    };
+    let mut checkpoints: Vec<_> = all.iter().map(|partition| checkpoint(*partition, 6 + start(*partition))).collect();
+    let too_far = std::mem::replace(&mut checkpoints[30], checkpoint(30, 7 + start(30)));
+    assert_eq!(fixture.write_ledger(&claims, &checkpoints).await, short);
+    checkpoints[30] = too_far;
+    assert_eq!(fixture.write_ledger(&claims, &checkpoints).await, Outcome::Acknowledged);
+    // One of the partitions belongs to somebody else.
+    fixture.claims(&[23]).await;
+    assert_eq!(fixture.insert(&claims, &[(0, 50_000)]).await, FENCED);
+    assert_eq!(fixture.target_rows().await, 4 * u64::try_from(PARTITIONS).unwrap());
+    fixture.finish().await;
+}
+
 #[tokio::test]
 async fn the_presence_test_refuses_a_second_copy() {
     let fixture = Fixture::new().await;

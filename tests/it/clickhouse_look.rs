@@ -59,6 +59,28 @@ async fn runs_gaps_and_borders() {
     fixture.finish().await;
 }
 
+/// Many partitions are asked for in another way than a few.
+#[tokio::test]
+async fn a_look_at_many_partitions_tells_them_apart() {
+    let fixture = Fixture::new().await;
+    let topic = "it\\'s a topic";
+    for partition in 0..30 {
+        let first = partition * 700 % 5_000;
+        fixture.put(topic, partition, 0, &format!("[{first}, {}, {}, {}]", first + 1, first + 2, first + 9)).await;
+    }
+    fixture.put(topic, 7, 1, "range(300)").await;
+    fixture.put(topic, 30, 0, "range(100)").await;
+    let from = |partition: i32| u64::try_from(partition * 700 % 5_000).unwrap() + 1;
+    let asked: Vec<_> = (0..30).map(|partition| (partition, from(partition))).collect();
+    let look = fixture.look(&asked).await;
+    assert_eq!(look.presence.len(), 30);
+    for (partition, from) in asked {
+        let expected = set(&[(from, from + 2), (from + 8, from + 9)]);
+        assert_eq!(fixture.presence(&look, partition).rows, expected, "partition {partition}");
+    }
+    fixture.finish().await;
+}
+
 #[tokio::test]
 async fn windows_join_and_holes_are_jumped() {
     let fixture = Fixture::new().await;

@@ -126,8 +126,7 @@ impl StoredSide<'_> {
         ranges: &[(Partition, Replay, OffsetRange)],
     ) -> Result<Vec<(Partition, u64, Sums)>, ControlError> {
         let units = self.units(kind);
-        let within: Vec<String> =
-            ranges.iter().map(|(partition, replay, range)| units.within(*partition, *replay, *range)).collect();
+        let within = units.any_within(ranges);
         let hashed = contents.map_or_else(String::new, |contents| format!(", {contents} AS oncesink_unit_hash"));
         let statement = format!(
             "SELECT oncesink_unit_partition AS in_partition, intDiv(oncesink_unit_offset, {window_offsets}) AS in_window, \
