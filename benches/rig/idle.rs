@@ -40,16 +40,20 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
         let mut running = Connector::start(binary(), &config, &[], log.clone())?;
         wait_until_owned(&log, options.partitions)?;
         let before = process::cpu_seconds(running.pid())?;
+        let threads_before = process::cpu_seconds_by_thread(running.pid())?;
         std::thread::sleep(Duration::from_secs(options.seconds));
         let spent = process::cpu_seconds(running.pid())? - before;
+        let threads = process::cpu_seconds_by_thread(running.pid())?;
         let peak = process::peak_mib(running.pid())?;
         running.terminate()?;
         rig.drop_database(&database)?;
-        let share = 100.0 * spent / options.seconds as f64;
-        report.add(
-            &format!("{} idle partitions", options.partitions),
-            vec![figure("% of a core", share), figure("peak MiB", peak)],
-        )?;
+        let share = |seconds: f64| 100.0 * seconds / options.seconds as f64;
+        let mut figures = vec![figure("% of a core", share(spent)), figure("peak MiB", peak)];
+        for (thread, seconds) in threads {
+            let before = threads_before.get(&thread).copied().unwrap_or(0.0);
+            figures.push(figure(format!("thread {thread}, % of a core"), share(seconds - before)));
+        }
+        report.add(&format!("{} idle partitions", options.partitions), figures)?;
     }
     Ok(())
 }

@@ -210,6 +210,11 @@ impl LaneFill {
         usize::try_from(rows.min((left / record_bytes).max(1))).unwrap_or(usize::MAX)
     }
 
+    /// Whether a block is open.
+    pub fn is_open(&self) -> bool {
+        self.opened.is_some()
+    }
+
     /// Whether the block should be closed now, if one may be handed over.
     pub fn is_due(&self, now: Instant) -> bool {
         if self.checkpoint_due.is_some_and(|due| now >= due) {

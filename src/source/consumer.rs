@@ -360,7 +360,7 @@ fn client_config(settings: &ConsumerSettings) -> Result<ClientConfig, ConsumerEr
         // A full queue is looked at again after this; the default of a second is felt after every seek.
         .set("fetch.queue.backoff.ms", "20")
         // A fetch that waits for records holds up whatever is started meanwhile at the same broker.
-        .set("fetch.wait.max.ms", "100")
+        .set("fetch.wait.max.ms", "200")
         .set("fetch.max.bytes", fetch_bytes.to_string())
         .set("fetch.message.max.bytes", partition_bytes.to_string())
         // The library raises `fetch.max.bytes` to this.

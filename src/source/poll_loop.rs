@@ -26,8 +26,13 @@ pub const LANE_BLOCKS_MAX: usize = 2;
 /// Records taken from a lane's queue at a time.
 const READ_MAX: usize = 4_096;
 
-/// How long to wait for records when there are none; bounds the delay of a rebalance and of a command.
+/// How long to wait for records when there are none; bounds the delay of a rebalance, of a command and of a block whose
+/// time has come.
 const WAIT_MAX: Duration = Duration::from_millis(10);
+/// The same when nothing has happened for so many rounds and nothing is open: a round costs some 50 us, at a hundred a
+/// second most of what an idle process spends.
+const IDLE_WAIT_MAX: Duration = Duration::from_millis(50);
+const IDLE_AFTER_ROUNDS: u32 = 100;
 
 /// What the pipeline wants of this thread.
 #[derive(Debug)]
@@ -87,6 +92,8 @@ pub struct PollLoop {
     /// Partitions to start, or that the client could not start yet.
     starts: BTreeMap<PartitionKey, AssignmentNumber>,
     draining: bool,
+    /// Rounds in which nothing happened since something did.
+    idle_rounds: u32,
     /// Bytes that blocks hold, for people.
     memory: Arc<AtomicU64>,
 }
@@ -121,7 +128,7 @@ impl PollLoop {
             lanes.insert(*id, Lane { fill, outstanding: 0, held: false, assignments: BTreeMap::new() });
         }
         let starts = BTreeMap::new();
-        Ok(Self { consumer, lanes, commands, events, next_block: 0, starts, draining: false, memory })
+        Ok(Self { consumer, lanes, commands, events, next_block: 0, starts, draining: false, idle_rounds: 0, memory })
     }
 
     /// Runs until the pipeline ends or says so. Then the consumer leaves the group.
@@ -132,6 +139,7 @@ impl PollLoop {
     fn round(&mut self) -> Result<(), Ended> {
         self.obey()?;
         for event in self.consumer.serve() {
+            self.idle_rounds = 0;
             self.on_group_event(event)?;
         }
         self.start_pending()?;
@@ -144,15 +152,27 @@ impl PollLoop {
         }
         if read == 0 {
             self.wait(&lanes)?;
+        } else {
+            self.idle_rounds = 0;
         }
         Ok(())
     }
 
     /// Waits for records of a lane that may be read, else for a command.
     fn wait(&mut self, lanes: &[LaneId]) -> Result<(), Ended> {
+        let waits =
+            !self.starts.is_empty() || self.lanes.values().any(|lane| lane.outstanding > 0 || lane.fill.is_open());
+        let idle = !waits && self.idle_rounds >= IDLE_AFTER_ROUNDS;
+        let wait_max = if idle { IDLE_WAIT_MAX } else { WAIT_MAX };
+        self.idle_rounds = self.idle_rounds.saturating_add(1);
         match lanes.iter().find(|lane| self.may_read(**lane)) {
-            Some(lane) => self.read(*lane, WAIT_MAX).map(|_| ()),
-            None => match self.commands.recv_timeout(WAIT_MAX) {
+            Some(lane) => {
+                if self.read(*lane, wait_max)? > 0 {
+                    self.idle_rounds = 0;
+                }
+                Ok(())
+            }
+            None => match self.commands.recv_timeout(wait_max) {
                 Ok(command) => self.on_command(command),
                 Err(RecvTimeoutError::Timeout) => Ok(()),
                 Err(RecvTimeoutError::Disconnected) => Err(Ended),
@@ -175,6 +195,7 @@ impl PollLoop {
     }
 
     fn on_command(&mut self, command: Command) -> Result<(), Ended> {
+        self.idle_rounds = 0;
         match command {
             Command::Resume(resume) => {
                 let (key, assignment) = (resume.key, resume.assignment);
