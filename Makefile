@@ -4,14 +4,14 @@ CARGO ?= cargo
 # What building librdkafka against the system's libraries needs, and what the devstack runs on.
 PACKAGES = build-essential pkg-config libssl-dev libsasl2-dev zlib1g-dev openssl python3-venv openjdk-17-jre-headless maven
 
-.PHONY: help deps build demo test fuzz-smoke fuzz model sim chaos overload zombies lint doc bench price clean
+.PHONY: help deps build demo test fuzz-smoke fuzz model sim chaos overload zombies lint doc bench profile price clean
 
 help:
 	@echo "make demo    real data through a real broker into a real engine, then verify"
 	@echo "make test    lint, docs and all tests"
 	@echo "make fuzz    TARGET=row SECONDS=600: libFuzzer over one target of fuzz/"
 	@echo "make lint    formatting and clippy, warnings denied"
-	@echo "make bench   the figures of the README; make price: what fence, ledger and transaction cost"
+	@echo "make bench   the figures of the README; make price: what fence, ledger and transaction cost; make profile: a flame graph"
 	@echo "make model   every state of small worlds; make sim SEEDS=1000000: the simulation and its planted faults"
 	@echo "make chaos MINUTES=20    kill, freeze, cut and break everything, and compare (make overload, make zombies)"
 	@echo "make build   the release binary, target/release/oncesink"
@@ -70,6 +70,16 @@ fuzz: deps
 BENCH ?= throughput --loads L1,L4 --kafka-engine 1,2
 bench: deps
 	$(CARGO) bench --locked --bench rig -- $(BENCH)
+
+# A flame graph of the connector, where the machine lets perf look (kernel.perf_event_paranoid).
+INFERNO = target/tools/bin
+profile: deps
+	@command -v perf > /dev/null || { echo "perf is missing: apt-get install linux-perf"; exit 1; }
+	test -x $(INFERNO)/inferno-flamegraph || $(CARGO) install --quiet --locked --root target/tools inferno
+	mkdir -p target/bench
+	$(CARGO) bench --locked --bench rig -- throughput --runs 1 --profile target/bench/perf.data
+	perf script -i target/bench/perf.data | $(INFERNO)/inferno-collapse-perf | $(INFERNO)/inferno-flamegraph > target/bench/profile.svg
+	@echo "target/bench/profile.svg"
 
 # What the promise costs: a build of its own, which can leave parts of the protocol out.
 price: deps

@@ -31,6 +31,11 @@ impl Load {
         Self { name: "L1".to_owned(), columns, order_by: "(site, device, ts)", dead_every: 0, shape: Shape::L1 }
     }
 
+    /// L1 under another name, so that it has a topic of its own.
+    pub(crate) fn warm_up() -> Self {
+        Self { name: "warm_up".to_owned(), ..Self::l1() }
+    }
+
     pub(crate) fn l4() -> Self {
         Self { name: "L4".to_owned(), dead_every: 100, ..Self::l1() }
     }

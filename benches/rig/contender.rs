@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use devstack::http::Client;
 
 use crate::connector::Connector;
-use crate::run::{Job, Rig, STALLED_AFTER, stages};
+use crate::run::{Job, Rig, STALLED_AFTER, binary};
+use crate::stages::stages;
 use crate::target::{self, Config};
 use crate::{now, process};
 
@@ -37,6 +38,8 @@ pub(crate) struct Build {
     pub(crate) properties: String,
     /// What is left out of the protocol; by a build that can only.
     pub(crate) without: Option<&'static str>,
+    /// Where `perf` writes what it sees of it.
+    pub(crate) profile: Option<PathBuf>,
 }
 
 /// What a process has spent so far.
@@ -52,6 +55,13 @@ pub(crate) enum Running {
     Connector { process: Connector, log: PathBuf },
     KafkaEngine,
     Command(Child),
+}
+
+impl Build {
+    /// The one that was built with the bench, complete and with nothing changed.
+    pub(crate) fn ours() -> Self {
+        Self { binary: binary().to_owned(), properties: String::new(), without: None, profile: None }
+    }
 }
 
 impl Contender {
@@ -72,6 +82,9 @@ impl Contender {
                 let environment: Vec<_> =
                     build.without.map(|part| ("ONCESINK_WITHOUT", part.to_owned())).into_iter().collect();
                 let process = Connector::start(&build.binary, &config, &environment, log.clone())?;
+                if let Some(path) = &build.profile {
+                    attach_profiler(process.pid(), path)?;
+                }
                 Ok(Running::Connector { process, log })
             }
             Self::KafkaEngine { consumers } => {
@@ -162,6 +175,14 @@ impl Running {
         }
         Ok(())
     }
+}
+
+/// Starts `perf`, which ends with the process that it looks at.
+fn attach_profiler(pid: u32, path: &Path) -> Result<()> {
+    let mut perf = Command::new("perf");
+    perf.args(["record", "-q", "-F", "299", "--call-graph", "dwarf,8192", "-p", &pid.to_string(), "-o"]).arg(path);
+    perf.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("start perf (package linux-perf)")?;
+    Ok(())
 }
 
 /// Where a connector listens, as its log says.

@@ -9,9 +9,9 @@ use clap::Args;
 
 use crate::contender::{Build, Contender};
 use crate::load::Load;
-use crate::plot::{Line, plot};
+use crate::plot::{Axis, Line, plot};
 use crate::report::Report;
-use crate::run::{Job, Rig, binary};
+use crate::run::{Job, Rig};
 use crate::throughput::BATCH;
 
 const PARTITIONS: [i32; 4] = [1, 4, 50, 200];
@@ -55,8 +55,7 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
         for point in all.iter().flat_map(|series| &series.points) {
             let topic = rig.loaded(&point.load, point.partitions, point.records)?;
             let job = Job { topic, load: &point.load, records: point.records, batch: &point.batch };
-            let build = Build { binary: binary().to_owned(), properties: String::new(), without: None };
-            report.add(&point.variant, rig.run(&Contender::Connector(build), &job)?)?;
+            report.add(&point.variant, rig.run(&Contender::Connector(Build::ours()), &job)?)?;
         }
     }
     println!();
@@ -76,7 +75,8 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
         ];
         std::fs::create_dir_all(&options.plots)?;
         let path = options.plots.join(series.file);
-        write(&path, plot(series.axis, &lines)).with_context(|| format!("write {}", path.display()))?;
+        write(&path, plot(series.axis, Axis::Logarithmic, &lines))
+            .with_context(|| format!("write {}", path.display()))?;
         println!("  plotted in {}", path.display());
     }
     Ok(())

@@ -18,11 +18,13 @@ mod latency;
 #[path = "../load/mod.rs"]
 mod load;
 mod look;
+mod memory;
 mod plot;
 mod price;
 mod process;
 mod report;
 mod run;
+mod stages;
 mod start;
 mod target;
 mod throughput;
@@ -88,6 +90,8 @@ enum What {
     Growth(growth::Options),
     /// A takeover's look at tables of a million to a hundred million rows.
     Look(look::Options),
+    /// The engine frozen for minutes while records wait: memory stays flat, and everything arrives (P10).
+    Memory(memory::Options),
     /// `oncesink verify` (R11).
     Verify(verify::Options),
 }
@@ -96,6 +100,9 @@ fn main() -> Result<()> {
     let Cli { what, common, bench: _ } = Cli::parse();
     let mut report = Report::new(&common.json)?;
     let rig = Rig::start(&common)?;
+    if !matches!(what, What::Floors | What::Look(_) | What::Verify(_)) {
+        rig.warm_up()?;
+    }
     match &what {
         What::Throughput(options) => throughput::bench(&rig, &mut report, options)?,
         What::Floors => floors::bench(&rig, &mut report)?,
@@ -105,6 +112,7 @@ fn main() -> Result<()> {
         What::Idle(options) => idle::bench(&rig, &mut report, options)?,
         What::Growth(options) => growth::bench(&rig, &mut report, options)?,
         What::Look(options) => look::bench(&rig, &mut report, options)?,
+        What::Memory(options) => memory::bench(&rig, &mut report, options)?,
         What::Verify(options) => verify::bench(&rig, &mut report, options)?,
     }
     report.summary();

@@ -1,4 +1,4 @@
-//! Lines over a logarithmic axis, as SVG: a panel for each line, one above the other.
+//! Lines over an axis, as SVG: a panel for each line, one above the other.
 
 use std::fmt::Write as _;
 
@@ -16,27 +16,47 @@ const RIGHT: f64 = 30.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 30.0;
 
+/// How far apart numbers are on the axis that all lines share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Axis {
+    Linear,
+    Logarithmic,
+}
+
+impl Axis {
+    fn place(self, at: f64) -> f64 {
+        match self {
+            Self::Linear => at,
+            Self::Logarithmic => at.ln(),
+        }
+    }
+}
+
+/// More points than this have no numbers of their own.
+const LABELS_MAX: usize = 12;
+
 /// The picture.
-pub(crate) fn plot(axis: &str, lines: &[Line]) -> String {
+pub(crate) fn plot(title: &str, axis: Axis, lines: &[Line]) -> String {
     let height = PANEL_HEIGHT * lines.len() as f64 + BOTTOM;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" font-family=\"sans-serif\" \
          font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
     );
     for (number, line) in lines.iter().enumerate() {
-        panel(&mut svg, line, PANEL_HEIGHT * number as f64).expect("writing to a string does not fail");
+        panel(&mut svg, axis, line, PANEL_HEIGHT * number as f64).expect("writing to a string does not fail");
     }
-    writeln!(svg, "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{axis}</text>\n</svg>", WIDTH / 2.0, height - 10.0)
+    writeln!(svg, "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{title}</text>\n</svg>", WIDTH / 2.0, height - 10.0)
         .expect("writing to a string does not fail");
     svg
 }
 
-fn panel(svg: &mut String, line: &Line, top: f64) -> std::fmt::Result {
+fn panel(svg: &mut String, axis: Axis, line: &Line, top: f64) -> std::fmt::Result {
     let (Some(first), Some(last)) = (line.points.first(), line.points.last()) else { return Ok(()) };
     let greatest = line.points.iter().map(|(_, value)| *value).fold(0.0, f64::max);
     let ceiling = nice(greatest);
-    let across = (last.0 / first.0).ln().max(f64::MIN_POSITIVE);
-    let x = |at: f64| LEFT + (WIDTH - LEFT - RIGHT) * (at / first.0).ln() / across;
+    let begin = axis.place(first.0);
+    let across = (axis.place(last.0) - begin).max(f64::MIN_POSITIVE);
+    let x = |at: f64| LEFT + (WIDTH - LEFT - RIGHT) * (axis.place(at) - begin) / across;
     let y = |value: f64| top + PANEL_HEIGHT - BOTTOM - (PANEL_HEIGHT - BOTTOM - TOP) * value / ceiling;
     writeln!(svg, "<text x=\"{LEFT}\" y=\"{}\" font-weight=\"bold\">{}</text>", top + 20.0, line.name)?;
     for tick in 0..=4 {
@@ -47,7 +67,8 @@ fn panel(svg: &mut String, line: &Line, top: f64) -> std::fmt::Result {
     }
     let points: Vec<String> = line.points.iter().map(|(at, value)| format!("{:.1},{:.1}", x(*at), y(*value))).collect();
     writeln!(svg, "<polyline points=\"{}\" fill=\"none\" stroke=\"#c60\" stroke-width=\"2\"/>", points.join(" "))?;
-    for (at, value) in &line.points {
+    let every = if line.points.len() > LABELS_MAX { line.points.len().div_ceil(LABELS_MAX) } else { 1 };
+    for (at, value) in line.points.iter().step_by(every) {
         let (cx, cy) = (x(*at), y(*value));
         writeln!(svg, "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"4\" fill=\"#c60\"/>")?;
         let digits = if *value < 10.0 { 2 } else { 0 };
@@ -59,7 +80,7 @@ fn panel(svg: &mut String, line: &Line, top: f64) -> std::fmt::Result {
     Ok(())
 }
 
-/// The next of 1, 2, 4, 5, 8, 10 times a power of ten, above the greatest value.
+/// The first of 1, 2, 4, 8, 12, 20 times a power of ten that leaves room above the greatest value.
 fn nice(greatest: f64) -> f64 {
     if greatest <= 0.0 {
         return 1.0;

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use crate::contender::{Build, Contender};
 use crate::load::Load;
 use crate::report::Report;
-use crate::run::{Job, Rig, binary};
+use crate::run::{Job, Rig};
 use crate::throughput::BATCH;
 
 const PARTS: [Option<&str>; 5] =
@@ -19,7 +19,7 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report) -> Result<()> {
     let topic = rig.loaded(&load, 4, rig.common.records)?;
     for _ in 0..rig.common.runs {
         for without in PARTS {
-            let build = Build { binary: binary().to_owned(), properties: String::new(), without };
+            let build = Build { without, ..Build::ours() };
             let job = Job { topic: topic.clone(), load: &load, records: rig.common.records, batch: BATCH };
             let variant = without.map_or_else(|| "exactly once".to_owned(), |parts| format!("without {parts}"));
             report.add(&variant, rig.run(&Contender::Connector(build), &job)?)?;

@@ -25,8 +25,17 @@ pub(crate) fn cpu_seconds_by_thread(pid: u32) -> Result<BTreeMap<String, f64>> {
 
 /// Most resident memory so far (`VmHWM`), in MiB.
 pub(crate) fn peak_mib(pid: u32) -> Result<f64> {
+    mib(pid, "VmHWM:")
+}
+
+/// Resident memory now (`VmRSS`), in MiB.
+pub(crate) fn resident_mib(pid: u32) -> Result<f64> {
+    mib(pid, "VmRSS:")
+}
+
+fn mib(pid: u32, name: &str) -> Result<f64> {
     let status = read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("a process has a peak")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).context("a process has memory")?;
     let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kib / 1024.0)
 }

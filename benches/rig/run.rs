@@ -1,7 +1,7 @@
 //! The servers of a bench, what is loaded into them, and one run: a topic into a table, by whatever does it.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,14 +9,16 @@ use anyhow::{Context, Result, ensure};
 use devstack::http::query;
 use devstack::{Stack, StackOptions};
 
-use crate::contender::{Contender, Running};
+use crate::contender::{Build, Contender, Running};
 use crate::kafka::Kafka;
 use crate::load::Load;
 use crate::report::{Figure, figure};
+use crate::throughput::BATCH;
 use crate::{Common, now, process, target};
 
 /// What is slower than this does not move at all.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(60);
+const WARM_UP_RECORDS: usize = 400_000;
 /// Counting costs the engine 2 ms of CPU time: at twenty a second that was a tenth of what it spent.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -81,6 +83,11 @@ impl Rig {
         self.stack.clickhouse_url()
     }
 
+    /// The engine, where it is ours.
+    pub(crate) fn engine(&self) -> Option<u32> {
+        self.engine
+    }
+
     pub(crate) fn query(&self, statement: &str) -> Result<String> {
         query(self.url(), statement)
     }
@@ -116,6 +123,16 @@ impl Rig {
             began.elapsed().as_secs_f64()
         );
         Ok(topic)
+    }
+
+    /// A run that is not reported: what the first one pays, compiled code of the broker and its first topics of every kind,
+    /// is not what is measured.
+    pub(crate) fn warm_up(&self) -> Result<()> {
+        let load = Load::warm_up();
+        let topic = self.loaded(&load, 4, WARM_UP_RECORDS)?;
+        let job = Job { topic, load: &load, records: WARM_UP_RECORDS, batch: BATCH };
+        self.run(&Contender::Connector(Build::ours()), &job)?;
+        Ok(())
     }
 
     /// A new database with the table of a load.
@@ -231,34 +248,6 @@ impl Rig {
         std::fs::write(&path, config.text()).with_context(|| format!("write {}", path.display()))?;
         Ok(path)
     }
-}
-
-/// Seconds in all, and how many, of the histograms of a connector's metrics page, by a name for people.
-pub(crate) fn stages(metrics: &str) -> BTreeMap<String, f64> {
-    let mut stages: BTreeMap<String, (f64, f64)> = BTreeMap::new();
-    for line in metrics.lines() {
-        let Some((series, value)) = line.rsplit_once(' ') else { continue };
-        let Ok(value) = value.parse::<f64>() else { continue };
-        let name = series.split('{').next().unwrap_or_default();
-        let (stage, count) = match name.strip_prefix("oncesink_") {
-            Some("insert_seconds_sum") => (into(series), false),
-            Some("insert_seconds_count") => (into(series), true),
-            Some("commit_seconds_sum") => ("transaction".to_owned(), false),
-            Some("commit_seconds_count") => ("transaction".to_owned(), true),
-            Some("takeover_seconds_sum") => ("takeover".to_owned(), false),
-            Some("takeover_seconds_count") => ("takeover".to_owned(), true),
-            _ => continue,
-        };
-        let entry = stages.entry(stage).or_default();
-        if count { entry.1 += value } else { entry.0 += value }
-    }
-    let means = stages.into_iter().filter(|(_, (_, count))| *count > 0.0);
-    means.map(|(stage, (seconds, count))| (format!("{stage}, mean ms"), 1e3 * seconds / count)).collect()
-}
-
-fn into(series: &str) -> String {
-    let table = series.split_once("into=\"").and_then(|(_, rest)| rest.split_once('"'));
-    format!("insert into {}", table.map_or("a table", |(table, _)| table))
 }
 
 /// The path of the release binary under test.

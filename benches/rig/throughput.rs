@@ -41,6 +41,9 @@ pub(crate) struct Options {
     /// The Kafka table engine with so many consumers.
     #[arg(long, value_delimiter = ',')]
     kafka_engine: Vec<usize>,
+    /// `perf record` is attached to the connector of every run; the last one stays in this file.
+    #[arg(long)]
+    profile: Option<PathBuf>,
     /// A shell command that moves `$TOPIC` at `$BROKERS` into `$DATABASE.readings` at `$CLICKHOUSE_URL` until it is killed.
     #[arg(long)]
     command: Vec<String>,
@@ -53,7 +56,8 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
         for properties in &options.properties {
             let named = if options.binary.is_empty() { String::new() } else { format!(" {}", path.display()) };
             let label = format!("{named} {properties}");
-            let build = Build { binary: path.clone(), properties: properties.clone(), without: None };
+            let profile = options.profile.clone();
+            let build = Build { binary: path.clone(), properties: properties.clone(), without: None, profile };
             contenders.push((label.trim_end().to_owned(), Contender::Connector(build)));
         }
     }
@@ -72,6 +76,11 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
         for load in &loads {
             let topic = rig.loaded(load, options.partitions, rig.common.records)?;
             for (label, contender) in &contenders {
+                // It stops for good at a record that it cannot decode.
+                let refuses = matches!(contender, Contender::KafkaEngine { .. }) && load.dead(rig.common.records) > 0;
+                if refuses {
+                    continue;
+                }
                 let connector = matches!(contender, Contender::Connector(_));
                 for batch in if connector { &options.batch[..] } else { &options.batch[..1] } {
                     let job = Job { topic: topic.clone(), load, records: rig.common.records, batch };

@@ -98,7 +98,7 @@ impl Look<'_> {
             let Some(identity) = self.identities.get(partition) else { continue };
             let question = format!(
                 "{} AND start_offset < {} AND end_offset > {}",
-                super::facts::rows_of_partition(*partition, identity),
+                super::facts::rows_of_partitions(&[*partition], identity),
                 range.end(),
                 range.start()
             );

@@ -79,16 +79,28 @@ pub async fn stored_facts(
 }
 
 /// The ledger's rows of the greatest replay of each partition. A row without a topic id is of any.
-pub(super) fn rows_of(lane: &LaneTables, identities: &BTreeMap<Partition, StoredIdentity>) -> String {
-    let any_of = identities.iter().map(|(partition, identity)| rows_of_partition(*partition, identity));
+fn rows_of(lane: &LaneTables, identities: &BTreeMap<Partition, StoredIdentity>) -> String {
+    // As a rule all partitions have one replay and one topic id: the server is asked once for all instead of for each.
+    let mut alike: BTreeMap<(Replay, Option<TopicId>), Vec<Partition>> = BTreeMap::new();
+    for (partition, identity) in identities {
+        alike.entry((identity.replay, identity.topic_id)).or_default().push(*partition);
+    }
+    let any_of = alike
+        .into_iter()
+        .map(|((replay, topic_id), partitions)| rows_of_partitions(&partitions, &StoredIdentity { replay, topic_id }));
     format!("{} AND ({})", lane.cell.condition(), sql::joined(any_of, " OR "))
 }
 
-pub(super) fn rows_of_partition(partition: Partition, identity: &StoredIdentity) -> String {
+/// The ledger's rows of these partitions, all of one identity.
+pub(super) fn rows_of_partitions(partitions: &[Partition], identity: &StoredIdentity) -> String {
     let topic_id = identity
         .topic_id
         .map_or_else(String::new, |id| format!(" AND (topic_id IS NULL OR topic_id = '{}')", Uuid::from_u128(id.0)));
-    format!("(`partition` = {partition} AND replay = {}{topic_id})", identity.replay)
+    let partitions = match partitions {
+        [partition] => format!("= {partition}"),
+        _ => format!("IN ({})", sql::joined(partitions, ", ")),
+    };
+    format!("(`partition` {partitions} AND replay = {}{topic_id})", identity.replay)
 }
 
 pub(super) async fn identities(

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::facts::rows_of_partition;
+use super::facts::rows_of_partitions;
 use crate::clickhouse::{ControlError, LaneTables, Session, Units, sql};
 use crate::protocol::facts::StoredIdentity;
 use crate::types::{Offset, OffsetRange, Partition, RecordCount, Replay};
@@ -59,7 +59,7 @@ pub(super) async fn first_missing(
 
 /// Which rows of a partition are wanted: its newest ones.
 pub(super) fn questions_of(identities: &[(Partition, StoredIdentity)]) -> Vec<String> {
-    identities.iter().map(|(partition, identity)| rows_of_partition(*partition, identity)).collect()
+    identities.iter().map(|(partition, identity)| rows_of_partitions(&[*partition], identity)).collect()
 }
 
 /// The newest rows under each of these conditions, which fix the partition. One small question each: with the partition

@@ -30,6 +30,7 @@ impl Positions {
 fn rebalances(strategy: &str) {
     const PARTITIONS: i32 = 4;
     const PER_PARTITION: u64 = 30_000;
+    const PAUSE_EVERY: usize = 20;
     let kafka = kafka();
     let topic = kafka.fresh_topic(PARTITIONS);
     kafka.fill(&topic, PARTITIONS, PER_PARTITION);
@@ -45,12 +46,19 @@ fn rebalances(strategy: &str) {
     let mut second: Option<Worker> = None;
     let mut joined = 0;
     let mut left = 0;
+    let mut rounds = 0;
     until("all records", || {
+        rounds += 1;
         for worker in [Some(&mut first), second.as_mut()].into_iter().flatten() {
             worker.serve();
             worker.start_waiting(&positions.next);
             let seen = worker.read(200);
             positions.take(worker, &seen);
+            // In between a partition is paused, which forgets what was fetched of it, and sought where it stands.
+            let paused = worker.owned.keys().copied().nth(rounds / PAUSE_EVERY % 4);
+            if let Some(paused) = paused.filter(|_| rounds % PAUSE_EVERY == 0) {
+                worker.pause(paused);
+            }
         }
         let all = u64::from(PARTITIONS.unsigned_abs()) * PER_PARTITION;
         // The second member comes twice and goes once, each time under load.

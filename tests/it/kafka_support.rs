@@ -267,6 +267,12 @@ impl Worker {
         answers.remove(&key).expect("each partition gets an answer")
     }
 
+    /// Pauses a partition; [`Self::start_waiting`] starts it again, from where it is told to.
+    pub(crate) fn pause(&mut self, key: PartitionKey) {
+        self.consumer.pause(&[key]).unwrap();
+        self.waiting.insert(key, self.owned[&key]);
+    }
+
     /// Starts what waits to be started, at the offset that `next` has for it.
     pub(crate) fn start_waiting(&mut self, next: &BTreeMap<PartitionKey, u64>) {
         let at = |(key, assignment): (&PartitionKey, &AssignmentNumber)| StartAt {
