@@ -13,6 +13,8 @@ const WIDTH: f64 = 640.0;
 const PANEL_HEIGHT: f64 = 190.0;
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 30.0;
+/// Left of the first point and right of the last one, for their numbers.
+const MARGIN: f64 = 24.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 30.0;
 
@@ -56,7 +58,7 @@ fn panel(svg: &mut String, axis: Axis, line: &Line, top: f64) -> std::fmt::Resul
     let ceiling = nice(greatest);
     let begin = axis.place(first.0);
     let across = (axis.place(last.0) - begin).max(f64::MIN_POSITIVE);
-    let x = |at: f64| LEFT + (WIDTH - LEFT - RIGHT) * (axis.place(at) - begin) / across;
+    let x = |at: f64| LEFT + MARGIN + (WIDTH - LEFT - RIGHT - 2.0 * MARGIN) * (axis.place(at) - begin) / across;
     let y = |value: f64| top + PANEL_HEIGHT - BOTTOM - (PANEL_HEIGHT - BOTTOM - TOP) * value / ceiling;
     writeln!(svg, "<text x=\"{LEFT}\" y=\"{}\" font-weight=\"bold\">{}</text>", top + 20.0, line.name)?;
     for tick in 0..=4 {
