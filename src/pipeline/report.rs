@@ -373,9 +373,7 @@ impl Report {
             self.metrics.memory(memory_bytes, status.memory.bytes_max);
         });
     }
-}
 
-impl Report {
     fn is_paused(&self, lane: LaneId) -> bool {
         self.held.get(&lane).is_some_and(|since| since.elapsed() >= PAUSED_AFTER)
     }

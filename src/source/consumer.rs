@@ -244,6 +244,9 @@ impl KafkaConsumer {
             let start = &owned[&key];
             answers.insert(key, Err(self.refusal(start, &error.expect("it was refused"))));
         }
+        if started.is_empty() {
+            return answers;
+        }
         for key in started.keys() {
             // Once more, now that the partition has certainly started: stopping an earlier fetch undoes a forward that was
             // made before, and without one the partition is silent for ever.
