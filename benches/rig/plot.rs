@@ -77,7 +77,7 @@ fn panel(svg: &mut String, axis: Axis, line: &Line, top: f64) -> std::fmt::Resul
         let label = cy - 9.0;
         writeln!(svg, "<text x=\"{cx:.1}\" y=\"{label:.1}\" text-anchor=\"middle\">{value:.digits$}</text>")?;
         let below = top + PANEL_HEIGHT - BOTTOM + 16.0;
-        writeln!(svg, "<text x=\"{cx:.1}\" y=\"{below:.1}\" text-anchor=\"middle\" fill=\"#666\">{at}</text>")?;
+        writeln!(svg, "<text x=\"{cx:.1}\" y=\"{below:.1}\" text-anchor=\"middle\" fill=\"#666\">{at:.0}</text>")?;
     }
     Ok(())
 }
