@@ -63,7 +63,12 @@ async fn ranges_are_united_and_the_newest_row_gives_the_origin() {
     })
     .await;
     // Of another replay and another topic: neither counts for this one.
-    write(70, 80, &|row| row.topic_id = Some(TopicId(9))).await;
+    write(70, 80, &|row| {
+        row.topic_id = Some(TopicId(9));
+        // A claim has one topic id; of two, the one that was claimed first is the replay's.
+        row.claim.0 += 1;
+    })
+    .await;
     let facts = fixture.facts(0).await;
     assert_eq!(facts.covered, set(&[(10, 35), (50, 60)]));
     assert_eq!(facts.floor, Some(Offset::new(25)));
