@@ -8,6 +8,7 @@
 mod error;
 mod json;
 mod number;
+mod text;
 mod time;
 
 pub use error::{DecodeError, ErrorCode, Stage};

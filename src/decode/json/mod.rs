@@ -11,7 +11,6 @@
 
 mod cursor;
 mod keys;
-mod scalar;
 mod value;
 
 #[cfg(test)]
@@ -19,7 +18,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use self::cursor::Cursor;
+pub(super) use self::cursor::Cursor;
 use self::keys::{KeyGuess, START};
 use self::value::append_value;
 use super::error::{DecodeError, ErrorCode, Fault};

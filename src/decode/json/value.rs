@@ -20,9 +20,10 @@
 //! | any, for null | NULL where allowed, else the default |
 
 use super::cursor::Cursor;
-use super::scalar::{append_bool, append_fixed_text, append_number, append_text};
+
 use crate::columns::{ArrayColumn, ColumnBuilder, DictionaryColumn, FixedColumn, MapColumn, StringColumn, TupleColumn};
 use crate::decode::error::{ErrorCode, Fault};
+use crate::decode::text::{append_bool, append_fixed_text, append_number, append_text};
 
 type Outcome = Result<(), Fault>;
 

@@ -1,9 +1,9 @@
 //! A number, a boolean or a text into a column, by the column's type.
 //!
-//! What is taken follows the table in [`super::value`]. An error leaves the column as it was, or with bytes that the
+//! What is taken follows the table of `super::json::value`. An error leaves the column as it was, or with bytes that the
 //! row's rollback removes.
 
-use super::cursor::Cursor;
+use super::json::Cursor;
 use crate::columns::{ColumnBuilder, FixedColumn, FixedKind, Zone};
 use crate::decode::error::ErrorCode;
 use crate::decode::number::Number;
