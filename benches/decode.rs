@@ -13,7 +13,7 @@ mod plan;
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 use oncesink::block::native::NativeEncoder;
 use oncesink::columns::{Columns, RowCoordinates};
-use oncesink::decode::JsonDecoder;
+use oncesink::decode::RecordDecoder;
 use plan::plan;
 
 /// As in the program: what frames cost to allocate belongs to the figure.
@@ -30,7 +30,7 @@ fn main() {
     let bytes: usize = records.iter().map(Vec::len).sum();
     let plan = plan(&load::COLUMNS);
     let mut columns = Columns::new(&plan).expect("the plan was checked");
-    let mut decoder = JsonDecoder::new(&plan);
+    let mut decoder = RecordDecoder::json(&plan);
     let mut encoder = NativeEncoder::new();
 
     let (mut decode, mut encode) = (Vec::new(), Vec::new());
@@ -39,7 +39,7 @@ fn main() {
         columns.clear();
         decode.push(nanos_per_row(|| {
             for (offset, record) in (0_i64..).zip(&records) {
-                decoder.decode(record, &mut columns).expect("the record is good");
+                decoder.decode_value(record, &mut columns).expect("the record is good");
                 columns.commit_row(&RowCoordinates { topic: "readings", partition: 3, offset, replay: 0 });
             }
         }));

@@ -10,7 +10,7 @@ mod plan;
 use allocation_counter::measure;
 use oncesink::block::native::NativeEncoder;
 use oncesink::columns::{Columns, RowCoordinates};
-use oncesink::decode::JsonDecoder;
+use oncesink::decode::RecordDecoder;
 use plan::plan;
 
 const RECORDS: usize = 100_000;
@@ -73,12 +73,12 @@ fn check(what: &str, columns: &[(&str, &str)], records: impl Iterator<Item = Vec
     let records: Vec<Vec<u8>> = records.take(RECORDS).collect();
     let plan = plan(columns);
     let mut columns = Columns::new(&plan).expect("the plan was checked");
-    let mut decoder = JsonDecoder::new(&plan);
+    let mut decoder = RecordDecoder::json(&plan);
     let mut encoder = NativeEncoder::new();
     let mut block = |columns: &mut Columns| {
         let decoding = measure(|| {
             for (offset, record) in (0..).zip(&records) {
-                decoder.decode(record, columns).expect("the record is good");
+                decoder.decode_value(record, columns).expect("the record is good");
                 columns.commit_row(&RowCoordinates { topic: "readings", partition: 3, offset, replay: 0 });
             }
         });

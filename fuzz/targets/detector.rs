@@ -5,7 +5,7 @@ use std::sync::Arc;
 use oncesink::alerts::{AlertBuffer, AlertCoordinates, Detectors};
 use oncesink::columns::{ColumnSpec, Columns, DefaultValue, RowPlan};
 use oncesink::config;
-use oncesink::decode::JsonDecoder;
+use oncesink::decode::RecordDecoder;
 use oncesink::types::{Offset, Partition, Replay, TopicId};
 
 const COLUMNS: [(&str, &str); 6] = [
@@ -52,7 +52,7 @@ pub(crate) fn run(data: &[u8]) {
 
 fn evaluate(detectors: &Detectors, plan: &Arc<RowPlan>) {
     let mut columns = Columns::new(plan).expect("no column names a zone");
-    let mut decoder = JsonDecoder::new(plan);
+    let mut decoder = RecordDecoder::json(plan);
     let mut alerts = AlertBuffer::default();
     let record = AlertCoordinates {
         partition: Partition(0),
@@ -62,7 +62,7 @@ fn evaluate(detectors: &Detectors, plan: &Arc<RowPlan>) {
         replay: Replay(0),
     };
     for row in ROWS {
-        decoder.decode(row, &mut columns).expect("the rows are good");
+        decoder.decode_value(row, &mut columns).expect("the rows are good");
         detectors.evaluate(&columns, &record, &mut alerts);
         columns.rollback_row();
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use oncesink::columns::{Columns, RowPlan};
-use oncesink::decode::{ErrorCode, JsonDecoder};
+use oncesink::decode::{ErrorCode, RecordDecoder};
 use serde_json::Value;
 
 /// Where the two may differ on purpose: serde_json refuses numbers beyond a float's range and nests by its own bound.
@@ -15,7 +15,7 @@ fn is_a_limit_of_serde(error: &serde_json::Error) -> bool {
 pub(crate) fn run(data: &[u8]) {
     let plan = Arc::new(RowPlan::new(Vec::new(), Vec::new(), "UTC").expect("no columns are a plan"));
     let mut columns = Columns::new(&plan).expect("no column names a zone");
-    let ours = JsonDecoder::new(&plan).decode(data, &mut columns);
+    let ours = RecordDecoder::json(&plan).decode(data, &mut columns);
     match (&ours, serde_json::from_slice::<Value>(data)) {
         (Ok(()), Ok(Value::Object(_))) => {}
         (Ok(()), Err(error)) => assert!(is_a_limit_of_serde(&error), "only we accept it: {error}"),

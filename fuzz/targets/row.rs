@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use oncesink::block::native::NativeEncoder;
 use oncesink::columns::{ColumnSpec, Columns, DefaultValue, RowCoordinates, RowPlan, Value};
-use oncesink::decode::JsonDecoder;
+use oncesink::decode::RecordDecoder;
 
 /// One column of every kind; a record has them by these names.
 const COLUMNS: [(&str, &str); 24] = [
@@ -67,8 +67,8 @@ pub(crate) fn run(data: &[u8]) {
     let plan = Arc::new(plan);
     let new = || Columns::new(&plan).expect("the zones are known");
     let (mut columns, mut alone) = (new(), new());
-    let mut decoder = JsonDecoder::new(&plan);
-    if decoder.decode(data, &mut columns).is_ok() {
+    let mut decoder = RecordDecoder::json(&plan);
+    if decoder.decode_value(data, &mut columns).is_ok() {
         if let Ok(json) = serde_json::from_slice::<serde_json::Value>(data) {
             for (index, (name, _)) in COLUMNS.iter().enumerate() {
                 if let Some(json) = json.get(name) {
@@ -82,7 +82,7 @@ pub(crate) fn run(data: &[u8]) {
     // A row has all columns, whatever the record has: that is no growth with the record.
     assert!(columns.heap_bytes() <= HEAP_BYTES + 64 * data.len(), "{} bytes of heap", columns.heap_bytes());
     for columns in [&mut columns, &mut alone] {
-        decoder.decode(GOOD, columns).expect("the good record is good");
+        decoder.decode_value(GOOD, columns).expect("the good record is good");
         columns.commit_row(&PLACE);
     }
     assert_eq!(block(&columns), block(&alone), "something was left behind");

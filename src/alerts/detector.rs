@@ -239,7 +239,7 @@ mod tests {
     use crate::alerts::AlertSet;
     use crate::columns::{ColumnSpec, DefaultValue, RowCoordinates};
     use crate::config::parse;
-    use crate::decode::JsonDecoder;
+    use crate::decode::RecordDecoder;
     use crate::types::{Offset, Partition, RecordCount, Replay, TopicId};
 
     /// A configuration with these lines under `detectors`.
@@ -271,10 +271,10 @@ topics:
         let plan = plan();
         let detectors = Detectors::compile("k", "readings", "iot", &settings(detectors), &plan).unwrap();
         let mut columns = Columns::new(&plan).unwrap();
-        let mut decoder = JsonDecoder::new(&plan);
+        let mut decoder = RecordDecoder::json(&plan);
         let mut alerts = AlertBuffer::new();
         for (partition, offset, json) in records {
-            decoder.decode(json.as_bytes(), &mut columns).unwrap();
+            decoder.decode_value(json.as_bytes(), &mut columns).unwrap();
             let record = AlertCoordinates {
                 partition: Partition(*partition),
                 offset: Offset::new(*offset),

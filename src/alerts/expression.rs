@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use crate::alerts::row::Row;
     use crate::columns::{ColumnSpec, Columns, DefaultValue, RowPlan};
-    use crate::decode::JsonDecoder;
+    use crate::decode::RecordDecoder;
 
     const TYPES: [(&str, &str); 20] = [
         ("temp", "Float64"),
@@ -187,11 +187,11 @@ mod tests {
 
     fn row(plan: &Arc<RowPlan>, json: &str) -> Columns {
         let mut columns = Columns::new(plan).unwrap();
-        let mut decoder = JsonDecoder::new(plan);
+        let mut decoder = RecordDecoder::json(plan);
         // An earlier row, which must not be looked at.
-        decoder.decode(br#"{"temp": 1000, "sensor": "earlier", "note": "earlier"}"#, &mut columns).unwrap();
+        decoder.decode_value(br#"{"temp": 1000, "sensor": "earlier", "note": "earlier"}"#, &mut columns).unwrap();
         columns.commit_row(&crate::columns::RowCoordinates { topic: "t", partition: 0, offset: 0, replay: 0 });
-        decoder.decode(json.as_bytes(), &mut columns).unwrap();
+        decoder.decode_value(json.as_bytes(), &mut columns).unwrap();
         columns
     }
 

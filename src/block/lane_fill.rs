@@ -12,7 +12,7 @@ use crate::alerts::{AlertBuffer, AlertCoordinates, AlertSet, Detectors};
 use crate::block::fill::{Decision, Fate, PartitionFill, close_block};
 use crate::columns::{Columns, RowCoordinates, RowPlan};
 use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
-use crate::decode::{self, DecodeError, JsonDecoder};
+use crate::decode::{self, DecodeError, RecordDecoder};
 use crate::metrics::{BatchTally, Skip};
 use crate::protocol::action::Resume;
 use crate::protocol::block::{Batch, BlockSummary};
@@ -74,7 +74,7 @@ const REFUSED: &str = "refused_by_server";
 #[derive(Debug)]
 pub struct LaneFill {
     plan: Arc<LanePlan>,
-    decoder: JsonDecoder,
+    decoder: RecordDecoder,
     columns: Columns,
     spares: Vec<Columns>,
     dead_letters: DeadLetters,
@@ -120,7 +120,7 @@ impl LaneFill {
     pub fn new(plan: Arc<LanePlan>) -> Result<Self, crate::columns::PlanError> {
         let columns = Columns::new(&plan.rows)?;
         Ok(Self {
-            decoder: JsonDecoder::new(&plan.rows),
+            decoder: RecordDecoder::json(&plan.rows),
             columns,
             spares: Vec::new(),
             dead_letters: DeadLetters::default(),
@@ -249,7 +249,7 @@ impl LaneFill {
                     Decision::Removed => Some(Fate::Skipped),
                     _ => None,
                 };
-                match payload.map(|payload| self.decoder.decode(payload, &mut self.columns)) {
+                match payload.map(|payload| self.decoder.decode_value(payload, &mut self.columns)) {
                     None => Fate::Skipped,
                     Some(Ok(())) => {
                         let start = &slot.fill.resume().start;

@@ -268,6 +268,17 @@ impl ColumnBuilder {
         }
     }
 
+    /// Whether a value of the column is bytes of any kind.
+    pub(crate) fn holds_bytes(&self) -> bool {
+        match self {
+            Self::String(_) => true,
+            Self::Fixed(column) => matches!(column.kind, FixedKind::FixedString),
+            Self::Dictionary(column) => column.values.holds_bytes(),
+            Self::Nullable(column) => column.values.holds_bytes(),
+            Self::Array(_) | Self::Map(_) | Self::Tuple(_) => false,
+        }
+    }
+
     /// Appends what ClickHouse calls the type's default: zero, empty, or NULL.
     pub(crate) fn push_zero(&mut self) {
         match self {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::builder::ColumnBuilder;
+use super::source::{OnError, Source, UnknownFields};
 use super::types::{ColumnType, UnsupportedType};
 use crate::decode::DecodeError;
 
@@ -21,8 +22,14 @@ pub enum DefaultValue {
 /// One column that is filled from records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnSpec {
-    /// Column name, which is also the field's name in the record.
+    /// Column name.
     pub name: String,
+    /// What it is filled from: unless configured, the field of its name.
+    pub source: Source,
+    /// Other places that it may be filled from, for records that lack the first: names in another case.
+    pub aliases: Vec<Source>,
+    /// What happens when a value does not fit.
+    pub on_error: OnError,
     /// Its type.
     pub column_type: ColumnType,
     /// Its type as the server wrote it, sent back in the block's header.
@@ -41,8 +48,28 @@ impl ColumnSpec {
         type_text: impl Into<String>,
         default: DefaultValue,
     ) -> Result<Self, UnsupportedType> {
-        let type_text = type_text.into();
-        Ok(Self { name: name.into(), column_type: ColumnType::parse(&type_text)?, type_text, default })
+        let (name, type_text) = (name.into(), type_text.into());
+        Ok(Self {
+            source: Source::field(&name),
+            aliases: Vec::new(),
+            on_error: OnError::default(),
+            column_type: ColumnType::parse(&type_text)?,
+            name,
+            type_text,
+            default,
+        })
+    }
+
+    /// The same column, filled from elsewhere.
+    #[must_use]
+    pub fn from_source(self, source: Source) -> Self {
+        Self { source, ..self }
+    }
+
+    /// The same column with another answer to values that do not fit.
+    #[must_use]
+    pub fn on_error(self, on_error: OnError) -> Self {
+        Self { on_error, ..self }
     }
 }
 
@@ -170,6 +197,7 @@ pub struct RowPlan {
     pub(crate) server_zone: String,
     pub(crate) fillers: Vec<Filler>,
     pub(crate) presences: Vec<PresenceSpec>,
+    pub(crate) unknown_fields: UnknownFields,
 }
 
 impl RowPlan {
@@ -223,7 +251,14 @@ impl RowPlan {
                 }
             });
         }
-        Ok(Self { columns, coordinates, server_zone: server_zone.to_owned(), fillers, presences })
+        let unknown_fields = UnknownFields::default();
+        Ok(Self { columns, coordinates, server_zone: server_zone.to_owned(), fillers, presences, unknown_fields })
+    }
+
+    /// The same plan with another answer to fields that no column takes.
+    #[must_use]
+    pub fn with_unknown_fields(self, unknown_fields: UnknownFields) -> Self {
+        Self { unknown_fields, ..self }
     }
 
     /// The columns filled from records.

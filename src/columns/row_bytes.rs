@@ -148,16 +148,16 @@ mod tests {
 
     use super::*;
     use crate::columns::{ColumnSpec, DefaultValue, RowCoordinates, RowPlan};
-    use crate::decode::JsonDecoder;
+    use crate::decode::RecordDecoder;
 
     /// The rows of a single column, as the bytes of each.
     fn check(type_text: &str, values: &[&str], expected: &[&[u8]]) {
         let spec = ColumnSpec::new("v", type_text, DefaultValue::TypeZero).unwrap();
         let plan = Arc::new(RowPlan::new(vec![spec], Vec::new(), "UTC").unwrap());
         let mut columns = Columns::new(&plan).unwrap();
-        let mut decoder = JsonDecoder::new(&plan);
+        let mut decoder = RecordDecoder::json(&plan);
         for (value, expected) in values.iter().zip(expected) {
-            decoder.decode(format!("{{\"v\":{value}}}").as_bytes(), &mut columns).unwrap();
+            decoder.decode_value(format!("{{\"v\":{value}}}").as_bytes(), &mut columns).unwrap();
             let (mut bytes, mut nothing) = (Vec::new(), Vec::new());
             append_open_row(&columns, &[true], &mut bytes);
             append_open_row(&columns, &[false], &mut nothing);

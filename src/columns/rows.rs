@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::builder::ColumnBuilder;
 use super::plan::{CoordinateKind, Filler, PlanError, RowPlan};
+use super::source::OnError;
 use super::value::{Value, last_value};
+use crate::decode::{ErrorCode, Stage};
 
 /// Where a record was read.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +38,12 @@ pub struct Columns {
     begun: usize,
     row_is_open: bool,
     rows: usize,
+    /// The column whose value was begun last, for messages.
+    field: Option<usize>,
+    /// Values of the open row that did not fit and were replaced.
+    replaced_in_open_row: u64,
+    /// The same of all rows kept since they were taken.
+    replaced: u64,
 }
 
 #[derive(Debug)]
@@ -82,6 +90,9 @@ impl Columns {
             begun: 0,
             row_is_open: false,
             rows: 0,
+            field: None,
+            replaced_in_open_row: 0,
+            replaced: 0,
         })
     }
 
@@ -129,6 +140,8 @@ impl Columns {
         self.row_is_open = true;
         self.row += 1;
         self.begun = 0;
+        self.field = None;
+        self.replaced_in_open_row = 0;
         for presence in &mut self.presences {
             presence.missing_in_open_row = false;
         }
@@ -137,6 +150,7 @@ impl Columns {
     /// The column to append this row's value to; `None` where the row has one already.
     #[inline]
     pub(crate) fn open(&mut self, column: usize) -> Option<&mut ColumnBuilder> {
+        self.field = Some(column);
         let column = &mut self.data[column];
         if column.row == self.row {
             return None;
@@ -157,6 +171,45 @@ impl Columns {
                 self.presences[*presence].missing_in_open_row = true;
             }
         }
+    }
+
+    /// The column whose value was begun last; `None` behind a field that no column takes.
+    pub(crate) fn field(&self) -> Option<usize> {
+        self.field
+    }
+
+    /// Notes that what is read now belongs to no column.
+    #[inline]
+    pub(crate) fn leave_field(&mut self) {
+        self.field = None;
+    }
+
+    /// Puts something else in the place of a value that does not fit, where the column's configuration says so. The caller
+    /// then goes on behind the value; on `false` the record has failed.
+    #[cold]
+    pub(crate) fn replace(&mut self, column: usize, code: ErrorCode) -> bool {
+        if code.stage() != Stage::Convert {
+            return false;
+        }
+        let builder = &mut self.data[column].builder;
+        builder.rollback();
+        match self.plan.columns[column].on_error {
+            OnError::DeadLetter => return false,
+            OnError::Default => self.append_default(column),
+            OnError::Null => builder.push_zero(),
+            OnError::Clamp => {
+                if !builder.push_limit(code) {
+                    return false;
+                }
+            }
+        }
+        self.replaced_in_open_row += 1;
+        true
+    }
+
+    /// How many values were replaced in the rows kept since this was asked last.
+    pub fn take_replaced(&mut self) -> u64 {
+        std::mem::take(&mut self.replaced)
     }
 
     /// Gives every column that the record had no field for its default.
@@ -192,6 +245,7 @@ impl Columns {
             }
         }
         self.rows += 1;
+        self.replaced += self.replaced_in_open_row;
         self.row_is_open = false;
     }
 

@@ -2,8 +2,32 @@
 
 use std::fmt;
 
-/// Longest piece of a record that is repeated in a reason.
-const EXCERPT_BYTES_MAX: usize = 60;
+/// How a piece of a record is repeated in a reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// As text.
+    Text,
+    /// As hexadecimal digits.
+    Bytes,
+}
+
+impl Shown {
+    /// The longest piece.
+    fn bytes_max(self) -> usize {
+        match self {
+            Self::Text => 60,
+            Self::Bytes => 16,
+        }
+    }
+
+    fn excerpt(self, piece: &[u8]) -> String {
+        match self {
+            Self::Text => format!("{:?}", String::from_utf8_lossy(piece)),
+            Self::Bytes if piece.is_empty() => "the end".to_owned(),
+            Self::Bytes => piece.iter().fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}")),
+        }
+    }
+}
 
 /// In which step a record failed; part of a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +70,8 @@ pub enum ErrorCode {
     TypeMismatch,
     /// A number, date or time outside the range of the column.
     OutOfRange,
+    /// The same, where it is known to be below the range; reported as `out_of_range`.
+    BelowRange,
     /// A number with a fraction or an exponent, for an integer column.
     NotAnInteger,
     /// A text that is not a number, for a number column.
@@ -60,11 +86,25 @@ pub enum ErrorCode {
     UnknownEnumValue,
     /// A text longer than the column's `FixedString`.
     TooLong,
+    /// The record does not begin as its framing says.
+    InvalidFraming,
+    /// The registry has no schema of this id.
+    UnknownSchema,
+    /// The schema is there, and cannot be used.
+    UnusableSchema,
+    /// The record is not Avro by its schema.
+    InvalidAvro,
+    /// The record is not Protobuf by its schema.
+    InvalidProtobuf,
+    /// The record is not CSV as configured.
+    InvalidCsv,
+    /// A field that no column takes, where such fields are refused.
+    UnknownField,
 }
 
 impl ErrorCode {
-    /// Every code, for tables of metrics and documents.
-    pub const ALL: [Self; 16] = [
+    /// Every word of [`ErrorCode::as_str`], by one code each, for tables of metrics and documents.
+    pub const ALL: [Self; 23] = [
         Self::Empty,
         Self::InvalidUtf8,
         Self::InvalidJson,
@@ -81,6 +121,13 @@ impl ErrorCode {
         Self::InvalidAddress,
         Self::UnknownEnumValue,
         Self::TooLong,
+        Self::InvalidFraming,
+        Self::UnknownSchema,
+        Self::UnusableSchema,
+        Self::InvalidAvro,
+        Self::InvalidProtobuf,
+        Self::InvalidCsv,
+        Self::UnknownField,
     ];
 
     /// Stable name, for metrics and dead letters.
@@ -94,7 +141,7 @@ impl ErrorCode {
             Self::TrailingData => "trailing_data",
             Self::DuplicateKey => "duplicate_key",
             Self::TypeMismatch => "type_mismatch",
-            Self::OutOfRange => "out_of_range",
+            Self::OutOfRange | Self::BelowRange => "out_of_range",
             Self::NotAnInteger => "not_an_integer",
             Self::InvalidNumber => "invalid_number",
             Self::InvalidTime => "invalid_time",
@@ -102,7 +149,20 @@ impl ErrorCode {
             Self::InvalidAddress => "invalid_address",
             Self::UnknownEnumValue => "unknown_enum_value",
             Self::TooLong => "too_long",
+            Self::InvalidFraming => "invalid_framing",
+            Self::UnknownSchema => "unknown_schema",
+            Self::UnusableSchema => "unusable_schema",
+            Self::InvalidAvro => "invalid_avro",
+            Self::InvalidProtobuf => "invalid_protobuf",
+            Self::InvalidCsv => "invalid_csv",
+            Self::UnknownField => "unknown_field",
         }
+    }
+
+    /// What is out of range, told apart by the side on which it is.
+    #[inline]
+    pub(crate) fn of_sign(self, below: bool) -> Self {
+        if below && self == Self::OutOfRange { Self::BelowRange } else { self }
     }
 
     /// The step that the error belongs to.
@@ -114,9 +174,17 @@ impl ErrorCode {
             | Self::NotAnObject
             | Self::TooDeep
             | Self::TrailingData
-            | Self::DuplicateKey => Stage::Decode,
+            | Self::DuplicateKey
+            | Self::InvalidFraming
+            | Self::UnknownSchema
+            | Self::UnusableSchema
+            | Self::InvalidAvro
+            | Self::InvalidProtobuf
+            | Self::InvalidCsv
+            | Self::UnknownField => Stage::Decode,
             Self::TypeMismatch
             | Self::OutOfRange
+            | Self::BelowRange
             | Self::NotAnInteger
             | Self::InvalidNumber
             | Self::InvalidTime
@@ -134,10 +202,10 @@ impl ErrorCode {
             Self::InvalidJson => "not json",
             Self::NotAnObject => "the record is not a json object",
             Self::TooDeep => "brackets nest too deeply",
-            Self::TrailingData => "bytes follow the object",
+            Self::TrailingData => "bytes follow the record",
             Self::DuplicateKey => "the key occurs twice",
             Self::TypeMismatch => "not a kind of value that the column takes",
-            Self::OutOfRange => "outside the range of the column",
+            Self::OutOfRange | Self::BelowRange => "outside the range of the column",
             Self::NotAnInteger => "not an integer",
             Self::InvalidNumber => "not a number",
             Self::InvalidTime => "not a date or time that the column takes",
@@ -145,6 +213,13 @@ impl ErrorCode {
             Self::InvalidAddress => "not an ip address",
             Self::UnknownEnumValue => "not a value of the enum",
             Self::TooLong => "longer than the column",
+            Self::InvalidFraming => "the record does not begin as its framing says",
+            Self::UnknownSchema => "the registry has no such schema",
+            Self::UnusableSchema => "the schema cannot be used",
+            Self::InvalidAvro => "not avro by its schema",
+            Self::InvalidProtobuf => "not protobuf by its schema",
+            Self::InvalidCsv => "not csv as configured",
+            Self::UnknownField => "no column takes this field",
         }
     }
 }
@@ -165,6 +240,16 @@ pub struct DecodeError {
     pub field: Option<String>,
     /// What is wrong, where, and a piece of the record.
     pub reason: String,
+    /// The schema that the record names, where it names one by a number.
+    pub schema_id: Option<u32>,
+}
+
+impl DecodeError {
+    /// The same error, said to be in a part beside the record's value.
+    pub(crate) fn within(mut self, part: &str) -> Self {
+        self.reason = format!("{part}: {}", self.reason);
+        self
+    }
 }
 
 /// An error inside a decoder: small, because every value returns one or nothing.
@@ -178,16 +263,16 @@ pub(crate) struct Fault {
 impl Fault {
     /// The error for people. `field` is the column's name and type.
     #[cold]
-    pub(crate) fn explain(self, record: &[u8], field: Option<(&str, &str)>) -> DecodeError {
+    pub(crate) fn explain(self, record: &[u8], field: Option<(&str, &str)>, shown: Shown) -> DecodeError {
         let start = self.at.min(record.len());
-        let end = record.len().min(start + EXCERPT_BYTES_MAX);
-        let excerpt = String::from_utf8_lossy(&record[start..end]);
+        let end = record.len().min(start + shown.bytes_max());
+        let excerpt = shown.excerpt(&record[start..end]);
         let more = if end < record.len() { ".." } else { "" };
         let place = match field {
             Some((name, type_text)) => format!("field {name} ({type_text}): "),
             None => String::new(),
         };
-        let reason = format!("{place}{} at byte {start}: {excerpt:?}{more}", self.code.explanation());
-        DecodeError { code: self.code, field: field.map(|(name, _)| name.to_owned()), reason }
+        let reason = format!("{place}{} at byte {start}: {excerpt}{more}", self.code.explanation());
+        DecodeError { code: self.code, field: field.map(|(name, _)| name.to_owned()), reason, schema_id: None }
     }
 }

@@ -8,9 +8,12 @@
 mod error;
 mod json;
 mod number;
+mod record;
+mod target;
 mod text;
 mod time;
+mod typed;
 
 pub use error::{DecodeError, ErrorCode, Stage};
-pub use json::JsonDecoder;
 pub(crate) use json::append_json_text;
+pub use record::{Headers, Record, RecordDecoder};

@@ -35,7 +35,7 @@ fn is_integer(kind: &FixedKind) -> bool {
 }
 
 /// ClickHouse cuts the lower half off and does not round.
-fn push_bfloat16(column: &mut FixedColumn, value: f32) {
+pub(super) fn push_bfloat16(column: &mut FixedColumn, value: f32) {
     let [_, _, low, high] = value.to_le_bytes();
     column.push([low, high]);
 }
@@ -50,6 +50,11 @@ macro_rules! push_narrow {
 
 #[inline]
 pub(super) fn append_number(number: &Number<'_>, column: &mut FixedColumn) -> Result<(), ErrorCode> {
+    append_value_of(number, column).map_err(|code| code.of_sign(number.negative))
+}
+
+#[inline]
+fn append_value_of(number: &Number<'_>, column: &mut FixedColumn) -> Result<(), ErrorCode> {
     match &mut column.kind {
         FixedKind::Int64 => column.push(number.signed()?.to_le_bytes()),
         FixedKind::UInt64 => column.push(number.unsigned()?.to_le_bytes()),
@@ -145,8 +150,9 @@ pub(super) fn append_fixed_text(text: &[u8], column: &mut FixedColumn) -> Result
             column.push(moment.date_time()?.to_le_bytes());
         }
         FixedKind::Date => {
+            let (least, greatest) = time::DATE_DAYS;
             let days = time::days_from_text(text).ok_or(ErrorCode::InvalidTime)?;
-            push_narrow!(column, days, u16);
+            push_narrow!(column, time::days_within(days, least, greatest)?, u16);
         }
         FixedKind::Date32 => {
             let (least, greatest) = time::DATE32_DAYS;
@@ -221,7 +227,7 @@ fn append_float_text(text: &[u8], column: &mut FixedColumn) -> Result<(), ErrorC
 }
 
 /// A number in quotes: as JSON writes it, but a plus sign and leading zeros are taken as well.
-fn number_from_text(text: &[u8]) -> Result<Number<'_>, ErrorCode> {
+pub(super) fn number_from_text(text: &[u8]) -> Result<Number<'_>, ErrorCode> {
     let (negative, mut digits) = match text {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),

@@ -31,10 +31,38 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
+    /// Takes ticks since 1970-01-01 UTC, of which a second has `10^precision`.
+    pub(crate) fn from_ticks(ticks: i64, precision: u8) -> Self {
+        let per_second = i64::from(POWERS[usize::from(precision)]);
+        let fraction = u32::try_from(ticks.rem_euclid(per_second)).expect("a remainder is less than its divisor");
+        Self { seconds: ticks.div_euclid(per_second), nanos: fraction * POWERS[9 - usize::from(precision)] }
+    }
+
+    /// Takes seconds since 1970-01-01 UTC and nanoseconds, less than a second of them.
+    pub(crate) fn new(seconds: i64, nanos: u32) -> Self {
+        debug_assert!(nanos < 1_000_000_000);
+        Self { seconds, nanos }
+    }
+
+    /// The same moment, its seconds read as local time of `zone`.
+    pub(crate) fn local_in(self, zone: &mut Zone) -> Self {
+        Self { seconds: zone.unix_seconds(self.seconds), ..self }
+    }
+
+    /// Seconds since 1970-01-01 UTC, and nanoseconds that follow them.
+    pub(crate) fn parts(self) -> (i64, u32) {
+        (self.seconds, self.nanos)
+    }
+
+    /// The day, in UTC, since 1970-01-01.
+    pub(crate) fn days(self) -> i64 {
+        self.seconds.div_euclid(SECONDS_PER_DAY)
+    }
+
     /// The value of a `DateTime` column.
     #[inline]
     pub(crate) fn date_time(self) -> Result<u32, ErrorCode> {
-        u32::try_from(self.seconds).map_err(|_| ErrorCode::OutOfRange)
+        u32::try_from(self.seconds).map_err(|_| ErrorCode::OutOfRange.of_sign(self.seconds < 0))
     }
 
     /// The value of a `DateTime64` column.
@@ -43,7 +71,7 @@ impl Moment {
         let first = FIRST_DAY * SECONDS_PER_DAY;
         let end = (LAST_DAY + 1) * SECONDS_PER_DAY;
         if !(first..end).contains(&self.seconds) {
-            return Err(ErrorCode::OutOfRange);
+            return Err(ErrorCode::OutOfRange.of_sign(self.seconds < first));
         }
         let precision = usize::from(precision);
         let per_second = i64::from(POWERS[precision]);
@@ -129,7 +157,7 @@ impl Moment {
 
 /// Days since 1970-01-01 of the number or text of a date, within `least` and `greatest`.
 pub(crate) fn days_within(days: i64, least: i64, greatest: i64) -> Result<i64, ErrorCode> {
-    if (least..=greatest).contains(&days) { Ok(days) } else { Err(ErrorCode::OutOfRange) }
+    if (least..=greatest).contains(&days) { Ok(days) } else { Err(ErrorCode::OutOfRange.of_sign(days < least)) }
 }
 
 /// The range of `Date`.

@@ -10,7 +10,7 @@ use devstack::Stack;
 use devstack::http::Client;
 use oncesink::block::native::{NativeBlock, NativeEncoder};
 use oncesink::columns::{ColumnSpec, Columns, CoordinateKind, CoordinateSpec, DefaultValue, RowCoordinates, RowPlan};
-use oncesink::decode::JsonDecoder;
+use oncesink::decode::RecordDecoder;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -262,10 +262,10 @@ fn encode(client: &Client, columns: &[(&str, &str, DefaultValue)], records: &[St
     let offset = CoordinateSpec::new(CoordinateKind::Offset, "_offset", "UInt64").expect("the type is known");
     let zone = client.query("SELECT timezone()").expect("the engine answers");
     let plan = Arc::new(RowPlan::new(columns, vec![offset], zone.trim()).expect("the columns fit"));
-    let mut decoder = JsonDecoder::new(&plan);
+    let mut decoder = RecordDecoder::json(&plan);
     let mut columns = Columns::new(&plan).expect("the plan was checked");
     for (offset, record) in (0..).zip(records) {
-        if let Err(error) = decoder.decode(record.as_bytes(), &mut columns) {
+        if let Err(error) = decoder.decode_value(record.as_bytes(), &mut columns) {
             panic!("{record}: {error}");
         }
         columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset, replay: 0 });

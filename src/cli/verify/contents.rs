@@ -11,7 +11,7 @@ use super::compare::{Tally, Window};
 use super::sums::hash;
 use crate::clickhouse::{Column, DefaultKind, LaneTables, Session, Table, sql};
 use crate::columns::{Columns, DefaultValue, RowPlan, append_open_row, push_varint};
-use crate::decode::JsonDecoder;
+use crate::decode::RecordDecoder;
 use crate::pipeline::lane_setup::{self, LaneError};
 use crate::types::Offset;
 
@@ -77,7 +77,7 @@ impl ContentsPlan {
     /// What hashes records for it.
     pub(super) fn hasher(&self) -> Hasher {
         Hasher {
-            decoder: JsonDecoder::new(&self.plan),
+            decoder: RecordDecoder::json(&self.plan),
             columns: Columns::new(&self.plan).expect("making the plan has checked every time zone"),
             compared: self.compared.clone(),
             bytes: Vec::new(),
@@ -114,7 +114,7 @@ impl Hashes {
 /// Hashes records.
 #[derive(Debug)]
 pub(super) struct Hasher {
-    decoder: JsonDecoder,
+    decoder: RecordDecoder,
     columns: Columns,
     compared: Vec<bool>,
     bytes: Vec<u8>,
@@ -132,7 +132,7 @@ impl Hasher {
             }
         }
         let dead = hash(&self.bytes);
-        let row = self.decoder.decode(value, &mut self.columns).ok().map(|()| {
+        let row = self.decoder.decode_value(value, &mut self.columns).ok().map(|()| {
             self.bytes.clear();
             append_open_row(&self.columns, &self.compared, &mut self.bytes);
             self.columns.rollback_row();
@@ -145,7 +145,7 @@ impl Hasher {
 impl Hasher {
     /// The hash of each compared column of the row that a record makes; `None` where it makes none.
     pub(super) fn column_hashes(&mut self, value: &[u8]) -> Option<Vec<u64>> {
-        self.decoder.decode(value, &mut self.columns).ok()?;
+        self.decoder.decode_value(value, &mut self.columns).ok()?;
         let mut hashes = Vec::new();
         for column in (0..self.compared.len()).filter(|column| self.compared[*column]) {
             let only: Vec<bool> = (0..self.compared.len()).map(|other| other == column).collect();

@@ -20,6 +20,13 @@ pub(crate) struct Cursor<'a> {
     depth: u32,
 }
 
+/// A place in a text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    at: usize,
+    depth: u32,
+}
+
 impl<'a> Cursor<'a> {
     #[inline]
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
@@ -89,6 +96,18 @@ impl<'a> Cursor<'a> {
         }
         self.at += word.len();
         Ok(())
+    }
+
+    /// A place to which `back_to` returns.
+    #[inline]
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { at: self.at, depth: self.depth }
+    }
+
+    /// Returns to an earlier place.
+    #[inline]
+    pub(crate) fn back_to(&mut self, mark: Mark) {
+        (self.at, self.depth) = (mark.at, mark.depth);
     }
 
     /// Takes an opening bracket or brace.

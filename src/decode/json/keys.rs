@@ -1,18 +1,16 @@
-//! Which column a key belongs to, guessed from the last record.
+//! Which of the known names a key is, guessed from the last record.
 //!
 //! Producers write the fields of their records in one order and one style, so what follows the
 //! value of `a` is most likely what followed it last time: the same comma, white space, key and
 //! colon. That text is compared as a whole, and where it is the same bytes it means the same; only
-//! where it differs is the key parsed and looked up, and the text learned. Keys without a column
+//! where it differs is the key parsed and looked up, and the text learned. Keys that nobody takes
 //! are learned too. All that is learned is bounded.
 
 use std::collections::HashMap;
 
-use crate::columns::ColumnSpec;
-
-/// Most keys without a column that are remembered.
+/// Most keys that nobody takes that are remembered.
 const UNKNOWN_KEYS_MAX: usize = 256;
-/// Longest key without a column that is remembered.
+/// Longest key that nobody takes that is remembered.
 const UNKNOWN_KEY_BYTES_MAX: usize = 256;
 /// Longest text between two values that is learned. It is compared four words at a time, which
 /// costs less than a call.
@@ -35,7 +33,8 @@ pub(crate) struct KeyGuess {
 
 #[derive(Debug)]
 struct KeyEntry {
-    column: Option<usize>,
+    /// Which of the known names; `None` of a key that nobody takes.
+    name: Option<usize>,
     next: Next,
 }
 
@@ -50,15 +49,15 @@ struct Next {
 }
 
 impl KeyGuess {
-    pub(crate) fn new(columns: &[ColumnSpec]) -> Self {
+    pub(crate) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         let mut guess = Self { entries: Vec::new(), places: HashMap::new(), unknown_keys: 0 };
         for place in [START, NOWHERE] {
             let added = guess.add_entry(None);
             debug_assert_eq!(added, place);
         }
-        for (column, spec) in columns.iter().enumerate() {
-            let place = guess.add_entry(Some(column));
-            guess.places.insert(spec.name.as_bytes().into(), place);
+        for (number, name) in names.enumerate() {
+            let place = guess.add_entry(Some(number));
+            guess.places.insert(name.as_bytes().into(), place);
         }
         guess
     }
@@ -103,12 +102,12 @@ impl KeyGuess {
     }
 
     #[inline]
-    pub(crate) fn column(&self, place: usize) -> Option<usize> {
-        self.entries[place].column
+    pub(crate) fn name(&self, place: usize) -> Option<usize> {
+        self.entries[place].name
     }
 
-    fn add_entry(&mut self, column: Option<usize>) -> usize {
-        self.entries.push(KeyEntry { column, next: Next::default() });
+    fn add_entry(&mut self, name: Option<usize>) -> usize {
+        self.entries.push(KeyEntry { name, next: Next::default() });
         self.entries.len() - 1
     }
 }

@@ -12,6 +12,7 @@
 mod cursor;
 mod keys;
 mod value;
+mod walk;
 
 #[cfg(test)]
 mod tests;
@@ -21,84 +22,116 @@ use std::sync::Arc;
 pub(super) use self::cursor::Cursor;
 use self::keys::{KeyGuess, START};
 use self::value::append_value;
-use super::error::{DecodeError, ErrorCode, Fault};
+use self::walk::Walk;
+use super::error::{DecodeError, ErrorCode, Fault, Shown};
+use super::record::Rest;
+use super::target::Target;
 use crate::columns::{ColumnBuilder, Columns, RowPlan};
 
 /// Largest buffer that is kept from one record to the next: one record of 16 MB must not cost 16 MB for good.
 const SCRATCH_BYTES_KEPT: usize = 1 << 20;
 
-/// Decodes the JSON records of one table. One per thread that decodes.
+/// Decodes JSON objects into the open row of a table.
 #[derive(Debug)]
-pub struct JsonDecoder {
-    plan: Arc<RowPlan>,
-    /// Per column: whether null is a value.
-    accepts_null: Vec<bool>,
+pub(super) struct JsonDecoder {
+    root: Target,
+    /// What the fields of the root are, in their order.
+    fields: Vec<FieldTarget>,
     keys: KeyGuess,
-    /// Holds strings that have escapes.
-    scratch: Vec<u8>,
-    /// The column whose value was begun last, for messages.
-    column: Option<usize>,
+    walk: Walk,
+}
+
+/// What becomes of a field of the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FieldTarget {
+    /// The one column that takes it whole.
+    Column(usize),
+    /// Anything else: the field of the root with this number.
+    Tree(usize),
+    Nobody,
 }
 
 impl JsonDecoder {
-    /// A decoder for columns made from this plan.
-    pub fn new(plan: &Arc<RowPlan>) -> Self {
-        let specs = &plan.columns;
+    /// A decoder for columns made from this plan. `root` says what becomes of a record.
+    pub(super) fn new(plan: &Arc<RowPlan>, root: Target) -> Self {
+        let fields = root.fields.iter().enumerate().map(|(number, (_, target))| match target.columns.as_slice() {
+            [column] if !target.has_children() => FieldTarget::Column(*column),
+            _ => FieldTarget::Tree(number),
+        });
         Self {
-            plan: Arc::clone(plan),
-            accepts_null: specs.iter().map(|s| s.column_type.accepts_null()).collect(),
-            keys: KeyGuess::new(specs),
-            scratch: Vec::new(),
-            column: None,
+            fields: fields.collect(),
+            keys: KeyGuess::new(root.fields.iter().map(|(name, _)| name.as_str())),
+            walk: Walk::new(plan),
+            root,
         }
     }
 
-    /// Appends one record as an open row; the caller commits it or rolls it back.
-    ///
-    /// # Errors
-    /// Says what is wrong; the row has then been rolled back in every column.
-    ///
-    /// # Panics
-    /// Where the row before was neither committed nor rolled back.
-    pub fn decode(&mut self, record: &[u8], columns: &mut Columns) -> Result<(), DecodeError> {
-        debug_assert!(Arc::ptr_eq(&self.plan, columns.plan()));
-        columns.begin_row();
-        self.column = None;
-        let decoded = self.decode_object(record, columns).map_err(|fault| {
-            columns.rollback_row();
-            let spec = self.column.map(|column| &self.plan.columns[column]);
-            fault.explain(record, spec.map(|s| (s.name.as_str(), s.type_text.as_str())))
-        });
-        if self.scratch.capacity() > SCRATCH_BYTES_KEPT {
-            self.scratch = Vec::new();
-        }
+    /// Fills the open row; columns that the record has no field for are left.
+    pub(super) fn decode(&mut self, record: &[u8], rest: &mut Rest, columns: &mut Columns) -> Result<(), Fault> {
+        let decoded = self.decode_record(record, rest, columns);
+        self.walk.shrink();
         decoded
     }
 
-    fn decode_object(&mut self, record: &[u8], columns: &mut Columns) -> Result<(), Fault> {
+    fn decode_record(&mut self, record: &[u8], rest: &mut Rest, columns: &mut Columns) -> Result<(), Fault> {
         check_utf8(record)?;
         let mut json = Cursor::new(record);
-        let mut place = START;
-        while let Some(column) = self.next_key(&mut json, &mut place)? {
+        if !self.root.columns.is_empty() {
+            self.walk.whole(&mut json, &self.root, columns)?;
+            json = Cursor::new(record);
+        }
+        if self.root.fields.is_empty() && !self.root.columns.is_empty() && rest.is_ignored() {
             json.next_token();
-            match column {
-                Target::Skip => {
-                    self.column = None;
-                    json.skip_value()?;
-                }
-                Target::Column(column) => self.field(&mut json, column, columns)?,
-            }
+            json.skip_value()?;
+        } else if rest.is_ignored() {
+            self.decode_object(&mut json, columns)?;
+        } else {
+            self.decode_all_fields(&mut json, rest, columns)?;
         }
         if json.next_token() != 0 || !json.at_end() {
+            columns.leave_field();
             return Err(json.fault(ErrorCode::TrailingData));
         }
-        columns.complete_row();
         Ok(())
+    }
+
+    fn decode_object(&mut self, json: &mut Cursor<'_>, columns: &mut Columns) -> Result<(), Fault> {
+        let mut place = START;
+        while let Some(target) = self.next_key(json, &mut place, columns)? {
+            json.next_token();
+            match target {
+                FieldTarget::Nobody => {
+                    columns.leave_field();
+                    json.skip_value()?;
+                }
+                FieldTarget::Column(column) => self.walk.column(json, column, columns)?,
+                FieldTarget::Tree(number) => self.walk.tree(json, &self.root.fields[number].1, columns)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The same where no field may be passed over. No guesses: they say of such a field only that it is one.
+    fn decode_all_fields(
+        &mut self,
+        json: &mut Cursor<'_>,
+        rest: &mut Rest,
+        columns: &mut Columns,
+    ) -> Result<(), Fault> {
+        if json.next_token() != b'{' {
+            return Err(not_an_object(json));
+        }
+        self.walk.fields(json, &self.root, Some(rest), columns)
     }
 
     /// Takes all between two values, from the opening brace on; `None` after the closing one.
     #[inline]
-    fn next_key(&mut self, json: &mut Cursor<'_>, place: &mut usize) -> Result<Option<Target>, Fault> {
+    fn next_key(
+        &mut self,
+        json: &mut Cursor<'_>,
+        place: &mut usize,
+        columns: &mut Columns,
+    ) -> Result<Option<FieldTarget>, Fault> {
         if let Some((found, bytes)) = self.keys.guess(*place, json.rest()) {
             let after = json.at + bytes;
             if *place == START {
@@ -108,12 +141,12 @@ impl JsonDecoder {
             *place = found;
             return Ok(Some(self.target(found)));
         }
+        columns.leave_field();
         self.parse_key(json, place)
     }
 
     #[inline(never)]
-    fn parse_key(&mut self, json: &mut Cursor<'_>, place: &mut usize) -> Result<Option<Target>, Fault> {
-        self.column = None;
+    fn parse_key(&mut self, json: &mut Cursor<'_>, place: &mut usize) -> Result<Option<FieldTarget>, Fault> {
         let start = json.at;
         if *place == START {
             if json.next_token() != b'{' {
@@ -128,7 +161,7 @@ impl JsonDecoder {
             return Ok(None);
         }
         json.next_token();
-        let key = json.string(&mut self.scratch)?;
+        let key = json.string(&mut self.walk.scratch)?;
         let found = self.keys.look_up(key);
         json.expect(b':')?;
         json.next_token();
@@ -138,41 +171,25 @@ impl JsonDecoder {
     }
 
     #[inline]
-    fn target(&self, place: usize) -> Target {
-        self.keys.column(place).map_or(Target::Skip, Target::Column)
+    fn target(&self, place: usize) -> FieldTarget {
+        self.keys.name(place).map_or(FieldTarget::Nobody, |number| self.fields[number])
     }
-
-    #[inline]
-    fn field(&mut self, json: &mut Cursor<'_>, column: usize, columns: &mut Columns) -> Result<(), Fault> {
-        self.column = Some(column);
-        let Some(builder) = columns.open(column) else {
-            return Err(json.fault(ErrorCode::DuplicateKey));
-        };
-        if json.peek() == b'n' && !self.accepts_null[column] {
-            json.literal(b"null")?;
-            columns.append_default(column);
-            return Ok(());
-        }
-        append_value(json, builder, &mut self.scratch)
-    }
-}
-
-/// What is to be done with a value.
-enum Target {
-    Column(usize),
-    Skip,
 }
 
 /// Appends one JSON value to a column that is not part of a row.
 pub(crate) fn append_json_text(text: &str, column: &mut ColumnBuilder) -> Result<(), DecodeError> {
-    let mut json = Cursor::new(text.as_bytes());
+    append_json(text.as_bytes(), column).map_err(|fault| fault.explain(text.as_bytes(), None, Shown::Text))
+}
+
+/// Appends one JSON value, known to be UTF-8, to a column.
+pub(super) fn append_json(text: &[u8], column: &mut ColumnBuilder) -> Result<(), Fault> {
+    let mut json = Cursor::new(text);
     json.next_token();
-    append_value(&mut json, column, &mut Vec::new())
-        .and_then(|()| match json.next_token() {
-            0 if json.at_end() => Ok(()),
-            _ => Err(json.fault(ErrorCode::TrailingData)),
-        })
-        .map_err(|fault| fault.explain(text.as_bytes(), None))
+    append_value(&mut json, column, &mut Vec::new())?;
+    match json.next_token() {
+        0 if json.at_end() => Ok(()),
+        _ => Err(json.fault(ErrorCode::TrailingData)),
+    }
 }
 
 fn check_utf8(record: &[u8]) -> Result<(), Fault> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::block::native::NativeEncoder;
 use crate::block::test_reader;
 use crate::columns::{ColumnSpec, Columns, CoordinateKind, CoordinateSpec, DefaultValue, RowCoordinates, RowPlan};
-use crate::decode::{DecodeError, JsonDecoder};
+use crate::decode::{DecodeError, RecordDecoder};
 
 /// A plan of columns with the types' own defaults and an `_offset`.
 fn plan(columns: &[(&str, &str)]) -> Arc<RowPlan> {
@@ -26,14 +26,14 @@ fn plan_with_defaults(columns: &[(&str, &str, DefaultValue)]) -> Arc<RowPlan> {
 
 /// A table that records are decoded into.
 struct Table {
-    decoder: JsonDecoder,
+    decoder: RecordDecoder,
     columns: Columns,
     encoder: NativeEncoder,
 }
 
 impl Table {
     fn new(plan: &Arc<RowPlan>) -> Self {
-        Self { decoder: JsonDecoder::new(plan), columns: Columns::new(plan).unwrap(), encoder: NativeEncoder::new() }
+        Self { decoder: RecordDecoder::json(plan), columns: Columns::new(plan).unwrap(), encoder: NativeEncoder::new() }
     }
 
     /// Decodes and keeps a record; its offset is the row's number.
@@ -43,7 +43,7 @@ impl Table {
     }
 
     fn push_at(&mut self, record: impl AsRef<[u8]>, offset: i64) -> Result<(), DecodeError> {
-        self.decoder.decode(record.as_ref(), &mut self.columns)?;
+        self.decoder.decode_value(record.as_ref(), &mut self.columns)?;
         self.columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset, replay: 0 });
         Ok(())
     }

@@ -281,7 +281,7 @@ fn the_last_value_is_seen_before_the_row_is_committed() {
     ];
     for before in ["{}", record] {
         table.push(before).unwrap();
-        table.decoder.decode(record.as_bytes(), &mut table.columns).unwrap();
+        table.decoder.decode_value(record.as_bytes(), &mut table.columns).unwrap();
         for (column, expected) in expected.iter().enumerate() {
             assert_eq!(table.columns.last_value(column), *expected, "{}", columns[column].0);
         }

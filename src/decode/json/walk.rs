@@ -1,0 +1,159 @@
+//! Values of a record to the columns that take them, whole or in parts.
+
+use std::sync::Arc;
+
+use super::SCRATCH_BYTES_KEPT;
+use super::cursor::{Cursor, Mark};
+use super::value::append_value;
+use crate::columns::{Columns, RowPlan};
+use crate::decode::error::{ErrorCode, Fault};
+use crate::decode::record::Rest;
+use crate::decode::target::Target;
+
+type Outcome = Result<(), Fault>;
+
+/// What every value needs.
+#[derive(Debug)]
+pub(super) struct Walk {
+    /// Per column: whether null is a value.
+    accepts_null: Vec<bool>,
+    /// Holds strings that have escapes.
+    pub(super) scratch: Vec<u8>,
+}
+
+impl Walk {
+    pub(super) fn new(plan: &Arc<RowPlan>) -> Self {
+        let accepts_null = plan.columns().iter().map(|spec| spec.column_type.accepts_null()).collect();
+        Self { accepts_null, scratch: Vec::new() }
+    }
+
+    pub(super) fn shrink(&mut self) {
+        if self.scratch.capacity() > SCRATCH_BYTES_KEPT {
+            self.scratch = Vec::new();
+        }
+    }
+
+    /// The value at the cursor to one column.
+    #[inline]
+    pub(super) fn column(&mut self, json: &mut Cursor<'_>, column: usize, columns: &mut Columns) -> Outcome {
+        let Some(builder) = columns.open(column) else {
+            return Err(json.fault(ErrorCode::DuplicateKey));
+        };
+        if json.peek() == b'n' && !self.accepts_null[column] {
+            json.literal(b"null")?;
+            columns.append_default(column);
+            return Ok(());
+        }
+        let start = json.mark();
+        match append_value(json, builder, &mut self.scratch) {
+            Ok(()) => Ok(()),
+            Err(fault) => replace(json, start, column, fault, columns),
+        }
+    }
+
+    /// The value at the cursor to all columns that take it whole.
+    pub(super) fn whole(&mut self, json: &mut Cursor<'_>, target: &Target, columns: &mut Columns) -> Outcome {
+        json.next_token();
+        let start = json.mark();
+        for column in &target.columns {
+            json.back_to(start);
+            self.column(json, *column, columns)?;
+        }
+        Ok(())
+    }
+
+    /// The value at the cursor to all columns that take it or a part of it. As deep as the paths are.
+    pub(super) fn tree(&mut self, json: &mut Cursor<'_>, target: &Target, columns: &mut Columns) -> Outcome {
+        let start = json.mark();
+        self.whole(json, target, columns)?;
+        if !target.has_children() {
+            return Ok(());
+        }
+        json.back_to(start);
+        match json.peek() {
+            b'{' if !target.fields.is_empty() => self.fields(json, target, None, columns),
+            b'[' if !target.elements.is_empty() => self.elements(json, target, columns),
+            _ => {
+                columns.leave_field();
+                json.skip_value()
+            }
+        }
+    }
+
+    /// The fields of the object at the cursor.
+    pub(super) fn fields(
+        &mut self,
+        json: &mut Cursor<'_>,
+        target: &Target,
+        mut rest: Option<&mut Rest>,
+        columns: &mut Columns,
+    ) -> Outcome {
+        json.enter()?;
+        if json.next_token() == b'}' {
+            json.leave();
+            return Ok(());
+        }
+        loop {
+            columns.leave_field();
+            json.next_token();
+            let at = json.at;
+            let key = json.string(&mut self.scratch)?;
+            let child = target.fields.iter().find(|(name, _)| name.as_bytes() == key).map(|(_, child)| child);
+            let mut kept = None;
+            if child.is_none()
+                && let Some(rest) = rest.as_deref_mut()
+            {
+                let name = std::str::from_utf8(key).map_err(|_| Fault { code: ErrorCode::InvalidUtf8, at })?;
+                kept = rest.field(name).map_err(|code| Fault { code, at })?;
+            }
+            json.expect(b':')?;
+            json.next_token();
+            match child {
+                Some(child) => self.tree(json, child, columns)?,
+                None => {
+                    let start = json.at;
+                    json.skip_value()?;
+                    if let Some(kept) = kept {
+                        kept.extend_from_slice(json.since(start));
+                    }
+                }
+            }
+            columns.leave_field();
+            if !json.another(b'}')? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn elements(&mut self, json: &mut Cursor<'_>, target: &Target, columns: &mut Columns) -> Outcome {
+        json.enter()?;
+        if json.next_token() == b']' {
+            json.leave();
+            return Ok(());
+        }
+        for number in 0.. {
+            json.next_token();
+            match target.element(number) {
+                Some(child) => self.tree(json, child, columns)?,
+                None => {
+                    columns.leave_field();
+                    json.skip_value()?;
+                }
+            }
+            if !json.another(b']')? {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Goes on behind a value that does not fit, where the column's configuration says so.
+#[cold]
+fn replace(json: &mut Cursor<'_>, start: Mark, column: usize, fault: Fault, columns: &mut Columns) -> Outcome {
+    if !columns.replace(column, fault.code) {
+        return Err(fault);
+    }
+    json.back_to(start);
+    json.skip_value()
+}

@@ -1,0 +1,262 @@
+//! One record to one row: its value, its key, its headers and where it stood.
+//!
+//! Takes a record and the columns of the open block, gives an open row, or says why there is none; then nothing of the
+//! record is left in any column. A record whose schema has not come yet is no error: it is given back untouched.
+
+use std::sync::Arc;
+
+use super::error::{DecodeError, ErrorCode, Fault, Shown};
+use super::json::{JsonDecoder, append_json};
+use super::target::Target;
+use super::typed::{Typed, append_typed};
+use crate::columns::{ColumnBuilder, Columns, RowPlan, Source, UnknownFields};
+
+/// The headers of a record.
+pub trait Headers {
+    /// The value of the last header of this name; the inner `None` is null.
+    fn last(&self, name: &str) -> Option<Option<&[u8]>>;
+}
+
+/// No headers.
+impl Headers for () {
+    fn last(&self, _name: &str) -> Option<Option<&[u8]>> {
+        None
+    }
+}
+
+/// A record as it was read.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    /// Its value.
+    pub value: &'a [u8],
+    /// Its key.
+    pub key: Option<&'a [u8]>,
+    /// Its headers.
+    pub headers: &'a dyn Headers,
+    /// Its timestamp in milliseconds since 1970, where it has one.
+    pub timestamp_ms: Option<i64>,
+    /// Its topic.
+    pub topic: &'a str,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+}
+
+impl std::fmt::Debug for Record<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Record")
+            .field("partition", &self.partition)
+            .field("offset", &self.offset)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Record<'a> {
+    /// A record that has nothing but a value.
+    pub fn of_value(value: &'a [u8]) -> Self {
+        Self { value, key: None, headers: &(), timestamp_ms: None, topic: "", partition: 0, offset: 0 }
+    }
+}
+
+/// Decodes the records of one table. One per thread that decodes.
+#[derive(Debug)]
+pub struct RecordDecoder {
+    plan: Arc<RowPlan>,
+    value: ValueDecoder,
+    rest: Rest,
+    /// Columns that are filled from beside the value.
+    beside: Vec<(usize, Source)>,
+}
+
+/// A decoder of one format.
+#[derive(Debug)]
+enum ValueDecoder {
+    Json(JsonDecoder),
+}
+
+impl ValueDecoder {
+    fn decode(&mut self, bytes: &[u8], rest: &mut Rest, columns: &mut Columns) -> Result<(), Fault> {
+        match self {
+            Self::Json(decoder) => decoder.decode(bytes, rest, columns),
+        }
+    }
+
+    fn shown(&self) -> Shown {
+        match self {
+            Self::Json(_) => Shown::Text,
+        }
+    }
+}
+
+impl RecordDecoder {
+    /// A decoder of JSON objects for columns made from this plan.
+    pub fn json(plan: &Arc<RowPlan>) -> Self {
+        Self::new(plan, ValueDecoder::Json(JsonDecoder::new(plan, Target::of_values(plan))))
+    }
+
+    fn new(plan: &Arc<RowPlan>, value: ValueDecoder) -> Self {
+        let beside = |(column, source): (usize, &Source)| match source {
+            Source::Value(_) => None,
+            other => Some((column, other.clone())),
+        };
+        Self {
+            value,
+            rest: Rest { policy: plan.unknown_fields, json: Vec::new() },
+            beside: plan.columns().iter().map(|spec| &spec.source).enumerate().filter_map(beside).collect(),
+            plan: Arc::clone(plan),
+        }
+    }
+
+    /// Appends one record as an open row; the caller commits it or rolls it back.
+    ///
+    /// # Errors
+    /// Says what is wrong; the row has then been rolled back in every column.
+    ///
+    /// # Panics
+    /// Where the row before was neither committed nor rolled back.
+    pub fn decode(&mut self, record: &Record<'_>, columns: &mut Columns) -> Result<(), DecodeError> {
+        debug_assert!(Arc::ptr_eq(&self.plan, columns.plan()));
+        columns.begin_row();
+        match self.fill(record, columns) {
+            Ok(()) => {
+                columns.complete_row();
+                Ok(())
+            }
+            Err(failed) => {
+                columns.rollback_row();
+                let spec = columns.field().map(|column| &self.plan.columns[column]);
+                let field = spec.map(|spec| (spec.name.as_str(), spec.type_text.as_str()));
+                Err(match failed {
+                    Failed::Value(fault) => fault.explain(record.value, field, self.value.shown()),
+                    Failed::Beside(part, bytes, fault) => fault.explain(bytes, field, Shown::Text).within(part),
+                })
+            }
+        }
+    }
+
+    /// The same for a record that has nothing but a value.
+    ///
+    /// # Errors
+    /// As [`RecordDecoder::decode`].
+    pub fn decode_value(&mut self, value: &[u8], columns: &mut Columns) -> Result<(), DecodeError> {
+        self.decode(&Record::of_value(value), columns)
+    }
+
+    #[inline]
+    fn fill<'r>(&mut self, record: &Record<'r>, columns: &mut Columns) -> Result<(), Failed<'r>> {
+        self.rest.json.clear();
+        self.value.decode(record.value, &mut self.rest, columns).map_err(Failed::Value)?;
+        if let UnknownFields::Collect(column) = self.rest.policy {
+            self.rest.finish(column, columns).map_err(Failed::Value)?;
+        }
+        for (column, source) in &self.beside {
+            append_beside(record, *column, source, columns)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a record failed.
+enum Failed<'r> {
+    Value(Fault),
+    /// In this part beside the value, which has these bytes.
+    Beside(&'static str, &'r [u8], Fault),
+}
+
+fn append_beside<'r>(
+    record: &Record<'r>,
+    column: usize,
+    source: &Source,
+    columns: &mut Columns,
+) -> Result<(), Failed<'r>> {
+    let (part, value) = match source {
+        Source::Key(_) => ("key", record.key.map(Beside::Bytes)),
+        Source::Header(name) => ("header", record.headers.last(name).flatten().map(Beside::Bytes)),
+        Source::Raw => ("value", Some(Beside::Bytes(record.value))),
+        Source::Topic => ("topic", Some(Beside::Bytes(record.topic.as_bytes()))),
+        Source::Timestamp => {
+            let time = record.timestamp_ms.map(|ticks| Typed::Timestamp { ticks, precision: 3 });
+            ("timestamp", time.map(Beside::Typed))
+        }
+        Source::Partition => ("partition", Some(Beside::Typed(Typed::Int(record.partition.into())))),
+        Source::Offset => ("offset", Some(Beside::Typed(Typed::Int(record.offset)))),
+        Source::Value(_) => unreachable!("the value has its own decoder"),
+    };
+    let builder = columns.open(column).expect("a column has one source");
+    let (bytes, appended) = match value {
+        None => {
+            columns.append_default(column);
+            return Ok(());
+        }
+        Some(Beside::Bytes(bytes)) => (bytes, append_bytes(bytes, builder)),
+        Some(Beside::Typed(value)) => (&[][..], append_typed(value, builder)),
+    };
+    match appended {
+        Err(code) if !columns.replace(column, code) => Err(Failed::Beside(part, bytes, Fault { code, at: 0 })),
+        _ => Ok(()),
+    }
+}
+
+/// A value beside the record's own.
+enum Beside<'r> {
+    Bytes(&'r [u8]),
+    Typed(Typed<'r>),
+}
+
+/// Bytes whose meaning nobody gives: as they are into columns of bytes, else read as a text.
+pub(crate) fn append_bytes(bytes: &[u8], column: &mut ColumnBuilder) -> Result<(), ErrorCode> {
+    if column.holds_bytes() {
+        return append_typed(Typed::Bytes(bytes), column);
+    }
+    let text = simdutf8::basic::from_utf8(bytes).map_err(|_| ErrorCode::InvalidUtf8)?;
+    append_typed(Typed::Text(text), column)
+}
+
+/// The fields of a record that no column takes.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    policy: UnknownFields,
+    /// The members of a JSON object, without its braces.
+    json: Vec<u8>,
+}
+
+impl Rest {
+    /// What decoders outside of a table use.
+    pub(crate) fn ignored() -> Self {
+        Self { policy: UnknownFields::Ignore, json: Vec::new() }
+    }
+
+    /// Whether fields without a column may be dropped unseen.
+    pub(crate) fn is_ignored(&self) -> bool {
+        self.policy == UnknownFields::Ignore
+    }
+
+    /// Takes the name of a field that no column takes, and gives the place where its value is to be written as JSON.
+    /// `None` where such fields are dropped.
+    ///
+    /// # Errors
+    /// Where such fields are refused.
+    pub(crate) fn field(&mut self, name: &str) -> Result<Option<&mut Vec<u8>>, ErrorCode> {
+        match self.policy {
+            UnknownFields::Ignore => Ok(None),
+            UnknownFields::DeadLetter => Err(ErrorCode::UnknownField),
+            UnknownFields::Collect(_) => {
+                if !self.json.is_empty() {
+                    self.json.push(b',');
+                }
+                super::typed::write_json_text(name, &mut self.json);
+                self.json.push(b':');
+                Ok(Some(&mut self.json))
+            }
+        }
+    }
+
+    fn finish(&mut self, column: usize, columns: &mut Columns) -> Result<(), Fault> {
+        self.json.insert(0, b'{');
+        self.json.push(b'}');
+        let duplicate = Fault { code: ErrorCode::DuplicateKey, at: 0 };
+        let builder = columns.open(column).ok_or(duplicate)?;
+        append_json(&self.json, builder)
+    }
+}

@@ -1,0 +1,84 @@
+//! Where the values of a record go: a tree of field names over the columns of the table.
+//!
+//! Takes the sources of a plan's columns, gives what decoders walk beside the record. Knows nothing of formats.
+
+use crate::columns::{Path, RowPlan, Source, Step};
+
+/// What becomes of the value at one place of a record.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// The columns that take the value as a whole.
+    pub(crate) columns: Vec<usize>,
+    /// What becomes of its fields.
+    pub(crate) fields: Vec<(String, Target)>,
+    /// What becomes of its elements.
+    pub(crate) elements: Vec<(usize, Target)>,
+}
+
+impl Target {
+    /// The tree of the columns that are filled from the record's value.
+    pub(crate) fn of_values(plan: &RowPlan) -> Self {
+        Self::of(plan, |source| match source {
+            Source::Value(path) => Some(path),
+            _ => None,
+        })
+    }
+
+    /// The tree of the columns that are filled from a place inside the record's key.
+    pub(crate) fn of_keys(plan: &RowPlan) -> Self {
+        Self::of(plan, |source| match source {
+            Source::Key(path) => Some(path),
+            _ => None,
+        })
+    }
+
+    fn of(plan: &RowPlan, path: impl Fn(&Source) -> Option<&Path>) -> Self {
+        let mut root = Self::default();
+        for (column, spec) in plan.columns().iter().enumerate() {
+            if let Some(path) = path(&spec.source) {
+                root.place(path).columns.push(column);
+            }
+            for alias in &spec.aliases {
+                if let Some(path) = path(alias) {
+                    root.place(path).columns.push(column);
+                }
+            }
+        }
+        root
+    }
+
+    fn place(&mut self, path: &Path) -> &mut Self {
+        path.0.iter().fold(self, |target, step| match step {
+            Step::Field(name) => child(&mut target.fields, name),
+            Step::Element(number) => child(&mut target.elements, number),
+        })
+    }
+
+    /// Whether no column takes anything of the value.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.columns.is_empty() && !self.has_children()
+    }
+
+    /// Whether columns take parts of the value.
+    pub(crate) fn has_children(&self) -> bool {
+        !self.fields.is_empty() || !self.elements.is_empty()
+    }
+
+    /// What becomes of a field.
+    pub(crate) fn field(&self, name: &str) -> Option<&Self> {
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, target)| target)
+    }
+
+    /// What becomes of an element.
+    pub(crate) fn element(&self, number: usize) -> Option<&Self> {
+        self.elements.iter().find(|(known, _)| *known == number).map(|(_, target)| target)
+    }
+}
+
+fn child<'a, K: Clone + PartialEq>(children: &'a mut Vec<(K, Target)>, key: &K) -> &'a mut Target {
+    let at = children.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
+        children.push((key.clone(), Target::default()));
+        children.len() - 1
+    });
+    &mut children[at].1
+}
