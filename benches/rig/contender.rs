@@ -62,6 +62,26 @@ impl Build {
     pub(crate) fn ours() -> Self {
         Self { binary: binary().to_owned(), properties: String::new(), without: None, profile: None }
     }
+
+    /// Starts to move a topic into `readings` of a database, by such an inside of `batch`. Gives the path of its log too.
+    pub(crate) fn start(&self, rig: &Rig, database: &str, topic: &str, batch: &str) -> Result<(Connector, PathBuf)> {
+        let config = rig.write_config(&Config {
+            database,
+            topic,
+            brokers: rig.brokers(),
+            clickhouse_url: rig.url(),
+            memory_max: &rig.common.memory,
+            batch,
+            properties: &self.properties,
+        })?;
+        let log = config.with_extension("log");
+        let environment: Vec<_> = self.without.map(|part| ("ONCESINK_WITHOUT", part.to_owned())).into_iter().collect();
+        let process = Connector::start(&self.binary, &config, &environment, log.clone())?;
+        if let Some(path) = &self.profile {
+            attach_profiler(process.pid(), path)?;
+        }
+        Ok((process, log))
+    }
 }
 
 impl Contender {
@@ -69,22 +89,7 @@ impl Contender {
     pub(crate) fn start(&self, rig: &Rig, job: &Job<'_>, database: &str) -> Result<Running> {
         match self {
             Self::Connector(build) => {
-                let config = rig.write_config(&Config {
-                    database,
-                    topic: &job.topic,
-                    brokers: rig.brokers(),
-                    clickhouse_url: rig.url(),
-                    memory_max: &rig.common.memory,
-                    batch: job.batch,
-                    properties: &build.properties,
-                })?;
-                let log = config.with_extension("log");
-                let environment: Vec<_> =
-                    build.without.map(|part| ("ONCESINK_WITHOUT", part.to_owned())).into_iter().collect();
-                let process = Connector::start(&build.binary, &config, &environment, log.clone())?;
-                if let Some(path) = &build.profile {
-                    attach_profiler(process.pid(), path)?;
-                }
+                let (process, log) = build.start(rig, database, &job.topic, job.batch)?;
                 Ok(Running::Connector { process, log })
             }
             Self::KafkaEngine { consumers } => {
@@ -158,10 +163,7 @@ impl Running {
     /// Stops it.
     pub(crate) fn stop(self, rig: &Rig, database: &str) -> Result<()> {
         match self {
-            Self::Connector { mut process, .. } => {
-                let status = process.terminate()?;
-                ensure!(status.success(), "the connector ended with {status}:\n{}", process.log_tail());
-            }
+            Self::Connector { process, .. } => terminate(process)?,
             Self::KafkaEngine => {
                 for table in ["view", "source"] {
                     rig.query(&format!("DROP TABLE {database}.{table} SYNC"))?;
@@ -175,6 +177,13 @@ impl Running {
         }
         Ok(())
     }
+}
+
+/// Stops a connector, which has to end well.
+pub(crate) fn terminate(mut process: Connector) -> Result<()> {
+    let status = process.terminate()?;
+    ensure!(status.success(), "the connector ended with {status}:\n{}", process.log_tail());
+    Ok(())
 }
 
 /// Starts `perf`, which ends with the process that it looks at.

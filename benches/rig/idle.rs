@@ -5,13 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use crate::connector::Connector;
-use crate::contender::wait_until_owned;
+use crate::contender::{Build, terminate, wait_until_owned};
 use crate::load::Load;
 use crate::process;
 use crate::report::{Report, figure};
-use crate::run::{Rig, binary};
-use crate::target::Config;
+use crate::run::Rig;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -27,17 +25,7 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
     let topic = rig.topic("idle", options.partitions)?;
     for _ in 0..rig.common.runs {
         let database = rig.database(&load)?;
-        let config = rig.write_config(&Config {
-            database: &database,
-            topic: &topic,
-            brokers: rig.brokers(),
-            clickhouse_url: rig.url(),
-            memory_max: &rig.common.memory,
-            batch: "linger: 1s",
-            properties: "",
-        })?;
-        let log = config.with_extension("log");
-        let mut running = Connector::start(binary(), &config, &[], log.clone())?;
+        let (running, log) = Build::ours().start(rig, &database, &topic, "linger: 1s")?;
         wait_until_owned(&log, options.partitions)?;
         let before = process::cpu_seconds(running.pid())?;
         let threads_before = process::cpu_seconds_by_thread(running.pid())?;
@@ -45,7 +33,7 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
         let spent = process::cpu_seconds(running.pid())? - before;
         let threads = process::cpu_seconds_by_thread(running.pid())?;
         let peak = process::peak_mib(running.pid())?;
-        running.terminate()?;
+        terminate(running)?;
         rig.drop_database(&database)?;
         let share = |seconds: f64| 100.0 * seconds / options.seconds as f64;
         let mut figures = vec![figure("% of a core", share(spent)), figure("peak MiB", peak)];

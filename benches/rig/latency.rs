@@ -10,12 +10,10 @@ use clap::Args;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
-use crate::connector::Connector;
-use crate::contender::wait_until_owned;
+use crate::contender::{Build, terminate, wait_until_owned};
 use crate::load::Load;
 use crate::report::{Figure, Report, figure};
-use crate::run::{Rig, STALLED_AFTER, binary};
-use crate::target::Config;
+use crate::run::{Rig, STALLED_AFTER};
 use crate::{now, process};
 
 const METHOD: &str = "\
@@ -68,17 +66,7 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
 fn one_run(rig: &Rig, paced: &Paced, length: Duration) -> Result<Vec<Figure>> {
     let topic = rig.topic(&format!("{}_{:08x}", paced.name, rand::random::<u32>()), paced.partitions)?;
     let database = rig.database(&Load::l1())?;
-    let config = rig.write_config(&Config {
-        database: &database,
-        topic: &topic,
-        brokers: rig.brokers(),
-        clickhouse_url: rig.url(),
-        memory_max: &rig.common.memory,
-        batch: paced.batch,
-        properties: "",
-    })?;
-    let log = config.with_extension("log");
-    let mut running = Connector::start(binary(), &config, &[], log.clone())?;
+    let (running, log) = Build::ours().start(rig, &database, &topic, paced.batch)?;
     wait_until_owned(&log, paced.partitions)?;
     let per_tick = paced.records_per_second * usize::try_from(TICK.as_millis())? / 1_000;
     let ticks = length.as_millis() / TICK.as_millis();
@@ -95,8 +83,7 @@ fn one_run(rig: &Rig, paced: &Paced, length: Duration) -> Result<Vec<Figure>> {
     let visible = visible.with_context(|| format!("the connector's log ends with:\n{}", running.log_tail()))?;
     let cpu = process::cpu_seconds(running.pid())? - cpu_before;
     let peak = process::peak_mib(running.pid())?;
-    let status = running.terminate()?;
-    ensure!(status.success(), "the connector ended with {status}:\n{}", running.log_tail());
+    terminate(running)?;
     let inserts = rig.check(&database, total, 0)?;
     rig.drop_database(&database)?;
 

@@ -7,12 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use crate::connector::Connector;
+use crate::contender::{Build, terminate};
 use crate::load::Load;
 use crate::plot::{Axis, Line, plot};
 use crate::report::{Report, figure};
-use crate::run::{Rig, STALLED_AFTER, binary};
-use crate::target::Config;
+use crate::run::{Rig, STALLED_AFTER};
 use crate::throughput::BATCH;
 use crate::{now, process};
 
@@ -34,16 +33,7 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
     let records = rig.common.records;
     let topic = rig.loaded(&load, 4, records)?;
     let database = rig.database(&load)?;
-    let config = rig.write_config(&Config {
-        database: &database,
-        topic: &topic,
-        brokers: rig.brokers(),
-        clickhouse_url: rig.url(),
-        memory_max: &rig.common.memory,
-        batch: BATCH,
-        properties: "",
-    })?;
-    let mut running = Connector::start(binary(), &config, &[], config.with_extension("log"))?;
+    let (mut running, _) = Build::ours().start(rig, &database, &topic, BATCH)?;
     wait_for_rows(rig, &database, 1)?;
     signal("STOP", engine)?;
     let mut samples = Vec::new();
@@ -56,8 +46,7 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
     signal("CONT", engine)?;
     wait_for_rows(rig, &database, records)?;
     let peak = process::peak_mib(running.pid())?;
-    let status = running.terminate()?;
-    ensure!(status.success(), "the connector ended with {status}:\n{}", running.log_tail());
+    terminate(running)?;
     rig.check(&database, records, 0)?;
     rig.drop_database(&database)?;
 

@@ -6,15 +6,16 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use crate::connector::Connector;
+use crate::contender::{Build, terminate};
 use crate::load::Load;
 use crate::now;
 use crate::report::{Report, figure};
-use crate::run::{Rig, STALLED_AFTER, binary};
-use crate::target::Config;
+use crate::run::{Rig, STALLED_AFTER};
 
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Few enough to be one block.
 const RECORDS: usize = 1_000;
+const BATCH: &str = "linger: 10ms, inserts_per_second_max: 50";
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -34,18 +35,10 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
             };
             produce()?;
             let database = rig.database(&load)?;
-            let config = rig.write_config(&Config {
-                database: &database,
-                topic: &topic,
-                brokers: rig.brokers(),
-                clickhouse_url: rig.url(),
-                memory_max: &rig.common.memory,
-                batch: "linger: 10ms, inserts_per_second_max: 50",
-                properties: "",
-            })?;
             let start = || -> Result<(Connector, Instant)> {
                 let began = now();
-                Ok((Connector::start(binary(), &config, &[], config.with_extension("log"))?, began))
+                let (process, _) = Build::ours().start(rig, &database, &topic, BATCH)?;
+                Ok((process, began))
             };
             let (running, began) = start()?;
             let first = wait_above(rig, &database, 0, began)?;
@@ -53,9 +46,9 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
             // Dropped without a word: killed.
             drop(running);
             produce()?;
-            let (mut running, began) = start()?;
+            let (running, began) = start()?;
             let after_kill = wait_above(rig, &database, RECORDS, began)?;
-            running.terminate()?;
+            terminate(running)?;
             rig.drop_database(&database)?;
             report.add(
                 &format!("{partitions} partitions"),
