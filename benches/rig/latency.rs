@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
@@ -13,7 +13,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use crate::contender::{Build, terminate, wait_until_owned};
 use crate::load::Load;
 use crate::report::{Figure, Report, figure};
-use crate::run::{Rig, STALLED_AFTER};
+use crate::run::Rig;
 use crate::{now, process};
 
 const METHOD: &str = "\
@@ -134,16 +134,11 @@ fn produce(
 /// How many rows were visible when, until all are.
 fn watch(rig: &Rig, database: &str, total: usize, began: Instant) -> Result<Vec<(Duration, usize)>> {
     let mut seen: Vec<(Duration, usize)> = Vec::new();
-    loop {
-        let rows = rig.rows(database)?;
-        let last = seen.last().map_or((Duration::ZERO, 0), |last| *last);
-        if rows > last.1 {
+    rig.wait_for_rows(database, total, LOOK_EVERY, |rows| {
+        if rows > seen.last().map_or(0, |(_, rows)| *rows) {
             seen.push((began.elapsed(), rows));
         }
-        if rows >= total {
-            return Ok(seen);
-        }
-        ensure!(began.elapsed() - last.0 < STALLED_AFTER, "stuck at {rows} of {total} rows");
-        std::thread::sleep(LOOK_EVERY);
-    }
+        Ok(())
+    })?;
+    Ok(seen)
 }

@@ -11,10 +11,11 @@ use crate::contender::{Build, terminate};
 use crate::load::Load;
 use crate::plot::{Axis, Line, plot};
 use crate::report::{Report, figure};
-use crate::run::{Rig, STALLED_AFTER};
+use crate::run::Rig;
 use crate::throughput::BATCH;
 use crate::{now, process};
 
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
@@ -34,7 +35,8 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
     let topic = rig.loaded(&load, 4, records)?;
     let database = rig.database(&load)?;
     let (mut running, _) = Build::ours().start(rig, &database, &topic, BATCH)?;
-    wait_for_rows(rig, &database, 1)?;
+    let wait_for_rows = |rows| rig.wait_for_rows(&database, rows, LOOK_EVERY, |_| Ok(()));
+    wait_for_rows(1)?;
     signal("STOP", engine)?;
     let mut samples = Vec::new();
     let began = now();
@@ -44,7 +46,7 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
         std::thread::sleep(SAMPLE_EVERY);
     }
     signal("CONT", engine)?;
-    wait_for_rows(rig, &database, records)?;
+    wait_for_rows(records)?;
     let peak = process::peak_mib(running.pid())?;
     terminate(running)?;
     rig.check(&database, records, 0)?;
@@ -62,21 +64,6 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
         figure("peak MiB of the run", peak),
     ];
     report.add(&format!("engine frozen for {} s", options.seconds), figures)
-}
-
-fn wait_for_rows(rig: &Rig, database: &str, rows: usize) -> Result<()> {
-    let mut changed = (0, now());
-    loop {
-        let found = rig.rows(database)?;
-        if found >= rows {
-            return Ok(());
-        }
-        if found > changed.0 {
-            changed = (found, now());
-        }
-        ensure!(changed.1.elapsed() < STALLED_AFTER, "stuck at {found} of {rows} rows");
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }
 
 fn signal(name: &str, pid: u32) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use devstack::http::query;
@@ -219,29 +219,39 @@ impl Rig {
     }
 
     /// Waits until all rows are visible; gives when the first were, how many those were, and when the last was.
-    fn wait(
-        &self,
-        database: &str,
-        expected: usize,
-        running: &mut Running,
-    ) -> Result<(std::time::Instant, usize, std::time::Instant)> {
-        let (mut first, mut changed) = (None, (0, now()));
-        loop {
-            running.check()?;
-            let rows = self.rows(database)?;
+    fn wait(&self, database: &str, expected: usize, running: &mut Running) -> Result<(Instant, usize, Instant)> {
+        let mut first = None;
+        self.wait_for_rows(database, expected, LOOK_EVERY, |rows| {
             if rows > 0 && first.is_none() {
                 first = Some((now(), rows));
             }
-            if let Some((at, first_rows)) = first
-                && rows >= expected
-            {
-                return Ok((at, first_rows, now()));
+            running.check()
+        })?;
+        let last = now();
+        let (first, first_rows) = first.context("a run has rows")?;
+        Ok((first, first_rows, last))
+    }
+
+    /// Waits until so many rows are visible; whoever waits is told how many there are at each look.
+    pub(crate) fn wait_for_rows(
+        &self,
+        database: &str,
+        expected: usize,
+        look_every: Duration,
+        mut on_look: impl FnMut(usize) -> Result<()>,
+    ) -> Result<()> {
+        let (mut most, mut changed) = (0, now());
+        loop {
+            let rows = self.rows(database)?;
+            on_look(rows)?;
+            if rows >= expected {
+                return Ok(());
             }
-            if rows > changed.0 {
-                changed = (rows, now());
+            if rows > most {
+                (most, changed) = (rows, now());
             }
-            ensure!(changed.1.elapsed() < STALLED_AFTER, "stuck at {rows} of {expected} rows");
-            std::thread::sleep(LOOK_EVERY);
+            ensure!(changed.elapsed() < STALLED_AFTER, "stuck at {rows} of {expected} rows");
+            std::thread::sleep(look_every);
         }
     }
 

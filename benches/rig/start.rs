@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Args;
 
 use crate::connector::Connector;
@@ -10,7 +10,7 @@ use crate::contender::{Build, terminate};
 use crate::load::Load;
 use crate::now;
 use crate::report::{Report, figure};
-use crate::run::{Rig, STALLED_AFTER};
+use crate::run::Rig;
 
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Few enough to be one block.
@@ -41,13 +41,13 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
                 Ok((process, began))
             };
             let (running, began) = start()?;
-            let first = wait_above(rig, &database, 0, began)?;
-            let all = wait_above(rig, &database, RECORDS - 1, began)?;
+            let first = until_visible(rig, &database, 1, began)?;
+            let all = until_visible(rig, &database, RECORDS, began)?;
             // Dropped without a word: killed.
             drop(running);
             produce()?;
             let (running, began) = start()?;
-            let after_kill = wait_above(rig, &database, RECORDS, began)?;
+            let after_kill = until_visible(rig, &database, RECORDS + 1, began)?;
             terminate(running)?;
             rig.drop_database(&database)?;
             report.add(
@@ -63,12 +63,9 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
     Ok(())
 }
 
-/// How long it takes from then on until more rows than these are visible.
-fn wait_above(rig: &Rig, database: &str, rows: usize, began: Instant) -> Result<Duration> {
-    while rig.rows(database)? <= rows {
-        ensure!(began.elapsed() < STALLED_AFTER, "no more than {rows} rows after {STALLED_AFTER:?}");
-        std::thread::sleep(LOOK_EVERY);
-    }
+/// How long it takes from then on until so many rows are visible.
+fn until_visible(rig: &Rig, database: &str, rows: usize, began: Instant) -> Result<Duration> {
+    rig.wait_for_rows(database, rows, LOOK_EVERY, |_| Ok(()))?;
     Ok(began.elapsed())
 }
 
