@@ -113,12 +113,7 @@ impl Rig {
         let began = now();
         let topic = self.topic(&load.name, partitions)?;
         let mut bytes = 0;
-        let records_and_partitions = load.records().take(records).zip((0..partitions).cycle());
-        let produced = records_and_partitions.map(|(payload, partition)| {
-            bytes += payload.len();
-            (partition, None, payload)
-        });
-        self.kafka.produce(&topic, produced)?;
+        self.produce(&topic, partitions, load.records().take(records).inspect(|payload| bytes += payload.len()))?;
         println!(
             "{}: {records} records of {} bytes, {partitions} partitions, lz4, produced in {:.0} s",
             load.name,
@@ -126,6 +121,17 @@ impl Rig {
             began.elapsed().as_secs_f64()
         );
         Ok(topic)
+    }
+
+    /// Produces records, dealt out to the topic's partitions in turns.
+    pub(crate) fn produce(
+        &self,
+        topic: &str,
+        partitions: i32,
+        records: impl IntoIterator<Item = Vec<u8>>,
+    ) -> Result<()> {
+        let dealt = records.into_iter().zip((0..partitions).cycle());
+        self.kafka.produce(topic, dealt.map(|(payload, partition)| (partition, None, payload)))
     }
 
     /// A run that is not reported: what the first one pays, compiled code of the broker and its first topics of every kind,

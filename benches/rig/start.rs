@@ -29,10 +29,7 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
     for _ in 0..rig.common.runs {
         for partitions in &options.partitions {
             let topic = rig.topic(&format!("start_{:08x}", rand::random::<u32>()), *partitions)?;
-            let produce = || {
-                let records = load.records().take(RECORDS).zip((0..*partitions).cycle());
-                rig.kafka.produce(&topic, records.map(|(payload, partition)| (partition, None, payload)))
-            };
+            let produce = || rig.produce(&topic, *partitions, load.records().take(RECORDS));
             produce()?;
             let database = rig.database(&load)?;
             let start = || -> Result<(Connector, Instant)> {

@@ -53,8 +53,7 @@ impl Bench<'_> {
     /// A topic and a table that hold the same, all of it committed; gives the name of both.
     fn prepare(&self, what: &str, records: impl Iterator<Item = Vec<u8>>) -> Result<String> {
         let name = self.rig.topic(what, PARTITIONS)?;
-        let records = records.take(self.records).zip((0..PARTITIONS).cycle());
-        self.rig.kafka.produce(&name, records.map(|(payload, partition)| (partition, None, payload)))?;
+        self.rig.produce(&name, PARTITIONS, records.take(self.records))?;
         self.rig.query(&format!("CREATE DATABASE {name}"))?;
         self.rig.query(&format!(
             "CREATE TABLE {name}.t (id UInt64, value UInt64, _topic LowCardinality(String), _partition Int32, \
