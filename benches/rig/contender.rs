@@ -7,11 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use devstack::http::Client;
 
 use crate::connector::Connector;
 use crate::run::{Job, Rig, STALLED_AFTER, binary};
-use crate::stages::stages;
+use crate::stages::{page, stages, total};
 use crate::target::{self, Config};
 use crate::{now, process};
 
@@ -148,7 +147,7 @@ impl Running {
                     cpu_seconds: process::cpu_seconds(pid)?,
                     peak_mib: process::peak_mib(pid)?,
                     threads: process::cpu_seconds_by_thread(pid)?,
-                    stages: stages(&Client::new(&format!("http://{}", admin(log)?)).get("/metrics")?.text()),
+                    stages: stages(&page(log)?),
                 }))
             }
             Self::Command(child) => Ok(Some(Spent {
@@ -194,24 +193,13 @@ fn attach_profiler(pid: u32, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where a connector listens, as its log says.
-pub(crate) fn admin(log: &Path) -> Result<String> {
-    let text = std::fs::read_to_string(log)?;
-    let (_, rest) = text.split_once("admin=").context("the connector has not said where it listens")?;
-    Ok(rest.split_whitespace().next().unwrap_or_default().trim_matches('"').to_owned())
-}
-
 /// Waits until the connector reads so many partitions.
 pub(crate) fn wait_until_owned(log: &Path, partitions: i32) -> Result<()> {
     let began = now();
     loop {
-        let page = admin(log).and_then(|address| Client::new(&format!("http://{address}")).get("/metrics"));
-        let text = page.map(|page| page.text()).unwrap_or_default();
-        let taken = text.lines().filter(|line| line.starts_with("oncesink_takeover_seconds_count"));
-        let taken: f64 = taken.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum();
-        let assigned = text.lines().find(|line| line.starts_with("oncesink_partitions_assigned{"));
-        let assigned = assigned.and_then(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).unwrap_or(0.0);
-        if assigned >= f64::from(partitions) && taken > 0.0 {
+        let page = page(log).unwrap_or_default();
+        let assigned = total(&page, "oncesink_partitions_assigned");
+        if assigned >= f64::from(partitions) && total(&page, "oncesink_takeover_seconds_count") > 0.0 {
             return Ok(());
         }
         ensure!(began.elapsed() < STALLED_AFTER, "{assigned} of {partitions} partitions after {STALLED_AFTER:?}");
