@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::names::{LaneTables, TableName};
 use super::sql;
-use crate::types::{Offset, OffsetRange, Partition, Replay};
+use crate::types::{Offset, OffsetRange, OffsetSet, Partition, Replay};
 
 /// So many ranges are asked for singly; above, in one condition.
 const SINGLY_MAX: usize = 8;
@@ -63,11 +63,13 @@ impl Units {
     /// in that, because an index on offsets knows nothing of partitions.
     pub(crate) fn any_within(&self, ranges: &[(Partition, Replay, OffsetRange)]) -> Vec<String> {
         let partitions: BTreeSet<Partition> = ranges.iter().map(|(partition, _, _)| *partition).collect();
-        if ranges.len() <= SINGLY_MAX || partitions.len() < ranges.len() {
+        let offsets: OffsetSet = ranges.iter().map(|(_, _, range)| *range).collect();
+        // Ranges that hold nothing have no window.
+        if ranges.len() <= SINGLY_MAX || partitions.len() < ranges.len() || offsets.is_empty() {
             return ranges.iter().map(|(partition, replay, range)| self.within(*partition, *replay, *range)).collect();
         }
         let Self { partition, offset, .. } = self;
-        let windows = windows_around(ranges.iter().map(|(_, _, range)| *range).collect());
+        let windows = windows_around(&offsets);
         let windows =
             windows.iter().map(|window| format!("({offset} >= {} AND {offset} < {})", window.start(), window.end()));
         // A partition that is not asked for begins behind every offset.
@@ -105,29 +107,20 @@ impl Units {
     }
 }
 
-/// A few windows that hold all ranges, parted where the gaps between them are widest.
-fn windows_around(mut ranges: Vec<OffsetRange>) -> Vec<OffsetRange> {
-    ranges.sort_unstable_by_key(|range| range.start());
-    let mut joined: Vec<OffsetRange> = Vec::new();
-    for range in ranges {
-        match joined.last_mut() {
-            Some(last) if range.start() <= last.end() => {
-                *last = OffsetRange::new(last.start(), last.end().max(range.end()));
-            }
-            _ => joined.push(range),
-        }
-    }
-    let mut gaps: Vec<u64> = joined.windows(2).map(|pair| pair[1].start().get() - pair[0].end().get()).collect();
+/// A few windows that hold all these offsets, parted where the gaps between them are widest.
+fn windows_around(offsets: &OffsetSet) -> Vec<OffsetRange> {
+    let ranges = offsets.ranges();
+    let mut gaps: Vec<u64> = ranges.windows(2).map(|pair| pair[1].start().get() - pair[0].end().get()).collect();
     gaps.sort_unstable_by(|a, b| b.cmp(a));
     // Gaps as wide as the first that is one too many are closed, so that equal ones do not exceed the bound.
-    let Some(closed) = gaps.get(WINDOWS_MAX - 1).copied() else { return joined };
+    let Some(closed) = gaps.get(WINDOWS_MAX - 1).copied() else { return ranges.to_vec() };
     let mut windows: Vec<OffsetRange> = Vec::new();
-    for range in joined {
+    for range in ranges {
         match windows.last_mut() {
             Some(last) if range.start().get() - last.end().get() <= closed => {
                 *last = OffsetRange::new(last.start(), range.end());
             }
-            _ => windows.push(range),
+            _ => windows.push(*range),
         }
     }
     windows
@@ -141,7 +134,7 @@ mod tests {
     fn windows_hold_all_ranges_and_are_few() {
         let check = |ranges: &[(u64, u64)], expected: &[(u64, u64)]| {
             let range = |(start, end): &(u64, u64)| OffsetRange::new(Offset::new(*start), Offset::new(*end));
-            let windows = windows_around(ranges.iter().map(range).collect());
+            let windows = windows_around(&ranges.iter().map(range).collect());
             assert_eq!(windows, expected.iter().map(range).collect::<Vec<_>>(), "{ranges:?}");
         };
         check(&[], &[]);
@@ -155,5 +148,25 @@ mod tests {
         // Ten at the same distance: one window, not nine.
         let ten: Vec<(u64, u64)> = (0..10).map(|n| (100 * n, 100 * n + 10)).collect();
         check(&ten, &[(0, 910)]);
+    }
+
+    #[test]
+    fn ranges_without_offsets_are_asked_for_singly() {
+        let units = Units {
+            table: TableName::new("db", "t"),
+            condition: "1".to_owned(),
+            partition: "`p`".to_owned(),
+            offset: "`o`".to_owned(),
+            replay: None,
+        };
+        let check = |end_of_last: u64, conditions: usize| {
+            let range = |n: i32| OffsetRange::new(Offset::new(7), Offset::new(if n == 8 { end_of_last } else { 7 }));
+            let ranges: Vec<_> = (0..9).map(|n| (Partition(n), Replay(0), range(n))).collect();
+            let asked = units.any_within(&ranges);
+            assert_eq!(asked.len(), conditions, "{asked:?}");
+            assert!(asked.iter().all(|condition| !condition.contains("()")), "{asked:?}");
+        };
+        check(7, 9);
+        check(8, 1);
     }
 }
