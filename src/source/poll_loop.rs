@@ -139,7 +139,6 @@ impl PollLoop {
     fn round(&mut self) -> Result<(), Ended> {
         self.obey()?;
         for event in self.consumer.serve() {
-            self.idle_rounds = 0;
             self.on_group_event(event)?;
         }
         self.start_pending()?;
@@ -150,12 +149,7 @@ impl PollLoop {
             self.close_if_due(*lane)?;
             self.tell_if_held(*lane)?;
         }
-        if read == 0 {
-            self.wait(&lanes)?;
-        } else {
-            self.idle_rounds = 0;
-        }
-        Ok(())
+        if read == 0 { self.wait(&lanes) } else { Ok(()) }
     }
 
     /// Waits for records of a lane that may be read, else for a command.
@@ -166,12 +160,7 @@ impl PollLoop {
         let wait_max = if idle { IDLE_WAIT_MAX } else { WAIT_MAX };
         self.idle_rounds = self.idle_rounds.saturating_add(1);
         match lanes.iter().find(|lane| self.may_read(**lane)) {
-            Some(lane) => {
-                if self.read(*lane, wait_max)? > 0 {
-                    self.idle_rounds = 0;
-                }
-                Ok(())
-            }
+            Some(lane) => self.read(*lane, wait_max).map(|_| ()),
             None => match self.commands.recv_timeout(wait_max) {
                 Ok(command) => self.on_command(command),
                 Err(RecvTimeoutError::Timeout) => Ok(()),
@@ -248,6 +237,7 @@ impl PollLoop {
     }
 
     fn on_group_event(&mut self, event: GroupEvent) -> Result<(), Ended> {
+        self.idle_rounds = 0;
         match event {
             GroupEvent::Assigned(partitions) => {
                 for (key, number) in &partitions {
@@ -332,6 +322,9 @@ impl PollLoop {
         let lane = self.lanes.get_mut(&id).expect("lanes are fixed by the configuration");
         let batch = self.consumer.read(id, timeout, lane.fill.room().min(READ_MAX));
         let count = batch.len();
+        if count > 0 {
+            self.idle_rounds = 0;
+        }
         let mut failed = Vec::new();
         let mut replaced = Vec::new();
         let mut last: Option<Message<'_>> = None;
