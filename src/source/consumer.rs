@@ -238,24 +238,27 @@ impl KafkaConsumer {
                 return answers;
             }
         };
-        let (started, refused): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            sought.into_iter().partition(|(_, error)| error.is_none());
-        for (key, error) in refused {
-            let start = &owned[&key];
-            answers.insert(key, Err(self.refusal(start, &error.expect("it was refused"))));
+        let mut started = Vec::new();
+        for (key, error) in sought {
+            match error {
+                None => started.push(key),
+                Some(error) => {
+                    answers.insert(key, Err(self.refusal(&owned[&key], &error)));
+                }
+            }
         }
         if started.is_empty() {
             return answers;
         }
-        for key in started.keys() {
+        for key in &started {
             // Once more, now that the partition has certainly started: stopping an earlier fetch undoes a forward that was
             // made before, and without one the partition is silent for ever.
             self.consumer.context().forward(&self.consumer, *key);
         }
-        let list = self.consumer.context().topics.list(started.keys().copied());
+        let list = self.consumer.context().topics.list(started.iter().copied());
         let resumed =
             self.consumer.resume(&list).map_err(|error| StartError::Kafka(KafkaFault::from_client("resuming", &error)));
-        for key in started.into_keys() {
+        for key in started {
             if resumed.is_ok() {
                 self.started.insert(key, owned[&key].assignment);
             }
