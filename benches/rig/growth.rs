@@ -1,5 +1,5 @@
 //! What grows with the load: CPU per row from 1 to 200 partitions, per byte from 100 bytes to 10 KB, per value from 10 to
-//! 300 columns; rows a second against linger; a takeover's look against the size of the table.
+//! 300 columns; rows a second against linger.
 
 use std::fs::write;
 use std::path::PathBuf;

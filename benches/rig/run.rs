@@ -51,10 +51,16 @@ impl Rig {
     /// Servers of our own, or those that the environment names.
     pub(crate) fn start(common: &Common) -> Result<Self> {
         let stack = Stack::from_env_or_start(&StackOptions::default())?;
-        let throw_away = common.folder.is_none().then(tempfile::tempdir).transpose()?;
-        let folder = throw_away.as_ref().map(|folder| folder.path().to_owned()).or_else(|| common.folder.clone());
-        let folder = folder.context("there is a folder one way or the other")?;
-        std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+        let (folder, throw_away) = match &common.folder {
+            Some(folder) => {
+                std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+                (folder.clone(), None)
+            }
+            None => {
+                let folder = tempfile::tempdir()?;
+                (folder.path().to_owned(), Some(folder))
+            }
+        };
         let ours = |name| stack.can_kill().then(|| process::child(name)).transpose();
         Ok(Self {
             kafka: Kafka::new(stack.bootstrap()),
