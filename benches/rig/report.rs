@@ -98,8 +98,9 @@ fn short(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
+/// Which code this is.
 fn commit() -> String {
-    let output = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
-    let output = output.ok().filter(|output| output.status.success());
-    output.map_or_else(|| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let described = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output();
+    let described = described.ok().filter(|done| done.status.success());
+    described.map_or_else(|| "unknown".to_owned(), |done| String::from_utf8_lossy(&done.stdout).trim().to_owned())
 }

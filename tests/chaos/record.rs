@@ -25,7 +25,9 @@ pub(crate) fn append(what: &str, figures: &Value) {
     eprintln!("{line}\nappended to {}", file.display());
 }
 
+/// Which code this is.
 fn commit() -> String {
-    let git = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output();
-    git.map_or_else(|_| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let described = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output();
+    let described = described.ok().filter(|done| done.status.success());
+    described.map_or_else(|| "unknown".to_owned(), |done| String::from_utf8_lossy(&done.stdout).trim().to_owned())
 }

@@ -35,8 +35,9 @@ fn number(name: &str) -> Option<u64> {
 
 /// Which code this is.
 fn commit() -> String {
-    let described = std::process::Command::new("git").args(["describe", "--always", "--dirty"]).output();
-    described.map(|done| String::from_utf8_lossy(&done.stdout).trim().to_owned()).unwrap_or_default()
+    let described = std::process::Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output();
+    let described = described.ok().filter(|done| done.status.success());
+    described.map_or_else(|| "unknown".to_owned(), |done| String::from_utf8_lossy(&done.stdout).trim().to_owned())
 }
 
 /// Runs one seed; an assertion of the core counts as a failure like any other.
