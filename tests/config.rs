@@ -159,7 +159,7 @@ fn defaults_are_as_documented() {
     let [topic] = settings.topics.as_slice() else { panic!("one topic") };
     assert_eq!(topic.topic.value, "readings");
     assert_eq!(topic.table.value.to_string(), "default.readings");
-    assert_eq!(topic.format, Format::Json);
+    assert_eq!(topic.format, Format::DEFAULT);
     assert_eq!(topic.start, Start::Earliest);
     assert_eq!(topic.batch.linger, Duration::from_secs(1));
     assert_eq!(topic.batch.rows_max, 500_000);

@@ -15,7 +15,7 @@ fn is_a_limit_of_serde(error: &serde_json::Error) -> bool {
 pub(crate) fn run(data: &[u8]) {
     let plan = Arc::new(RowPlan::new(Vec::new(), Vec::new(), "UTC").expect("no columns are a plan"));
     let mut columns = Columns::new(&plan).expect("no column names a zone");
-    let ours = RecordDecoder::json(&plan).decode(data, &mut columns);
+    let ours = RecordDecoder::json(&plan).decode_value(data, &mut columns);
     match (&ours, serde_json::from_slice::<Value>(data)) {
         (Ok(()), Ok(Value::Object(_))) => {}
         (Ok(()), Err(error)) => assert!(is_a_limit_of_serde(&error), "only we accept it: {error}"),

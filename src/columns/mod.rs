@@ -28,7 +28,7 @@ pub(crate) use fixed::{FixedColumn, FixedKind};
 pub use plan::{ColumnSpec, CoordinateKind, CoordinateSpec, DefaultValue, PlanError, RowPlan};
 pub(crate) use row_bytes::append_open_row;
 pub use rows::{Columns, RowCoordinates};
-pub use source::{OnError, Path, Source, Step, UnknownFields};
+pub use source::{OnError, Path, Source, Step, TimeUnit, UnknownFields};
 pub use types::{ColumnType, EnumNames, TupleField, UnsupportedType};
 pub use value::Value;
 pub(crate) use zone::Zone;

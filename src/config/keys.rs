@@ -35,6 +35,13 @@ pub(super) const ALERTS: &str = "alerts";
 pub(super) const TOPIC: &str = "topics[]";
 pub(super) const BATCH: &str = "topics[].batch";
 pub(super) const COORDINATES: &str = "topics[].coordinates";
+pub(super) const KEY: &str = "topics[].key";
+pub(super) const JSON: &str = "topics[].json";
+pub(super) const AVRO: &str = "topics[].avro";
+pub(super) const PROTOBUF: &str = "topics[].protobuf";
+pub(super) const CSV: &str = "topics[].csv";
+pub(super) const COLUMN: &str = "topics[].columns.*";
+pub(super) const UNKNOWN_FIELDS: &str = "topics[].unknown_fields";
 pub(super) const DETECTOR: &str = "topics[].detectors[]";
 pub(super) const SEVERITY: &str = "topics[].detectors[].severity[]";
 
@@ -67,14 +74,21 @@ pub(super) const KEYS: &[Key] = &[
     accepted(TOPIC, "topic"),
     accepted(TOPIC, "table"),
     accepted(TOPIC, "format"),
+    accepted(TOPIC, "json"),
+    accepted(TOPIC, "avro"),
+    accepted(TOPIC, "protobuf"),
+    accepted(TOPIC, "csv"),
+    accepted(TOPIC, "key"),
+    accepted(TOPIC, "columns"),
+    accepted(TOPIC, "field_names"),
+    accepted(TOPIC, "unknown_fields"),
+    accepted(TOPIC, "only_when"),
     accepted(TOPIC, "start"),
     accepted(TOPIC, "batch"),
     accepted(TOPIC, "coordinates"),
     accepted(TOPIC, "on_gap"),
     accepted(TOPIC, "bad_share_max"),
     accepted(TOPIC, "detectors"),
-    later(TOPIC, "columns", "remove it: fields go to the columns of the same name"),
-    later(TOPIC, "unknown_fields", "remove it: fields without a column of their name are ignored"),
     later(TOPIC, "tombstones", "remove it: records without a value are skipped and counted"),
     accepted(BATCH, "linger"),
     accepted(BATCH, "rows_max"),
@@ -84,6 +98,31 @@ pub(super) const KEYS: &[Key] = &[
     accepted(COORDINATES, "partition"),
     accepted(COORDINATES, "offset"),
     accepted(COORDINATES, "replay"),
+    accepted(KEY, "format"),
+    accepted(KEY, "json"),
+    accepted(KEY, "avro"),
+    accepted(KEY, "protobuf"),
+    accepted(KEY, "csv"),
+    accepted(JSON, "framing"),
+    accepted(JSON, "records"),
+    accepted(AVRO, "framing"),
+    accepted(AVRO, "schema_files"),
+    accepted(AVRO, "reader_schema_file"),
+    accepted(PROTOBUF, "framing"),
+    accepted(PROTOBUF, "descriptor_set"),
+    accepted(PROTOBUF, "proto_files"),
+    accepted(PROTOBUF, "include"),
+    accepted(PROTOBUF, "message"),
+    accepted(CSV, "delimiter"),
+    accepted(CSV, "quote"),
+    accepted(CSV, "escape"),
+    accepted(CSV, "null"),
+    accepted(CSV, "columns"),
+    accepted(CSV, "trim"),
+    accepted(COLUMN, "from"),
+    accepted(COLUMN, "on_error"),
+    accepted(COLUMN, "parse"),
+    accepted(UNKNOWN_FIELDS, "column"),
     accepted(DETECTOR, "name"),
     accepted(DETECTOR, "when"),
     accepted(DETECTOR, "key"),

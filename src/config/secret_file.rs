@@ -1,4 +1,4 @@
-//! Files that a configuration names: secrets and certificates.
+//! Files that a configuration names: secrets, certificates and schemas.
 //!
 //! Takes a path (absolute, or relative to the working directory), gives the content, read once when the configuration
 //! is loaded, so that a missing file is an error with a line and not a failure hours later. Never shows a secret.
@@ -58,6 +58,12 @@ pub(super) fn read_certificates(path: &str) -> Result<String, Problem> {
 }
 
 fn read_text(path: &str) -> Result<String, Problem> {
+    String::from_utf8(read_bytes(path)?)
+        .map_err(|_| Problem::new("is a file that is not text", "store it as text in UTF-8"))
+}
+
+/// What stands in the file at `path`.
+pub(super) fn read_bytes(path: &str) -> Result<Vec<u8>, Problem> {
     let fix = "check the path (absolute, or relative to the working directory) and that this user may read it";
     let unreadable = |error: std::io::Error| Problem::new(format!("cannot be read: {error}"), fix);
     // A named pipe would block until somebody writes to it.
@@ -71,5 +77,5 @@ fn read_text(path: &str) -> Result<String, Problem> {
     if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
         return Err(Problem::new("is a file of more than 1 MiB", "check the path"));
     }
-    String::from_utf8(bytes).map_err(|_| Problem::new("is a file that is not text", "store it as text in UTF-8"))
+    Ok(bytes)
 }

@@ -265,6 +265,27 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// The texts under `key`: one, or a list of them; none where it is absent. `None` where something was bad.
+    pub(super) fn texts(&self, key: &str, what: &str) -> Option<Vec<Located<String>>> {
+        let Some(entry) = self.entry(key) else { return Some(Vec::new()) };
+        let NodeKind::Sequence(items) = &entry.value.kind else {
+            return self.text(key, what).optional()?.map(|text| vec![text]);
+        };
+        let read = |item: &'a Node| match &item.kind {
+            NodeKind::Scalar(scalar) if !scalar.is_null() && !scalar.text.trim().is_empty() => {
+                Some(Located { value: scalar.text.clone(), location: item.location.clone() })
+            }
+            NodeKind::Broken => None,
+            other => {
+                let reason = format!("`{}` must list {what}, found {}", self.path_of(key), other.name());
+                self.report.add(&item.location, reason, format!("write `- ..` lines, each with {what}"));
+                None
+            }
+        };
+        let texts: Vec<_> = items.iter().map(read).collect();
+        texts.into_iter().collect()
+    }
+
     /// One of the named values under `key`.
     pub(super) fn choice<T: Copy>(&self, key: &str, choices: &[(&'static str, T)]) -> Found<T> {
         self.value(key, &list_choices(choices), |text| choose(text, choices))

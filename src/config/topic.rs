@@ -9,7 +9,9 @@ use jiff::Timestamp;
 
 use super::detector::{DetectorSettings, read_detectors};
 use super::error::{Located, Location, Problem};
+use super::format::{Format, Records, read_format};
 use super::keys;
+use super::mapping::{Mapping, read_mapping};
 use super::names::{TableName, parse_column, parse_table, parse_topic};
 use super::section::{Found, Section};
 use super::units::{
@@ -56,8 +58,14 @@ pub struct TopicSettings {
     /// The table it is written to. Required. Changing it on a running connector starts a new target: rows of the old
     /// one are not looked at.
     pub table: Located<TableName>,
-    /// How records are encoded. Default JSON.
+    /// How the values of records are encoded. Default JSON.
     pub format: Format,
+    /// How their keys are. Default `None`: bytes.
+    pub key_format: Option<Format>,
+    /// Which part of a record goes to which column. Default: fields go to the columns of the same name.
+    pub mapping: Mapping,
+    /// Which rows are written: an expression over the columns. Default all. The others are skipped and counted.
+    pub only_when: Option<Located<String>>,
     /// Where to begin when nothing is committed and the ledger is empty; never used again. Default earliest.
     /// Wrong `latest`: records that are there before the first start are never written.
     pub start: Start,
@@ -76,13 +84,6 @@ pub struct TopicSettings {
     pub location: Location,
     /// Where `batch.bytes_max` stands, if it does, for the comparison with `memory_max`.
     pub(super) bytes_max_location: Option<Location>,
-}
-
-/// How records are encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// One JSON object per record; fields go to the columns of the same name.
-    Json,
 }
 
 /// Where to begin reading a partition that was never read.
@@ -140,7 +141,10 @@ pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {
     let topic = section.require("topic", topic, "add `topic: ..`");
     let table = section.value("table", "`table` or `database.table`", parse_table);
     let table = section.require("table", table, "add `table: database.table`");
-    let format = section.value("format", "`json`", parse_format).or(Format::Json, here);
+    let format = read_format(section, "json");
+    let key_format = read_key_format(section);
+    let mapping = read_mapping(section);
+    let only_when = section.text("only_when", "an expression").optional();
     let start = section.value("start", "`earliest`, `latest` or a time", parse_start).or(Start::Earliest, here);
     let batch = read_batch(section);
     let coordinates = read_coordinates(section);
@@ -150,7 +154,10 @@ pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {
     Some(TopicSettings {
         topic: topic?,
         table: table?,
-        format: format?.value,
+        format: format?,
+        key_format: key_format?,
+        mapping: mapping?,
+        only_when: only_when?,
         start: start?.value,
         bytes_max_location: batch.as_ref()?.1.clone(),
         batch: batch?.0,
@@ -162,17 +169,20 @@ pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {
     })
 }
 
-fn parse_format(text: &str) -> Result<Format, Problem> {
-    match text {
-        "json" => Ok(Format::Json),
-        "avro" | "protobuf" | "csv" | "raw" => Err(Problem::new(
-            "is a format that is not in this version",
-            "write `json`, or leave the topic out until its format is supported",
-        )),
-        _ if text.eq_ignore_ascii_case("json") => {
-            Err(Problem::new("is not a format known here", "did you mean `json`?"))
+/// The outer `None` where it was bad.
+fn read_key_format(topic: &Section<'_>) -> Option<Option<Format>> {
+    match topic.section("key", keys::KEY) {
+        Found::Absent => Some(None),
+        Found::Bad => None,
+        Found::Value(section) => {
+            let format = read_format(&section.value, "raw")?;
+            if matches!(&format, Format::Json(json) if json.records != Records::One) {
+                let reason = "the key of a record makes no rows of its own";
+                section.value.report.add(&section.value.location, reason, "remove `records`");
+                return None;
+            }
+            Some(Some(format))
         }
-        _ => Err(Problem::new("is not a format known here", "write `json`")),
     }
 }
 
