@@ -1,4 +1,4 @@
-//! Detectors of anomalies, and the alerts that they fire.
+//! Detectors of anomalies, and the alerts that they fire; and the filter that says which rows are written.
 //!
 //! Takes the detectors of a topic's configuration and the columns of its table, compiles their expressions once, and
 //! then looks at every row as it is appended. Gives alerts, apart by partition, which the caller stores in the alerts
@@ -14,6 +14,7 @@ mod column;
 mod compile;
 mod detector;
 mod expression;
+mod filter;
 mod id;
 mod number;
 mod observed;
@@ -26,4 +27,5 @@ mod interpreter_test;
 pub use alert::{Alert, AlertRow};
 pub use buffer::{AlertBuffer, AlertCoordinates, AlertSet};
 pub use detector::Detectors;
+pub use filter::Filter;
 pub use id::AlertId;

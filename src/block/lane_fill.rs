@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use crate::alerts::{AlertBuffer, AlertCoordinates, AlertSet, Detectors};
 use crate::block::fill::{Decision, Fate, PartitionFill, close_block};
-use crate::columns::{Columns, RowCoordinates, RowPlan};
+use crate::columns::{Columns, RowCoordinates};
 use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
 use crate::decode::{self, DecodeError, RecordDecoder};
 use crate::metrics::{BatchTally, Skip};
+use crate::pipeline::decoding::Decoding;
 use crate::protocol::action::Resume;
 use crate::protocol::block::{Batch, BlockSummary};
 use crate::protocol::event::ServerError;
@@ -28,8 +29,8 @@ pub struct LanePlan {
     pub lane: LaneId,
     /// Its topic.
     pub topic: String,
-    /// The columns of its table.
-    pub rows: Arc<RowPlan>,
+    /// How its records become rows.
+    pub decoding: Decoding,
     /// What is an anomaly.
     pub detectors: Detectors,
     /// The most rows of a block.
@@ -118,9 +119,9 @@ impl LaneFill {
     /// # Errors
     /// Where a column names an unknown time zone, which making the plan has ruled out.
     pub fn new(plan: Arc<LanePlan>) -> Result<Self, crate::columns::PlanError> {
-        let columns = Columns::new(&plan.rows)?;
+        let columns = Columns::new(&plan.decoding.rows)?;
         Ok(Self {
-            decoder: RecordDecoder::json(&plan.rows),
+            decoder: plan.decoding.decoder(),
             columns,
             spares: Vec::new(),
             dead_letters: DeadLetters::default(),
@@ -249,8 +250,19 @@ impl LaneFill {
                     Decision::Removed => Some(Fate::Skipped),
                     _ => None,
                 };
-                match payload.map(|payload| self.decoder.decode_value(payload, &mut self.columns)) {
+                let record = message.record(&self.plan.topic);
+                match record.map(|record| self.decoder.decode(&record, &mut self.columns)) {
                     None => Fate::Skipped,
+                    Some(Ok(()))
+                        if self.plan.decoding.filter.as_ref().is_some_and(|filter| !filter.admits(&self.columns)) =>
+                    {
+                        self.columns.rollback_row();
+                        // What is stored stays counted as that: the filter may be newer than the row.
+                        stored.unwrap_or_else(|| {
+                            slot.tally.skipped(Skip::Filtered, 1);
+                            Fate::Skipped
+                        })
+                    }
                     Some(Ok(())) => {
                         let start = &slot.fill.resume().start;
                         if !self.plan.detectors.is_empty() && offset >= start.floor {
@@ -273,6 +285,7 @@ impl LaneFill {
                                 offset: offset.to_kafka(),
                                 replay: start.replay.0,
                             });
+                            slot.tally.replaced(self.columns.take_replaced());
                             Fate::Inserted
                         }
                     }
@@ -350,7 +363,9 @@ impl LaneFill {
         let tallies = summary.batches.iter().map(tally).collect();
         let next = match self.spares.pop() {
             Some(spare) => spare,
-            None => Columns::new(&self.plan.rows).expect("the plan was checked when the first columns were made"),
+            None => {
+                Columns::new(&self.plan.decoding.rows).expect("the plan was checked when the first columns were made")
+            }
         };
         let block = FilledBlock {
             summary,
@@ -390,7 +405,7 @@ fn complete(tally: &mut BatchTally, batch: &Batch) {
     tally.inserted(batch.inserted.0);
     tally.skipped(Skip::Present, batch.present.0);
     tally.skipped(Skip::DeadLetterPresent, batch.dead_present.0);
-    tally.skipped(Skip::Tombstone, batch.skipped.0);
+    tally.skipped(Skip::Tombstone, batch.skipped.0 - tally.skips(Skip::Filtered));
 }
 
 /// What recognises a record: its timestamp, key and value.
@@ -423,6 +438,7 @@ fn undecodable(message: &Message<'_>, offset: Offset, resume: &Resume, error: De
         error: error.reason,
         error_code: error.code.as_str().to_owned(),
         error_field: error.field,
+        schema_id: error.schema_id,
         ..letter(message, offset, resume)
     }
 }

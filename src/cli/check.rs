@@ -17,12 +17,14 @@ use serde::Serialize;
 use super::connect::{self, CommandError, block_on};
 use super::output::{Output, print, print_json};
 use super::{ConfigArgument, EXIT_CONFIG, EXIT_FINDINGS, EXIT_OK};
-use crate::alerts::Detectors;
+use crate::alerts::{Detectors, Filter};
 use crate::clickhouse::{
     ControlError, Finding, LaneTables, Session, Severity, StateTables, Table, Verdict, missing_state_tables, preflight,
 };
 use crate::config::{ConfigErrors, Settings, TopicSettings};
-use crate::pipeline::lane_setup::{LaneError, row_plan};
+use crate::pipeline::decoding::Decoding;
+use crate::pipeline::lane_setup::LaneError;
+use crate::pipeline::row_plan::row_plan;
 use crate::source::KafkaFault;
 use crate::source::observer::Observer;
 use crate::types::Partition;
@@ -77,8 +79,12 @@ pub fn check(arguments: &CheckArguments) -> u8 {
         Ok(settings) => settings,
         Err(code) => return code,
     };
-    let errors =
-        settings.topics.iter().filter_map(|topic| Detectors::check(&topic.detectors).err()).flatten().collect();
+    let of_topic = |topic: &TopicSettings| {
+        let detectors = Detectors::check(&topic.detectors).err().unwrap_or_default();
+        let filter = topic.only_when.as_ref().and_then(|text| Filter::check(text).err());
+        detectors.into_iter().chain(filter.unwrap_or_default())
+    };
+    let errors = settings.topics.iter().flat_map(of_topic).collect();
     if let Some(errors) = ConfigErrors::from_list(errors) {
         eprintln!("{errors}");
         return EXIT_CONFIG;
@@ -276,15 +282,16 @@ async fn lane_findings(
     if matches!(table.verdict(names), Verdict::Refused { .. }) || !has_coordinates {
         return Ok(());
     }
-    match row_plan(session, &table, names).await {
+    match row_plan(session, &table, names, &topic.mapping, &topic.format).await {
         Ok((plan, _)) => {
             let compiled =
                 Detectors::compile(&lane.cell.cluster_id, &settings.name, &lane.cell.topic, &topic.detectors, &plan);
-            for error in compiled.err().unwrap_or_default() {
+            let errors = compiled.err().into_iter().chain(Decoding::compile(topic, plan).err()).flatten();
+            for error in errors {
                 findings.error(
                     &place,
                     format!("{}: {}", error.location(), error.reason()),
-                    "the detector cannot look at rows of this table",
+                    "the expression cannot look at rows of this table",
                     error.fix(),
                 );
             }

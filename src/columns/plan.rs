@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::builder::ColumnBuilder;
-use super::source::{OnError, Source, UnknownFields};
+use super::source::{OnError, Source, TimeUnit, UnknownFields};
 use super::types::{ColumnType, UnsupportedType};
 use crate::decode::DecodeError;
 
@@ -30,6 +30,8 @@ pub struct ColumnSpec {
     pub aliases: Vec<Source>,
     /// What happens when a value does not fit.
     pub on_error: OnError,
+    /// What a number means, in a column of times; by its size where nothing is said.
+    pub time_unit: Option<TimeUnit>,
     /// Its type.
     pub column_type: ColumnType,
     /// Its type as the server wrote it, sent back in the block's header.
@@ -53,6 +55,7 @@ impl ColumnSpec {
             source: Source::field(&name),
             aliases: Vec::new(),
             on_error: OnError::default(),
+            time_unit: None,
             column_type: ColumnType::parse(&type_text)?,
             name,
             type_text,

@@ -26,6 +26,8 @@ pub enum Source {
     Offset,
     /// The record's value, byte for byte.
     Raw,
+    /// The fields that no column takes.
+    UnknownFields,
 }
 
 /// A place in a value: field names and element numbers, from the root.
@@ -119,6 +121,13 @@ impl Source {
     }
 }
 
+impl Path {
+    /// The path of fields inside each other.
+    pub fn of_fields<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        Self(names.into_iter().map(|name| Step::Field(name.to_owned())).collect())
+    }
+}
+
 /// Reads `.name`, `[0]` and `['name']`, any number of them.
 fn parse_path(text: &str) -> Result<Path, String> {
     let mut steps = Vec::new();
@@ -180,6 +189,7 @@ impl fmt::Display for Source {
             Self::Partition => f.write_str("$partition"),
             Self::Offset => f.write_str("$offset"),
             Self::Raw => f.write_str("$raw"),
+            Self::UnknownFields => f.write_str("unknown fields"),
         }
     }
 }

@@ -188,6 +188,15 @@ impl ColumnType {
         }
     }
 
+    /// Whether its values are moments, alone or in a list.
+    pub(crate) fn holds_times(&self) -> bool {
+        match self {
+            Self::DateTime { .. } | Self::DateTime64 { .. } => true,
+            Self::Nullable(inner) | Self::LowCardinality(inner) | Self::Array(inner) => inner.holds_times(),
+            _ => false,
+        }
+    }
+
     /// Whether one value is one run of bytes: what dictionaries and map keys need.
     fn is_leaf(&self) -> bool {
         !matches!(self, Self::LowCardinality(_) | Self::Nullable(_) | Self::Array(_) | Self::Map(..) | Self::Tuple(_))

@@ -355,9 +355,7 @@ fn parse_character(text: &str) -> Result<u8, Problem> {
     match text.as_bytes() {
         b"\\t" => Ok(b'\t'),
         [byte] if byte.is_ascii() && !matches!(byte, b'\r' | b'\n') => Ok(*byte),
-        _ => {
-            Err(Problem::new("is not one character", "write one ASCII character, in quotes, or `\\t` for a tab"))
-        }
+        _ => Err(Problem::new("is not one character", "write one ASCII character, in quotes, or `\\t` for a tab")),
     }
 }
 

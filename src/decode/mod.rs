@@ -17,3 +17,6 @@ mod typed;
 pub use error::{DecodeError, ErrorCode, Stage};
 pub(crate) use json::append_json_text;
 pub use record::{Headers, Record, RecordDecoder};
+
+#[cfg(test)]
+mod tests_record;

@@ -97,7 +97,7 @@ impl RecordDecoder {
 
     fn new(plan: &Arc<RowPlan>, value: ValueDecoder) -> Self {
         let beside = |(column, source): (usize, &Source)| match source {
-            Source::Value(_) => None,
+            Source::Value(_) | Source::UnknownFields => None,
             other => Some((column, other.clone())),
         };
         Self {
@@ -181,7 +181,7 @@ fn append_beside<'r>(
         }
         Source::Partition => ("partition", Some(Beside::Typed(Typed::Int(record.partition.into())))),
         Source::Offset => ("offset", Some(Beside::Typed(Typed::Int(record.offset)))),
-        Source::Value(_) => unreachable!("the value has its own decoder"),
+        Source::Value(_) | Source::UnknownFields => unreachable!("the value has its own decoder"),
     };
     let builder = columns.open(column).expect("a column has one source");
     let (bytes, appended) = match value {

@@ -19,10 +19,13 @@ pub enum Skip {
     Tombstone,
     /// The ledger proves that it was stored; it was removed since, on purpose.
     Removed,
+    /// The configured filter leaves it out.
+    Filtered,
 }
 
 impl Skip {
-    pub(crate) const ALL: [Self; 4] = [Self::Present, Self::DeadLetterPresent, Self::Tombstone, Self::Removed];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Present, Self::DeadLetterPresent, Self::Tombstone, Self::Removed, Self::Filtered];
 
     /// The value of the label `why`.
     pub fn as_str(self) -> &'static str {
@@ -31,6 +34,7 @@ impl Skip {
             Self::DeadLetterPresent => "dead_letter_present",
             Self::Tombstone => "tombstone",
             Self::Removed => "removed",
+            Self::Filtered => "filtered",
         }
     }
 
@@ -40,6 +44,7 @@ impl Skip {
             Self::DeadLetterPresent => 1,
             Self::Tombstone => 2,
             Self::Removed => 3,
+            Self::Filtered => 4,
         }
     }
 }
@@ -50,6 +55,8 @@ pub struct BatchTally {
     inserted: u64,
     bytes: u64,
     skipped: [u64; Skip::ALL.len()],
+    /// Values that did not fit and were replaced.
+    replaced: u64,
     /// By error code: few, so a list is quicker than a map.
     dead: Vec<(&'static str, u64)>,
 }
@@ -73,6 +80,16 @@ impl BatchTally {
     /// Records that need no insert.
     pub fn skipped(&mut self, why: Skip, records: u64) {
         self.skipped[why.index()] += records;
+    }
+
+    /// Records counted so far that need no insert for this reason.
+    pub fn skips(&self, why: Skip) -> u64 {
+        self.skipped[why.index()]
+    }
+
+    /// Values of rows that did not fit their columns and were replaced.
+    pub fn replaced(&mut self, values: u64) {
+        self.replaced += values;
     }
 
     /// A record that becomes a dead letter. `reason` is its error code: a label, so only fixed words.
@@ -118,6 +135,7 @@ impl BlockAccount {
         let _accounts = self.registry.accounts();
         for (partition, tally) in &batches {
             partition.book_acknowledged(tally.records(), tally.inserted);
+            partition.book_replaced(tally.replaced);
             for why in Skip::ALL {
                 partition.book_skipped(why, tally.skipped[why.index()]);
             }

@@ -85,7 +85,13 @@ pub const SKIPPED: Definition = counter(
     "oncesink_skipped_total",
     &["topic", "table", "partition", "why"],
     "Records that needed no insert: present, dead_letter_present (both stored by an earlier owner), tombstone, \
-     removed (stored, and deleted since)",
+     removed (stored, and deleted since), filtered (`only_when`)",
+);
+/// See its help.
+pub const VALUES_REPLACED: Definition = counter(
+    "oncesink_values_replaced_total",
+    PARTITION,
+    "Values of rows that did not fit their column and were replaced, as `on_error` says",
 );
 /// See its help.
 pub const DISCARDED: Definition = counter(
@@ -263,6 +269,7 @@ pub const ALL: &[Definition] = &[
     ROWS_INSERTED,
     DEAD_LETTERS,
     SKIPPED,
+    VALUES_REPLACED,
     DISCARDED,
     RECORDS_IN_FLIGHT,
     BYTES_IN,

@@ -23,6 +23,7 @@ pub struct PartitionMetrics {
     consumed: Counter,
     inserted: Counter,
     skipped: [Counter; Skip::ALL.len()],
+    replaced: Counter,
     discarded: Counter,
     in_flight: Gauge,
     bytes_in: Counter,
@@ -51,6 +52,7 @@ impl PartitionMetrics {
             consumed: counter(&names::RECORDS_CONSUMED),
             inserted: counter(&names::ROWS_INSERTED),
             skipped,
+            replaced: counter(&names::VALUES_REPLACED),
             discarded: counter(&names::DISCARDED),
             in_flight: gauge(&names::RECORDS_IN_FLIGHT),
             bytes_in: counter(&names::BYTES_IN),
@@ -142,6 +144,10 @@ impl PartitionMetrics {
     pub(crate) fn book_acknowledged(&self, records: u64, inserted: u64) {
         self.in_flight.decrement(float(records));
         self.inserted.increment(inserted);
+    }
+
+    pub(crate) fn book_replaced(&self, values: u64) {
+        self.replaced.increment(values);
     }
 
     pub(crate) fn book_skipped(&self, why: Skip, records: u64) {

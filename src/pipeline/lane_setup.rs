@@ -2,19 +2,17 @@
 //!
 //! Takes the configuration of a topic and the table as the server describes it. Gives everything that is wrong at once.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::alerts::Detectors;
 use crate::block::lane_fill::LanePlan;
-use crate::clickhouse::{
-    Cell, ConstantDefault, ControlError, Coordinates, DefaultKind, LaneTables, Session, StateTables, Table, TableName,
-};
-use crate::columns::{ColumnSpec, CoordinateKind, CoordinateSpec, DefaultValue, RowPlan};
+use crate::clickhouse::{Cell, ControlError, Coordinates, LaneTables, Session, StateTables, Table, TableName};
 use crate::config::{self, Settings, TopicSettings};
 use crate::metrics::Metrics;
+use crate::pipeline::decoding::Decoding;
 use crate::pipeline::effects::LaneEffects;
+use crate::pipeline::row_plan::row_plan;
 use crate::protocol::resolve::OnGap;
 use crate::protocol::state::LanePolicy;
 use crate::types::LaneId;
@@ -97,13 +95,15 @@ pub(super) async fn lane_setup(
             "table {target} does not exist, or our user may not see it; create it, or GRANT SHOW, SELECT, INSERT on it"
         )]));
     };
-    let (rows, server_defaults) = row_plan(session, &table, &tables.coordinates).await?;
+    let (rows, server_defaults) = row_plan(session, &table, &tables.coordinates, &topic.mapping, &topic.format).await?;
     let detectors = Detectors::compile(cluster_id, &settings.name, &tables.cell.topic, &topic.detectors, &rows)
+        .map_err(|errors| LaneError::Unfit(errors.iter().map(ToString::to_string).collect()))?;
+    let decoding = Decoding::compile(topic, rows)
         .map_err(|errors| LaneError::Unfit(errors.iter().map(ToString::to_string).collect()))?;
     let plan = LanePlan {
         lane,
         topic: tables.cell.topic.clone(),
-        rows: Arc::new(rows),
+        decoding,
         detectors,
         rows_max: u64::from(topic.batch.rows_max),
         block_bytes_max: block_bytes(settings, topic),
@@ -139,76 +139,4 @@ fn block_bytes(settings: &Settings, topic: &TopicSettings) -> usize {
     let left = settings.memory_max.bytes() - fetch_bytes(settings);
     let share = left / (lanes.max(1) * BLOCK_SHARE);
     usize::try_from(topic.batch.bytes_max.bytes().min(share)).unwrap_or(usize::MAX)
-}
-
-/// The target's columns as a plan, and the defaults that only the server can evaluate.
-pub async fn row_plan(
-    session: &Session,
-    table: &Table,
-    coordinates: &Coordinates,
-) -> Result<(RowPlan, BTreeMap<String, String>), LaneError> {
-    let mut unfit = Vec::new();
-    let mut data = Vec::new();
-    let mut server_defaults = BTreeMap::new();
-    let kinds = coordinate_kinds(coordinates);
-    for column in &table.columns {
-        let insertable = matches!(column.default_kind, DefaultKind::None | DefaultKind::Default);
-        if !insertable || kinds.iter().any(|(_, name)| *name == column.name) {
-            continue;
-        }
-        let default = match column.default_kind {
-            DefaultKind::Default => match column.constant_default(session).await? {
-                ConstantDefault::Json(json) => DefaultValue::Constant(json),
-                ConstantDefault::NotConstant => {
-                    server_defaults.insert(column.name.clone(), column.default_expression.clone());
-                    DefaultValue::ServerSide
-                }
-            },
-            DefaultKind::None | DefaultKind::Materialized | DefaultKind::Alias | DefaultKind::Ephemeral => {
-                DefaultValue::TypeZero
-            }
-        };
-        match ColumnSpec::new(&column.name, &column.kind, default) {
-            Ok(spec) => data.push(spec),
-            Err(error) => unfit.push(format!("column {} of {}: {error}", column.name, table.name)),
-        }
-    }
-    let mut places = Vec::new();
-    for (kind, name) in kinds {
-        match table.column(name).map(|column| CoordinateSpec::new(kind, name, &column.kind)) {
-            Some(Ok(spec)) => places.push(spec),
-            Some(Err(error)) => unfit.push(format!("coordinate column {name} of {}: {error}", table.name)),
-            None => unfit.push(format!(
-                "table {} has no column {name}; ALTER TABLE {} ADD COLUMN `{name}` {}",
-                table.name,
-                table.name.quoted(),
-                coordinate_type(kind),
-            )),
-        }
-    }
-    if !unfit.is_empty() {
-        return Err(LaneError::Unfit(unfit));
-    }
-    let zone = session.time_zone();
-    let plan = RowPlan::new(data, places, zone).map_err(|error| LaneError::Unfit(vec![error.to_string()]))?;
-    Ok((plan, server_defaults))
-}
-
-fn coordinate_kinds(coordinates: &Coordinates) -> Vec<(CoordinateKind, &str)> {
-    let mut kinds = vec![
-        (CoordinateKind::Topic, coordinates.topic.as_str()),
-        (CoordinateKind::Partition, coordinates.partition.as_str()),
-        (CoordinateKind::Offset, coordinates.offset.as_str()),
-    ];
-    kinds.extend(coordinates.replay.as_deref().map(|replay| (CoordinateKind::Replay, replay)));
-    kinds
-}
-
-fn coordinate_type(kind: CoordinateKind) -> &'static str {
-    match kind {
-        CoordinateKind::Topic => "LowCardinality(String)",
-        CoordinateKind::Partition => "Int32",
-        CoordinateKind::Offset => "UInt64",
-        CoordinateKind::Replay => "UInt32",
-    }
 }

@@ -6,12 +6,14 @@
 mod alert_rows;
 mod audit;
 mod blocks;
+pub mod decoding;
 mod driver;
 mod effects;
 mod group_watch;
 mod inserts;
 pub mod lane_setup;
 mod report;
+pub mod row_plan;
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -8,7 +8,9 @@ mod native;
 pub mod observer;
 mod partitions;
 pub mod poll_loop;
+mod record;
 mod unowned;
 
 pub use native::{Batch, Headers, KafkaFault, Message, StoredOffset, TopicIdentity};
 pub(crate) use native::{TransactionError, send_offsets};
+pub use record::OwnedRecord;

@@ -206,7 +206,7 @@ fn check_connect_names_what_does_not_fit() {
     scenario.servers.query(&format!("ALTER TABLE {table} ADD COLUMN odd AggregateFunction(sum, UInt64)"));
     check(&scenario, &["check", "--connect"], 1, &["column odd", "AggregateFunction"]);
     scenario.servers.query(&format!("ALTER TABLE {table} DROP COLUMN odd, RENAME COLUMN temp TO heat"));
-    check(&scenario, &["check", "--connect"], 1, &["temp", "the detector cannot look at rows of this table"]);
+    check(&scenario, &["check", "--connect"], 1, &["temp", "the expression cannot look at rows of this table"]);
     scenario.servers.query(&format!("ALTER TABLE {table} RENAME COLUMN heat TO temp, DROP COLUMN _replay"));
     check(&scenario, &["check", "--connect"], 1, &["ADD COLUMN `_replay` UInt32"]);
 

@@ -51,10 +51,10 @@ pub(super) struct Window {
     /// The most offsets that it can have.
     size: u64,
     records: Bits,
-    /// Records without a value.
-    tombstones: Bits,
-    tombstone_count: u64,
-    /// Of all records but tombstones.
+    /// Records that make no row on purpose: without a value, or left out by the filter.
+    skipped: Bits,
+    skipped_count: u64,
+    /// Of all other records.
     pub(super) sums: Sums,
     /// The same records by offset, where contents are compared.
     pub(super) contents: Vec<(u64, Hashes)>,
@@ -63,8 +63,8 @@ pub(super) struct Window {
 /// A record as far as it is compared.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Seen {
-    /// It has no value.
-    Tombstone,
+    /// It has no value, or the filter leaves it out.
+    Skipped,
     /// It has one; its hashes where contents are compared.
     Value(Option<Hashes>),
 }
@@ -75,8 +75,8 @@ impl Window {
             range,
             size,
             records: Bits::default(),
-            tombstones: Bits::default(),
-            tombstone_count: 0,
+            skipped: Bits::default(),
+            skipped_count: 0,
             sums: Sums::default(),
             contents: Vec::new(),
         }
@@ -89,9 +89,9 @@ impl Window {
     fn insert(&mut self, offset: Offset, seen: Seen) {
         let place = offset.get() - self.base();
         match seen {
-            Seen::Tombstone => {
-                self.tombstones.insert(place);
-                self.tombstone_count += 1;
+            Seen::Skipped => {
+                self.skipped.insert(place);
+                self.skipped_count += 1;
             }
             Seen::Value(hashes) => {
                 self.records.insert(place);
@@ -104,7 +104,7 @@ impl Window {
     /// Counts a window whose sums are those of the tables: nothing is wrong with it.
     pub(super) fn count_clean(&self, rows: Sums, dead: Sums, tally: &mut Tally) {
         tally.records += self.sums.units;
-        tally.tombstones += self.tombstone_count;
+        tally.skipped += self.skipped_count;
         tally.rows += rows.units;
         tally.dead_letters += dead.units;
     }
@@ -229,14 +229,14 @@ impl fmt::Display for Spots {
 /// What the comparison of a partition, or of a part of it, came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Tally {
-    /// Records that Kafka has, without tombstones.
+    /// Records that Kafka has, but for those that make no row on purpose.
     pub(super) records: u64,
     /// Offsets with a row.
     pub(super) rows: u64,
     /// Offsets with a dead letter.
     pub(super) dead_letters: u64,
-    /// Tombstones that left nothing, as they should.
-    pub(super) tombstones: u64,
+    /// Records that make no row on purpose, and left none.
+    pub(super) skipped: u64,
     /// Absent records below the origin.
     pub(super) before_origin: u64,
     /// Absent records in gaps of the ledger.
@@ -277,15 +277,15 @@ pub(super) fn compare(window: &Window, rows: &[StoredWord], dead: &[StoredWord],
         let row = row.map_or(0, |stored| stored.present);
         let dead_letter = dead_letter.map_or(0, |stored| stored.present);
         let records = window.records.word(index(word));
-        let tombstones = window.tombstones.word(index(word));
+        let skipped = window.skipped.word(index(word));
         let stored = row | dead_letter;
         tally.records += u64::from(records.count_ones());
         tally.rows += u64::from(row.count_ones());
         tally.dead_letters += u64::from(dead_letter.count_ones());
-        tally.tombstones += u64::from((tombstones & !stored).count_ones());
+        tally.skipped += u64::from((skipped & !stored).count_ones());
         let first = number * WORD_OFFSETS;
         each_offset(row & dead_letter, first, |offset| tally.both.add(offset));
-        each_offset(stored & !(records | tombstones), first, |offset| tally.unexplained.add(offset));
+        each_offset(stored & !(records | skipped), first, |offset| tally.unexplained.add(offset));
         each_offset(records & !stored, first, |offset| {
             if offset < excused.origin {
                 tally.before_origin += 1;
@@ -313,7 +313,7 @@ fn index(word: u64) -> usize {
 impl Tally {
     /// The records that were compared.
     pub(super) fn compared(&self) -> RecordCount {
-        RecordCount(self.records + self.tombstones)
+        RecordCount(self.records + self.skipped)
     }
 }
 
@@ -338,22 +338,22 @@ mod tests {
     struct Case<'a> {
         range: (u64, u64),
         records: &'a [u64],
-        tombstones: &'a [u64],
+        skipped: &'a [u64],
         rows: &'a [u64],
         dead: &'a [u64],
     }
 
     const CLEAN: Case<'static> =
-        Case { range: (0, 200), records: &[0, 1, 63, 64, 150], tombstones: &[], rows: &[0, 1, 63, 64, 150], dead: &[] };
+        Case { range: (0, 200), records: &[0, 1, 63, 64, 150], skipped: &[], rows: &[0, 1, 63, 64, 150], dead: &[] };
 
     fn tally(case: &Case<'_>) -> Tally {
         let range = OffsetRange::new(Offset::new(case.range.0), Offset::new(case.range.1));
         let mut cutter = WindowCutter::new(range, WINDOW_OFFSETS);
         let mut all: BTreeMap<u64, bool> = case.records.iter().map(|offset| (*offset, false)).collect();
-        all.extend(case.tombstones.iter().map(|offset| (*offset, true)));
+        all.extend(case.skipped.iter().map(|offset| (*offset, true)));
         let mut windows = Vec::new();
-        for (offset, is_tombstone) in all {
-            let seen = if is_tombstone { Seen::Tombstone } else { Seen::Value(None) };
+        for (offset, is_skipped) in all {
+            let seen = if is_skipped { Seen::Skipped } else { Seen::Value(None) };
             windows.extend(cutter.record(Offset::new(offset), seen));
         }
         windows.extend(cutter.reached(range.end()));
@@ -397,9 +397,9 @@ mod tests {
 
     #[test]
     fn what_is_absent_on_purpose_is_explained() {
-        check(&Case { tombstones: &[5, 199], ..CLEAN }, ["", "0", "", ""]);
-        assert_eq!(tally(&Case { tombstones: &[5, 199], ..CLEAN }).tombstones, 2);
-        check(&Case { tombstones: &[5], rows: &[0, 1, 5, 63, 64, 150], ..CLEAN }, ["", "0", "", ""]);
+        check(&Case { skipped: &[5, 199], ..CLEAN }, ["", "0", "", ""]);
+        assert_eq!(tally(&Case { skipped: &[5, 199], ..CLEAN }).skipped, 2);
+        check(&Case { skipped: &[5], rows: &[0, 1, 5, 63, 64, 150], ..CLEAN }, ["", "0", "", ""]);
         check(&Case { rows: &[63, 64, 150], ..CLEAN }, ["", "0", "", ""]);
         assert_eq!(tally(&Case { rows: &[63, 64, 150], ..CLEAN }).before_origin, 2);
         let with_gap = Case { records: &[0, 1, 63, 64, 150, 169, 170, 179, 180], ..CLEAN };
@@ -413,7 +413,7 @@ mod tests {
         let case = Case {
             range: (far - 3, 3 * far + 2),
             records: &[far - 3, far - 1, far, 3 * far, 3 * far + 1],
-            tombstones: &[],
+            skipped: &[],
             rows: &[far - 3, far, 3 * far + 1],
             dead: &[2 * far],
         };

@@ -5,20 +5,19 @@
 //! from the record alone are left out, and the report says which.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use super::compare::{Tally, Window};
 use super::sums::hash;
-use crate::clickhouse::{Column, DefaultKind, LaneTables, Session, Table, sql};
-use crate::columns::{Columns, DefaultValue, RowPlan, append_open_row, push_varint};
-use crate::decode::RecordDecoder;
-use crate::pipeline::lane_setup::{self, LaneError};
+use crate::clickhouse::{Column, ControlError, DefaultKind, Session, Table, sql};
+use crate::columns::{Columns, DefaultValue, append_open_row, push_varint};
+use crate::decode::{Record, RecordDecoder};
+use crate::pipeline::decoding::Decoding;
 use crate::types::Offset;
 
 /// Which columns of a table are compared.
 #[derive(Debug)]
 pub(super) struct ContentsPlan {
-    plan: Arc<RowPlan>,
+    decoding: Decoding,
     /// For each data column.
     compared: Vec<bool>,
     /// Columns that are not compared, each with the reason.
@@ -29,16 +28,12 @@ pub(super) struct ContentsPlan {
 pub(super) const DEAD_LETTER_HASH: &str = "xxh3(formatRow('RowBinary', raw_message, kafka_key))";
 
 impl ContentsPlan {
-    /// Asks the server for the table's columns.
-    pub(super) async fn read(session: &Session, lane: &LaneTables) -> Result<Self, LaneError> {
-        let target = &lane.cell.target;
-        let Some(table) = Table::read(session, target).await? else {
-            return Err(LaneError::Unfit(vec![format!("table {target} does not exist, or our user may not see it")]));
-        };
+    /// Asks the server what expires, and leaves out what is not from the record alone.
+    pub(super) async fn read(session: &Session, table: &Table, decoding: Decoding) -> Result<Self, ControlError> {
         let expiring = table.columns_with_ttl(session).await?;
-        let (plan, _) = lane_setup::row_plan(session, &table, &lane.coordinates).await?;
         let mut left_out: Vec<String> = table.columns.iter().filter_map(computed).collect();
-        let compared = plan
+        let compared = decoding
+            .rows
             .columns()
             .iter()
             .map(|column| {
@@ -53,7 +48,7 @@ impl ContentsPlan {
                 false
             })
             .collect();
-        Ok(Self { plan: Arc::new(plan), compared, left_out })
+        Ok(Self { decoding, compared, left_out })
     }
 
     /// The hash of a stored row, as an expression.
@@ -70,15 +65,15 @@ impl ContentsPlan {
 
     /// The compared columns.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        let columns = self.plan.columns().iter().zip(&self.compared);
+        let columns = self.decoding.rows.columns().iter().zip(&self.compared);
         columns.filter(|(_, compared)| **compared).map(|(column, _)| column.name.as_str())
     }
 
     /// What hashes records for it.
     pub(super) fn hasher(&self) -> Hasher {
         Hasher {
-            decoder: RecordDecoder::json(&self.plan),
-            columns: Columns::new(&self.plan).expect("making the plan has checked every time zone"),
+            decoder: self.decoding.decoder(),
+            columns: Columns::new(&self.decoding.rows).expect("making the plan has checked every time zone"),
             compared: self.compared.clone(),
             bytes: Vec::new(),
         }
@@ -121,10 +116,10 @@ pub(super) struct Hasher {
 }
 
 impl Hasher {
-    /// Of a record with this value and key.
-    pub(super) fn hash(&mut self, value: &[u8], key: Option<&[u8]>) -> Hashes {
+    /// Of a record.
+    pub(super) fn hash(&mut self, record: &Record<'_>) -> Hashes {
         self.bytes.clear();
-        for part in [Some(value), key] {
+        for part in [Some(record.value), record.key] {
             self.bytes.push(u8::from(part.is_none()));
             if let Some(part) = part {
                 push_varint(&mut self.bytes, u64::try_from(part.len()).expect("a length has at most 64 bits"));
@@ -132,7 +127,7 @@ impl Hasher {
             }
         }
         let dead = hash(&self.bytes);
-        let row = self.decoder.decode_value(value, &mut self.columns).ok().map(|()| {
+        let row = self.decoder.decode(record, &mut self.columns).ok().map(|()| {
             self.bytes.clear();
             append_open_row(&self.columns, &self.compared, &mut self.bytes);
             self.columns.rollback_row();
@@ -144,8 +139,8 @@ impl Hasher {
 
 impl Hasher {
     /// The hash of each compared column of the row that a record makes; `None` where it makes none.
-    pub(super) fn column_hashes(&mut self, value: &[u8]) -> Option<Vec<u64>> {
-        self.decoder.decode_value(value, &mut self.columns).ok()?;
+    pub(super) fn column_hashes(&mut self, record: &Record<'_>) -> Option<Vec<u64>> {
+        self.decoder.decode(record, &mut self.columns).ok()?;
         let mut hashes = Vec::new();
         for column in (0..self.compared.len()).filter(|column| self.compared[*column]) {
             let only: Vec<bool> = (0..self.compared.len()).map(|other| other == column).collect();

@@ -1,8 +1,8 @@
 //! `oncesink verify`: is every consumed record stored exactly once?
 //!
 //! Takes what a reader of committed data finds in the topic, and what the target and the dead letters hold; gives what is
-//! missing, doubled, in both or unexplained, and, where asked for, what does not hold what its record says. Trusts the connector in two things only: where its consumption began, and
-//! the ledger's gaps. Changes nothing, joins no group. Memory does not grow with the topic.
+//! missing, doubled, in both or unexplained, and, where asked for, what does not hold what its record says. Trusts the
+//! connector in two things only: where its consumption began, and the ledger's gaps. Changes nothing, joins no group. Memory does not grow with the topic.
 
 mod compare;
 mod contents;
@@ -21,18 +21,20 @@ use tokio::sync::mpsc;
 use super::connect::{self, CommandError, block_on};
 use super::output::{Output, Progress, print, print_json};
 use super::{ConfigArgument, EXIT_CONFIG, EXIT_FINDINGS, EXIT_OK};
-use crate::clickhouse::{ControlError, LaneTables, Session};
+use crate::clickhouse::{ControlError, LaneTables, Session, Table};
 use crate::clock;
 use crate::commit::metadata;
-use crate::config::Settings;
+use crate::config::{Settings, TopicSettings};
 use crate::ledger;
+use crate::pipeline::decoding::Decoding;
+use crate::pipeline::row_plan::row_plan;
 use crate::protocol::facts::CommittedOffset;
 use crate::source::observer::Observer;
 use crate::source::{StoredOffset, TopicIdentity};
 use crate::types::{OffsetRange, Partition, Replay};
 use compare::{WINDOW_OFFSETS, WINDOW_OFFSETS_WITH_CONTENTS, Window, compare};
 use contents::{ContentsPlan, compare_contents};
-use records::Reading;
+use records::{Reading, Sieve};
 use report::{PartitionReport, Report, TopicReport};
 use stored::{Kind, StoredSide};
 use subject::{Known, Subject};
@@ -116,20 +118,49 @@ async fn run(settings: &Settings, arguments: &VerifyArguments) -> Result<Report,
     let cluster_id = observer.cluster_id()?;
     let session = connect::session(settings).await?;
     let mut report = Report::default();
-    for (lane, _) in connect::lanes(settings, arguments.topic.as_deref(), &cluster_id)? {
-        let contents = if arguments.contents {
-            let plan = ContentsPlan::read(&session, &lane).await;
-            Some(plan.map_err(|error| CommandError::Impossible(error.to_string()))?)
-        } else {
-            None
+    for (lane, settings) in connect::lanes(settings, arguments.topic.as_deref(), &cluster_id)? {
+        let mut verification = Verification {
+            session: &session,
+            lane: &lane,
+            complete: arguments.complete,
+            contents: None,
+            decoding: None,
         };
-        let complete = arguments.complete;
-        let verification = Verification { session: &session, lane: &lane, complete, contents };
+        // Without either, how records are decoded does not matter, and the table may be any.
+        if arguments.contents || settings.only_when.is_some() {
+            let table = table(&session, &lane).await?;
+            let decoding = decoding(&session, &lane, settings, &table).await?;
+            if arguments.contents {
+                verification.contents = Some(ContentsPlan::read(&session, &table, decoding.clone()).await?);
+            }
+            verification.decoding = Some(decoding);
+        }
         let (topic, used) = verification.topic(observer).await?;
         observer = used;
         report.add(topic);
     }
     Ok(report)
+}
+
+async fn table(session: &Session, lane: &LaneTables) -> Result<Table, CommandError> {
+    let target = &lane.cell.target;
+    let gone = || CommandError::Impossible(format!("table {target} does not exist, or our user may not see it"));
+    Table::read(session, target).await?.ok_or_else(gone)
+}
+
+/// How the connector decodes the topic's records.
+async fn decoding(
+    session: &Session,
+    lane: &LaneTables,
+    topic: &TopicSettings,
+    table: &Table,
+) -> Result<Decoding, CommandError> {
+    let plan = row_plan(session, table, &lane.coordinates, &topic.mapping, &topic.format).await;
+    let (rows, _) = plan.map_err(|error| CommandError::Impossible(error.to_string()))?;
+    Decoding::compile(topic, rows).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        CommandError::Impossible(lines.join("\n"))
+    })
 }
 
 /// The comparison of one topic with its table.
@@ -138,7 +169,10 @@ struct Verification<'a> {
     session: &'a Session,
     lane: &'a LaneTables,
     complete: bool,
+    /// Where contents are compared.
     contents: Option<ContentsPlan>,
+    /// Where records have to be decoded.
+    decoding: Option<Decoding>,
 }
 
 impl Verification<'_> {
@@ -260,7 +294,11 @@ impl Verification<'_> {
         let ranges: BTreeMap<_, _> = subjects.iter().map(|(partition, subject)| (*partition, subject.range)).collect();
         let total: u64 = ranges.values().map(|range| range.end().get() - range.start().get()).sum();
         let window_offsets = if self.contents.is_some() { WINDOW_OFFSETS_WITH_CONTENTS } else { WINDOW_OFFSETS };
-        let how = Reading { window_offsets, hasher: self.contents.as_ref().map(ContentsPlan::hasher) };
+        let how = Reading {
+            window_offsets,
+            hasher: self.contents.as_ref().map(ContentsPlan::hasher),
+            sieve: self.decoding.as_ref().and_then(Sieve::of),
+        };
         let mut survey = Survey::new(window_offsets, self.contents.as_ref().map(ContentsPlan::row_hash));
         let reading = tokio::task::spawn_blocking(move || {
             let result = records::send_windows(&mut observer, &topic, &ranges, how, &sender);
@@ -336,8 +374,9 @@ impl Verification<'_> {
         for (partition, subject) in subjects {
             let report = reports.get_mut(partition).expect("every subject has a report");
             for offset in report.tally.altered.first(ROWS_EXPLAINED_MAX) {
-                let value = records::value_at(observer, &self.lane.cell.topic, *partition, offset)?;
-                let expected = value.and_then(|value| hasher.column_hashes(&value));
+                let topic = &self.lane.cell.topic;
+                let record = records::record_at(observer, topic, *partition, offset)?;
+                let expected = record.and_then(|record| hasher.column_hashes(&record.record(topic)));
                 let found = self.stored().column_hashes(&hashes, *partition, subject.replay, offset).await?;
                 let Some((expected, found)) = expected.zip(found) else { continue };
                 let sides = expected.iter().zip(&found);

@@ -1,6 +1,7 @@
 //! Reads what Kafka has, as windows: a blocking loop of its own, so that fetching and asking ClickHouse overlap.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
@@ -8,9 +9,13 @@ use tokio::sync::mpsc;
 
 use super::compare::{Seen, Window, WindowCutter};
 use super::contents::Hasher;
+use crate::alerts::Filter;
 use crate::clock;
+use crate::columns::Columns;
+use crate::decode::{Record, RecordDecoder};
+use crate::pipeline::decoding::Decoding;
 use crate::source::observer::Observer;
-use crate::source::{KafkaFault, Message};
+use crate::source::{KafkaFault, Message, OwnedRecord};
 use crate::types::{Offset, OffsetRange, Partition};
 
 const READ_TIMEOUT: Duration = Duration::from_millis(100);
@@ -24,6 +29,8 @@ pub(super) struct Reading {
     pub(super) window_offsets: u64,
     /// Where contents are compared.
     pub(super) hasher: Option<Hasher>,
+    /// Where some rows are not wanted.
+    pub(super) sieve: Option<Sieve>,
 }
 
 /// Sends the windows of these ranges, each partition's in order, until all are sent or nobody listens any more.
@@ -50,7 +57,7 @@ pub(super) fn send_windows(
             let partition = message.partition();
             let Some(cutter) = cutters.get_mut(&partition) else { continue };
             let closed = match (message.error(), message.offset()) {
-                (None, Some(offset)) => cutter.record(offset, reading.seen(message)),
+                (None, Some(offset)) => cutter.record(offset, reading.seen(&message, topic)),
                 (Some(fault), Some(offset)) if fault.code == RDKafkaErrorCode::PartitionEOF => cutter.reached(offset),
                 (Some(fault), _) => return Err(explained(fault, topic)),
                 (None, None) => Vec::new(),
@@ -77,12 +84,39 @@ pub(super) fn send_windows(
 }
 
 impl Reading {
-    fn seen(&mut self, message: Message<'_>) -> Seen {
-        match (&mut self.hasher, message.payload()) {
-            (_, None) => Seen::Tombstone,
-            (None, Some(_)) => Seen::Value(None),
-            (Some(hasher), Some(value)) => Seen::Value(Some(hasher.hash(value, message.key()))),
+    fn seen(&mut self, message: &Message<'_>, topic: &str) -> Seen {
+        let Some(record) = message.record(topic) else { return Seen::Skipped };
+        if self.sieve.as_mut().is_some_and(|sieve| !sieve.admits(&record)) {
+            return Seen::Skipped;
         }
+        Seen::Value(self.hasher.as_mut().map(|hasher| hasher.hash(&record)))
+    }
+}
+
+/// Tells the records that the filter leaves out from the others.
+#[derive(Debug)]
+pub(super) struct Sieve {
+    decoder: RecordDecoder,
+    columns: Columns,
+    filter: Arc<Filter>,
+}
+
+impl Sieve {
+    /// For the rows that are decoded so; `None` where all are wanted.
+    pub(super) fn of(decoding: &Decoding) -> Option<Self> {
+        let columns = || Columns::new(&decoding.rows).expect("making the plan has checked every time zone");
+        let filter = decoding.filter.clone()?;
+        Some(Self { decoder: decoding.decoder(), columns: columns(), filter })
+    }
+
+    /// What makes no row is a dead letter, which no filter leaves out.
+    fn admits(&mut self, record: &Record<'_>) -> bool {
+        if self.decoder.decode(record, &mut self.columns).is_err() {
+            return true;
+        }
+        let admitted = self.filter.admits(&self.columns);
+        self.columns.rollback_row();
+        admitted
     }
 }
 
@@ -96,16 +130,15 @@ pub(super) fn has_record(
     first_record(observer, topic, partition, range, |_| ()).map(|found| found.is_some())
 }
 
-/// The value of one record, where a reader of committed data finds it.
-pub(super) fn value_at(
+/// One record, where a reader of committed data finds it.
+pub(super) fn record_at(
     observer: &mut Observer,
     topic: &str,
     partition: Partition,
     offset: Offset,
-) -> Result<Option<Vec<u8>>, KafkaFault> {
+) -> Result<Option<OwnedRecord>, KafkaFault> {
     let range = OffsetRange::new(offset, offset.next());
-    let value = |message: Message<'_>| message.payload().map(<[u8]>::to_vec);
-    first_record(observer, topic, partition, range, value).map(Option::flatten)
+    first_record(observer, topic, partition, range, |message| OwnedRecord::of(&message)).map(Option::flatten)
 }
 
 fn first_record<T>(

@@ -1,0 +1,204 @@
+//! Tests of what a column may be filled from, and of what happens when a value does not fit.
+
+use std::sync::Arc;
+
+use super::{Headers, Record, RecordDecoder};
+use crate::block::native::NativeEncoder;
+use crate::block::test_reader;
+use crate::columns::{ColumnSpec, Columns, DefaultValue, OnError, RowCoordinates, RowPlan, Source, UnknownFields};
+
+/// A column: name, type, source.
+type Mapped<'a> = (&'a str, &'a str, &'a str);
+
+fn spec((name, kind, source): &Mapped<'_>) -> ColumnSpec {
+    ColumnSpec::new(*name, *kind, DefaultValue::TypeZero).unwrap().from_source(Source::parse(source).unwrap())
+}
+
+fn plan(columns: Vec<ColumnSpec>) -> Arc<RowPlan> {
+    Arc::new(RowPlan::new(columns, Vec::new(), "UTC").unwrap())
+}
+
+/// The reader shows texts as Rust writes them.
+fn unquoted(shown: &str) -> String {
+    shown.trim_matches('"').replace("\\\"", "\"").replace("\\\\", "\\")
+}
+
+/// The stored row, as `column=value` pairs, or why there is none.
+fn decoded(plan: &Arc<RowPlan>, record: &Record<'_>) -> String {
+    let mut columns = Columns::new(plan).unwrap();
+    if let Err(error) = RecordDecoder::json(plan).decode(record, &mut columns) {
+        return format!("{}: {}", error.code, error.reason);
+    }
+    columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset: 0, replay: 0 });
+    let replaced = columns.take_replaced();
+    let raw = test_reader::decompress(&NativeEncoder::new().encode(&columns).frames);
+    let values = test_reader::read_block(&raw)
+        .into_iter()
+        .map(|(name, _, values)| format!("{name}={}", unquoted(&values.join(" "))));
+    let text = values.collect::<Vec<_>>().join(", ");
+    if replaced > 0 { format!("{text} ({replaced} replaced)") } else { text }
+}
+
+#[test]
+fn paths_reach_into_records() {
+    let check = |columns: &[Mapped<'_>], record: &str, expected: &str| {
+        let plan = plan(columns.iter().map(spec).collect());
+        assert_eq!(decoded(&plan, &Record::of_value(record.as_bytes())), expected, "{record}");
+    };
+    let deep = [("a", "Int32", "$.x.y[1].z")];
+    check(&deep, r#"{"x": {"y": [0, {"z": 7, "w": 1}, 2]}}"#, "a=7");
+    check(&deep, r#"{"x": {"y": [0]}}"#, "a=0");
+    check(&deep, r#"{"x": {"y": {"z": 7}}}"#, "a=0");
+    check(&deep, r#"{"x": null}"#, "a=0");
+    check(&deep, r#"{"x": 5, "q": [1, {}]}"#, "a=0");
+    check(&deep, r#"{}"#, "a=0");
+    check(
+        &deep,
+        r#"{"x": {"y": [0, {"z": "seven"}]}}"#,
+        r#"invalid_number: field a (Int32): not a number at byte 22: "\"seven\"}]}}""#,
+    );
+    check(
+        &deep,
+        r#"{"x": {"y": [0, {"z": 1, "z": 2}]}}"#,
+        r#"duplicate_key: field a (Int32): the key occurs twice at byte 30: "2}]}}""#,
+    );
+    check(&deep, r#"{"x": {"y": [0, ]}}"#, r#"invalid_json: not json at byte 16: "]}}""#);
+    check(&deep, r#"{"x": {"y": 1"#, r#"invalid_json: not json at byte 13: """#);
+    let both = [("whole", "String", "$.x"), ("part", "UInt8", "$.x.y"), ("again", "String", "$.x.y")];
+    check(&both, r#"{"x": {"y": 3, "z": [1]}}"#, r#"whole={"y": 3, "z": [1]}, part=3, again=3"#);
+    check(&both, r#"{"x": {}}"#, "whole={}, part=0, again=");
+    let root = [("record", "String", "$"), ("a", "UInt8", "a")];
+    check(&root, r#" {"a": 1} "#, r#"record={"a": 1}, a=1"#);
+    check(&root[..1], r#"[1, 2]"#, "record=[1, 2]");
+    check(&root[..1], r#"[1, 2] 3"#, r#"trailing_data: bytes follow the record at byte 7: "3""#);
+    check(&root, r#"[1, 2]"#, r#"not_an_object: the record is not a json object at byte 0: "[1, 2]""#);
+    check(&[("dot", "UInt8", "$['a.b']")], r#"{"a.b": 4, "a": {"b": 5}}"#, "dot=4");
+}
+
+#[test]
+fn other_names_of_a_field_are_taken() {
+    let column = ColumnSpec {
+        aliases: vec![Source::field("deviceId")],
+        ..ColumnSpec::new("device_id", "UInt8", DefaultValue::TypeZero).unwrap()
+    };
+    let plan = plan(vec![column]);
+    let check = |record: &str, expected: &str| {
+        assert_eq!(decoded(&plan, &Record::of_value(record.as_bytes())), expected, "{record}");
+    };
+    check(r#"{"device_id": 1}"#, "device_id=1");
+    check(r#"{"deviceId": 2}"#, "device_id=2");
+    check(
+        r#"{"deviceId": 2, "device_id": 1}"#,
+        r#"duplicate_key: field device_id (UInt8): the key occurs twice at byte 29: "1}""#,
+    );
+}
+
+struct Traced;
+
+impl Headers for Traced {
+    fn last(&self, name: &str) -> Option<Option<&[u8]>> {
+        match name {
+            "trace" => Some(Some(b"t-1")),
+            "number" => Some(Some(b"17")),
+            "bytes" => Some(Some(&[0xFF])),
+            "null" => Some(None),
+            _ => None,
+        }
+    }
+}
+
+#[test]
+fn columns_are_filled_from_beside_the_value() {
+    let record = Record {
+        value: b"{}",
+        key: Some(b"k1"),
+        headers: &Traced,
+        timestamp_ms: Some(1_700_000_000_123),
+        topic: "readings",
+        partition: 3,
+        offset: 42,
+    };
+    let check = |source: &str, kind: &str, expected: &str| {
+        let plan = plan(vec![spec(&("c", kind, source))]);
+        assert_eq!(decoded(&plan, &record), expected, "{source} {kind}");
+    };
+    check("$key", "String", "c=k1");
+    check("$key", "LowCardinality(String)", "c=k1");
+    check("$key", "FixedString(4)", "c=k1\\0\\0");
+    check("$key", "UInt8", "invalid_number: key: field c (UInt8): not a number at byte 0: \"k1\"");
+    check("$headers.trace", "Nullable(String)", "c=t-1");
+    check("$headers.number", "UInt16", "c=17");
+    check("$headers.null", "Nullable(String)", "c=NULL");
+    check("$headers.absent", "Nullable(String)", "c=NULL");
+    check("$headers.absent", "String", "c=");
+    check(
+        "$headers.bytes",
+        "UInt8",
+        "invalid_utf8: header: field c (UInt8): the record is not utf-8 at byte 0: \"\u{fffd}\"",
+    );
+    check("$timestamp", "DateTime64(3, 'UTC')", "c=1700000000123");
+    check("$timestamp", "DateTime", "c=1700000000");
+    check("$timestamp", "Int64", "c=1700000000123");
+    check("$timestamp", "String", "c=2023-11-14T22:13:20.123Z");
+    check("$topic", "LowCardinality(String)", "c=readings");
+    check("$partition", "Int32", "c=3");
+    check("$offset", "UInt64", "c=42");
+    check("$raw", "String", "c={}");
+}
+
+#[test]
+fn values_that_do_not_fit_are_replaced_where_that_is_wanted() {
+    let check = |kind: &str, policy: OnError, value: &str, expected: &str| {
+        let column = ColumnSpec::new("c", kind, DefaultValue::Constant("7".to_owned())).unwrap().on_error(policy);
+        let after = ColumnSpec::new("after", "UInt8", DefaultValue::TypeZero).unwrap();
+        let plan = plan(vec![column, after]);
+        let record = format!(r#"{{"c": {value}, "after": 1}}"#);
+        let found = decoded(&plan, &Record::of_value(record.as_bytes()));
+        let found = found.split(':').next().unwrap();
+        assert_eq!(found, expected, "{kind} {policy:?} {value}");
+    };
+    check("UInt8", OnError::DeadLetter, "300", "out_of_range");
+    check("UInt8", OnError::Default, "300", "c=7, after=1 (1 replaced)");
+    check("UInt8", OnError::Default, "\"x\"", "c=7, after=1 (1 replaced)");
+    check("UInt8", OnError::Default, "[1, {\"a\": 2}]", "c=7, after=1 (1 replaced)");
+    check("UInt8", OnError::Default, "5", "c=5, after=1");
+    check("Nullable(UInt8)", OnError::Null, "300", "c=NULL, after=1 (1 replaced)");
+    check("Nullable(UInt8)", OnError::Null, "null", "c=NULL, after=1");
+    check("UInt8", OnError::Clamp, "300", "c=255, after=1 (1 replaced)");
+    check("UInt8", OnError::Clamp, "-300", "c=0, after=1 (1 replaced)");
+    check("Int16", OnError::Clamp, "\"-40000\"", "c=-32768, after=1 (1 replaced)");
+    check("UInt8", OnError::Clamp, "\"x\"", "invalid_number");
+    check("Decimal(4, 2)", OnError::Clamp, "1000", "c=9999, after=1 (1 replaced)");
+    check("Nullable(Int8)", OnError::Clamp, "-129", "c=-128, after=1 (1 replaced)");
+    check("LowCardinality(UInt8)", OnError::Clamp, "999", "c=255, after=1 (1 replaced)");
+    // What is no JSON at all is never replaced.
+    check("UInt8", OnError::Default, "0300", "invalid_json");
+}
+
+#[test]
+fn fields_that_no_column_takes() {
+    let columns = || {
+        let rest = ColumnSpec::new("rest", "String", DefaultValue::TypeZero).unwrap();
+        vec![spec(&("a", "UInt8", "a")), rest.from_source(Source::UnknownFields)]
+    };
+    let check = |policy: UnknownFields, record: &str, expected: &str| {
+        let plan = RowPlan::new(columns(), Vec::new(), "UTC").unwrap().with_unknown_fields(policy);
+        assert_eq!(decoded(&Arc::new(plan), &Record::of_value(record.as_bytes())), expected, "{record}");
+    };
+    check(UnknownFields::Ignore, r#"{"a": 1, "b": 2}"#, "a=1, rest=");
+    check(UnknownFields::DeadLetter, r#"{"a": 1}"#, "a=1, rest=");
+    check(
+        UnknownFields::DeadLetter,
+        r#"{"a": 1, "b": 2}"#,
+        r#"unknown_field: no column takes this field at byte 9: "\"b\": 2}""#,
+    );
+    check(
+        UnknownFields::Collect(1),
+        r#"{"b" : [1, {"c": null}], "a": 1, "d\n": "x"}"#,
+        r#"a=1, rest={"b":[1, {"c": null}],"d\n":"x"}"#,
+    );
+    check(UnknownFields::Collect(1), r#"{"a": 1}"#, "a=1, rest={}");
+    check(UnknownFields::Collect(1), r#"{"rest": 1}"#, r#"a=0, rest={"rest":1}"#);
+    check(UnknownFields::Collect(1), "[]", r#"not_an_object: the record is not a json object at byte 0: "[]""#);
+    check(UnknownFields::Collect(1), r#"{"b": }"#, r#"invalid_json: not json at byte 6: "}""#);
+}

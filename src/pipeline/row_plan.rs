@@ -1,0 +1,169 @@
+//! The columns of a target table, and what each is filled from, as a plan.
+//!
+//! Takes the table as the server describes it and the mapping of the configuration. Gives everything that does not fit, at
+//! once, each with what to do.
+
+use std::collections::BTreeMap;
+
+use crate::clickhouse::{Column, ConstantDefault, Coordinates, DefaultKind, Session, Table};
+use crate::columns::{
+    ColumnSpec, ColumnType, CoordinateKind, CoordinateSpec, DefaultValue, OnError, Path, RowPlan, Source, UnknownFields,
+};
+use crate::config::{ColumnMapping, ColumnSource, Format, Mapping, Unknown};
+use crate::pipeline::lane_setup::LaneError;
+
+/// The target's columns as a plan, and the defaults that only the server can evaluate.
+pub async fn row_plan(
+    session: &Session,
+    table: &Table,
+    coordinates: &Coordinates,
+    mapping: &Mapping,
+    format: &Format,
+) -> Result<(RowPlan, BTreeMap<String, String>), LaneError> {
+    let mut unfit = Vec::new();
+    let mut data = Vec::new();
+    let mut server_defaults = BTreeMap::new();
+    let kinds = coordinate_kinds(coordinates);
+    let is_coordinate = |name: &str| kinds.iter().any(|(_, known)| *known == name);
+    check_names(table, mapping, &is_coordinate, &mut unfit);
+    for column in &table.columns {
+        let mapped = mapping.columns.get(&column.name).map(|mapped| &mapped.value);
+        let left_out = mapped.is_some_and(|mapped| mapped.from == ColumnSource::Nothing);
+        if !is_insertable(column) || is_coordinate(&column.name) || left_out {
+            continue;
+        }
+        let default = match column.default_kind {
+            DefaultKind::Default => match column.constant_default(session).await? {
+                ConstantDefault::Json(json) => DefaultValue::Constant(json),
+                ConstantDefault::NotConstant => {
+                    server_defaults.insert(column.name.clone(), column.default_expression.clone());
+                    DefaultValue::ServerSide
+                }
+            },
+            DefaultKind::None | DefaultKind::Materialized | DefaultKind::Alias | DefaultKind::Ephemeral => {
+                DefaultValue::TypeZero
+            }
+        };
+        let spec = ColumnSpec::new(&column.name, &column.kind, default).map_err(|error| error.to_string());
+        match spec.and_then(|spec| mapped_spec(spec, mapped, mapping)) {
+            Ok(spec) => data.push(spec),
+            Err(error) => unfit.push(format!("column {} of {}: {error}", column.name, table.name)),
+        }
+    }
+    if *format == Format::Raw
+        && let [only] = data.as_mut_slice()
+        && only.source == Source::field(&only.name)
+    {
+        only.source = Source::Value(Path::default());
+    }
+    let unknown_fields = unknown_fields(mapping, &mut data);
+    let mut places = Vec::new();
+    for (kind, name) in kinds {
+        match table.column(name).map(|column| CoordinateSpec::new(kind, name, &column.kind)) {
+            Some(Ok(spec)) => places.push(spec),
+            Some(Err(error)) => unfit.push(format!("coordinate column {name} of {}: {error}", table.name)),
+            None => unfit.push(format!(
+                "table {} has no column {name}; ALTER TABLE {} ADD COLUMN `{name}` {}",
+                table.name,
+                table.name.quoted(),
+                coordinate_type(kind),
+            )),
+        }
+    }
+    if !unfit.is_empty() {
+        return Err(LaneError::Unfit(unfit));
+    }
+    let zone = session.time_zone();
+    let plan = RowPlan::new(data, places, zone).map_err(|error| LaneError::Unfit(vec![error.to_string()]))?;
+    Ok((plan.with_unknown_fields(unknown_fields), server_defaults))
+}
+
+fn is_insertable(column: &Column) -> bool {
+    matches!(column.default_kind, DefaultKind::None | DefaultKind::Default)
+}
+
+/// Columns that the mapping names must be there and be free.
+fn check_names(table: &Table, mapping: &Mapping, is_coordinate: &impl Fn(&str) -> bool, unfit: &mut Vec<String>) {
+    let mut named: Vec<_> = mapping.columns.iter().map(|(name, mapped)| (name, &mapped.location)).collect();
+    if let Unknown::Column(column) = &mapping.unknown_fields {
+        named.push((&column.value, &column.location));
+    }
+    for (name, location) in named {
+        let why = match table.column(name) {
+            None => "the table has no such column",
+            Some(_) if is_coordinate(name) => "it is one of the `coordinates`, which are filled by themselves",
+            Some(column) if !is_insertable(column) => "the server computes it",
+            Some(_) => continue,
+        };
+        unfit.push(format!("{location}: column {name} of {}: {why}", table.name));
+    }
+}
+
+fn mapped_spec(spec: ColumnSpec, mapped: Option<&ColumnMapping>, mapping: &Mapping) -> Result<ColumnSpec, String> {
+    let Some(ColumnMapping { from, on_error, parse }) = mapped else {
+        return Ok(named_spec(spec, mapping));
+    };
+    if *on_error == OnError::Null && !spec.column_type.accepts_null() {
+        return Err(format!("`on_error: null`, but its type is {}; make it Nullable({0})", spec.type_text));
+    }
+    if parse.is_some() && !spec.column_type.holds_times() {
+        return Err(format!(
+            "`parse` says what a number means in a column of times, but its type is {}",
+            spec.type_text
+        ));
+    }
+    let spec = match from {
+        ColumnSource::Source(source) => spec.from_source(source.clone()),
+        ColumnSource::Name | ColumnSource::Nothing => named_spec(spec, mapping),
+    };
+    Ok(ColumnSpec { on_error: *on_error, time_unit: *parse, ..spec })
+}
+
+/// A column that is filled by name: its own, or the same in the style of the records.
+fn named_spec(spec: ColumnSpec, mapping: &Mapping) -> ColumnSpec {
+    let mut aliases: Vec<Source> =
+        mapping.field_names.map(|style| Source::field(style.of(&spec.name))).into_iter().collect();
+    // A column `n.a` of a flattened Nested takes the field `a` of the field `n` as well.
+    if let Some((outer, inner)) = spec.name.split_once('.')
+        && matches!(spec.column_type, ColumnType::Array(_))
+    {
+        aliases.push(Source::Value(Path::of_fields([outer, inner])));
+    }
+    aliases.retain(|alias| *alias != spec.source);
+    ColumnSpec { aliases, ..spec }
+}
+
+/// The column that keeps what no other takes is not filled from a field of its own.
+fn unknown_fields(mapping: &Mapping, data: &mut [ColumnSpec]) -> UnknownFields {
+    match &mapping.unknown_fields {
+        Unknown::Ignore => UnknownFields::Ignore,
+        Unknown::DeadLetter => UnknownFields::DeadLetter,
+        Unknown::Column(column) => {
+            let Some(place) = data.iter().position(|spec| spec.name == column.value) else {
+                return UnknownFields::Ignore;
+            };
+            data[place].source = Source::UnknownFields;
+            data[place].aliases.clear();
+            UnknownFields::Collect(place)
+        }
+    }
+}
+
+fn coordinate_kinds(coordinates: &Coordinates) -> Vec<(CoordinateKind, &str)> {
+    let mut kinds = vec![
+        (CoordinateKind::Topic, coordinates.topic.as_str()),
+        (CoordinateKind::Partition, coordinates.partition.as_str()),
+        (CoordinateKind::Offset, coordinates.offset.as_str()),
+    ];
+    kinds.extend(coordinates.replay.as_deref().map(|replay| (CoordinateKind::Replay, replay)));
+    kinds
+}
+
+fn coordinate_type(kind: CoordinateKind) -> &'static str {
+    match kind {
+        CoordinateKind::Topic => "LowCardinality(String)",
+        CoordinateKind::Partition => "Int32",
+        CoordinateKind::Offset => "UInt64",
+        CoordinateKind::Replay => "UInt32",
+    }
+}

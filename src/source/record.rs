@@ -1,0 +1,73 @@
+//! A Kafka message as decoders see it.
+
+use super::Message;
+use crate::decode::{Headers, Record};
+
+impl Headers for Message<'_> {
+    fn last(&self, name: &str) -> Option<Option<&[u8]>> {
+        self.headers().filter(|(known, _)| *known == name.as_bytes()).last().map(|(_, value)| value)
+    }
+}
+
+impl Message<'_> {
+    /// The record of `topic` that this message is; `None` of a tombstone, and of what is no record.
+    pub fn record<'r>(&'r self, topic: &'r str) -> Option<Record<'r>> {
+        Some(Record {
+            value: self.payload()?,
+            key: self.key(),
+            headers: self,
+            timestamp_ms: self.timestamp_ms(),
+            topic,
+            partition: self.partition().0,
+            offset: self.offset()?.to_kafka(),
+        })
+    }
+}
+
+/// A record that outlives the message it was read from.
+#[derive(Debug, Clone)]
+pub struct OwnedRecord {
+    value: Vec<u8>,
+    key: Option<Vec<u8>>,
+    headers: OwnedHeaders,
+    timestamp_ms: Option<i64>,
+    partition: i32,
+    offset: i64,
+}
+
+#[derive(Debug, Clone)]
+struct OwnedHeaders(Vec<(Vec<u8>, Option<Vec<u8>>)>);
+
+impl Headers for OwnedHeaders {
+    fn last(&self, name: &str) -> Option<Option<&[u8]>> {
+        self.0.iter().rev().find(|(known, _)| known == name.as_bytes()).map(|(_, value)| value.as_deref())
+    }
+}
+
+impl OwnedRecord {
+    /// A copy; `None` of a tombstone, and of what is no record.
+    pub fn of(message: &Message<'_>) -> Option<Self> {
+        let headers = message.headers().map(|(name, value)| (name.to_vec(), value.map(<[u8]>::to_vec)));
+        Some(Self {
+            value: message.payload()?.to_vec(),
+            key: message.key().map(<[u8]>::to_vec),
+            headers: OwnedHeaders(headers.collect()),
+            timestamp_ms: message.timestamp_ms(),
+            partition: message.partition().0,
+            offset: message.offset()?.to_kafka(),
+        })
+    }
+
+    /// The record of `topic`.
+    pub fn record<'r>(&'r self, topic: &'r str) -> Record<'r> {
+        Record {
+            value: &self.value,
+            key: self.key.as_deref(),
+            headers: &self.headers,
+            timestamp_ms: self.timestamp_ms,
+            topic,
+            partition: self.partition,
+            offset: self.offset,
+        }
+    }
+}
