@@ -10,7 +10,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use oncesink::config::{ByteSize, ConfigErrors, Format, OnGap, Settings, Severity, Share, Start, load, parse};
+use oncesink::config::{
+    ByteSize, ConfigErrors, Format, OnGap, RegistryCredentials, Settings, Severity, Share, Start, load, parse,
+};
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
@@ -224,6 +226,41 @@ fn secrets_are_read_and_never_printed() {
     assert!(consumer.contains(&("ssl.key.password", "hunter2 in the file")));
     let shown = format!("{settings:?} {settings:#?}");
     assert!(shown.contains("sasl.username") && !shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn a_registry_is_read_with_its_defaults_and_with_all_it_can_have() {
+    let registry = |lines: &str| {
+        let yaml = format!("@name\nkafka:\n  brokers: k:9092\n  schema_registry:\n{lines}@clickhouse\n@topics\n");
+        let settings = accept(&yaml);
+        let shown = format!("{settings:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        settings.kafka.schema_registry.unwrap()
+    };
+    assert!(accept("@name\n@kafka\n@clickhouse\n@topics\n").kafka.schema_registry.is_none());
+
+    let least = registry("    url: http://r:8081\n    password: ${EMPTY}\n");
+    assert_eq!(least.urls, ["http://r:8081/"]);
+    assert!(matches!(least.credentials, RegistryCredentials::None));
+    assert!(least.certificate_authorities.is_none() && least.identity.is_none());
+    assert_eq!(least.unknown_schema_after, Duration::from_secs(60));
+
+    let full = registry(
+        "    url: [ 'https://a', 'https://b:8443/apis/ccompat/v7, http://c:8081' ]\n    username: me\n    \
+         password_file: tests/config_cases/files/password\n    ca_file: tests/config_cases/files/ca.pem\n    \
+         certificate_file: tests/config_cases/files/ca.pem\n    key_file: tests/config_cases/files/key.pem\n    \
+         unknown_schema_after: 5m\n",
+    );
+    assert_eq!(full.urls, ["https://a/", "https://b:8443/apis/ccompat/v7", "http://c:8081/"]);
+    let RegistryCredentials::Basic { username, password } = &full.credentials else { panic!("basic") };
+    assert_eq!((username.as_str(), password.expose_secret()), ("me", "hunter2-from-file"));
+    assert!(full.certificate_authorities.unwrap().contains("BEGIN CERTIFICATE"));
+    assert!(full.identity.unwrap().key.expose_secret().contains("PRIVATE KEY"));
+    assert_eq!(full.unknown_schema_after, Duration::from_secs(300));
+
+    let token = registry("    url: http://r:8081\n    token: ${PASSWORD}\n").credentials;
+    let RegistryCredentials::Bearer(token) = token else { panic!("bearer") };
+    assert_eq!(token.expose_secret(), "hunter2-from-env");
 }
 
 #[test]

@@ -6,10 +6,9 @@ use hyper::Uri;
 use secrecy::SecretString;
 
 use super::error::Problem;
-use super::names::is_host;
-use super::secret_file::{Lines, parse_secret, read_certificates, read_secret};
+use super::names::parse_http_url;
+use super::secret_file::{read_certificates, read_secret_keys};
 use super::section::Section;
-use super::tree::NodeKind;
 
 /// Which server to write to, and as whom.
 #[derive(Debug, Clone)]
@@ -41,13 +40,7 @@ pub(super) fn read_clickhouse(section: &Section<'_>) -> Option<ClickHouseSetting
     let url = section.value("url", "an address such as `http://127.0.0.1:8123`", parse_url);
     let url = section.require("url", url, "add `url: http://host:8123`");
     let user = section.value("user", "a user name", parse_user).or("default".to_owned(), &section.location);
-    let password = read_password(section);
-    let password_file =
-        section.value("password_file", "the path of a file", |path| read_secret(path, Lines::One)).optional();
-    if let (Some(_), Some(entry)) = (section.entry("password"), section.entry("password_file")) {
-        let reason = "`clickhouse.password` and `clickhouse.password_file` are both given";
-        report.add(&entry.key_location, reason, "keep one of them");
-    }
+    let password = read_secret_keys(section, "password", "a password");
     let behind_proxy = section.truth("behind_proxy").or(false, &section.location);
     let certificates = section.value("ca_file", "the path of a file", read_certificates).optional();
     if let (Some(url), Some(entry)) = (&url, section.entry("ca_file"))
@@ -57,28 +50,13 @@ pub(super) fn read_clickhouse(section: &Section<'_>) -> Option<ClickHouseSetting
             "`clickhouse.ca_file` is given, but `clickhouse.url` starts with `http://`, so nothing would be encrypted";
         report.add(&entry.key_location, reason, "write `https://` in `url`, or remove `ca_file`");
     }
-    let password_file = password_file?.map(|located| located.value);
     Some(ClickHouseSettings {
         url: url?.value,
         user: user?.value,
-        password: password?.or(password_file),
+        password: password?,
         behind_proxy: behind_proxy?.value,
         certificate_authorities: certificates?.map(|located| located.value),
     })
-}
-
-/// `password`; a variable that holds nothing (`${VAR:-}`) is no password. The outer `None` where it was bad.
-fn read_password(section: &Section<'_>) -> Option<Option<SecretString>> {
-    if let Some(entry) = section.entry("password")
-        && let NodeKind::Scalar(scalar) = &entry.value.kind
-        && scalar.template.is_some()
-        && scalar.text.is_empty()
-    {
-        return Some(None);
-    }
-    let parse = |text: &str| parse_secret(text, Lines::One);
-    let password = section.value("password", "a password", parse).optional()?;
-    Some(password.map(|located| located.value))
 }
 
 /// A user name; it travels in a header.
@@ -93,25 +71,12 @@ fn parse_user(text: &str) -> Result<String, Problem> {
 }
 
 fn parse_url(text: &str) -> Result<Uri, Problem> {
-    let fix = "write `http://host:8123` or `https://host:8443`";
-    if text.contains('@') {
-        let fix = "move them to `user` and `password_file`: addresses are logged";
-        return Err(Problem::new("holds credentials", fix).hiding_value());
-    }
-    if !text.starts_with("http://") && !text.starts_with("https://") {
-        return Err(Problem::new("does not start with `http://` or `https://`", fix));
-    }
-    let uri: Uri = text.parse().map_err(|_| Problem::new("is not an address", fix))?;
-    if uri.query().is_some() || text.contains('#') {
-        return Err(Problem::new(
-            "holds a query or a fragment",
-            "remove it: settings are sent per statement, and the database stands in `table`",
-        )
-        .hiding_value());
-    }
-    if !is_host(uri.host().unwrap_or_default()) {
-        return Err(Problem::new("has no host name or address", fix));
-    }
+    let uri = parse_http_url(
+        text,
+        "write `http://host:8123` or `https://host:8443`",
+        "move them to `user` and `password_file`: addresses are logged",
+        "remove it: settings are sent per statement, and the database stands in `table`",
+    )?;
     match uri.port_u16() {
         Some(port) if port > 0 => Ok(uri),
         _ => Err(Problem::new(

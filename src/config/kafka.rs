@@ -15,9 +15,10 @@ use super::keys;
 use super::names::check_broker;
 use super::property_checks;
 use super::property_rules::{self, Rule, Scope};
+use super::registry::{RegistrySettings, read_registry};
 use super::secret_file::{Lines, parse_secret, read_secret};
 use super::section::{Found, Section, shorten};
-use super::tree::{Entry, NodeKind};
+use super::tree::Entry;
 use super::units::Limits;
 
 /// Short, because a takeover waits for a pending transaction of a dead process.
@@ -41,6 +42,8 @@ pub struct KafkaSettings {
     /// `transaction.timeout.ms` of the properties: how long a broker waits for a transaction of a process that has
     /// gone. Default 10 s: a takeover waits for it, and Kafka's 60 s would make that a minute. Not in `properties`.
     pub transaction_timeout: Duration,
+    /// Where the schemas of Avro, Protobuf and JSON records with a schema id come from. Default none.
+    pub schema_registry: Option<RegistrySettings>,
 }
 
 impl KafkaSettings {
@@ -112,6 +115,7 @@ pub(super) struct KafkaRead {
 
 pub(super) fn read_kafka(section: &Section<'_>) -> Option<KafkaRead> {
     let brokers = read_brokers(section);
+    let schema_registry = read_schema_registry(section);
     let properties = read_properties(section)?;
     let number = |name: &str| {
         let property = properties.iter().find(|property| property.name == name)?;
@@ -135,6 +139,7 @@ pub(super) fn read_kafka(section: &Section<'_>) -> Option<KafkaRead> {
             brokers: brokers?,
             properties: passed_on,
             transaction_timeout: transaction_timeout.value,
+            schema_registry: schema_registry?,
         },
         transaction_timeout,
         queued_kbytes_max,
@@ -143,7 +148,6 @@ pub(super) fn read_kafka(section: &Section<'_>) -> Option<KafkaRead> {
 
 /// `brokers` as one text with commas or as a list.
 fn read_brokers(section: &Section<'_>) -> Option<String> {
-    let what = "brokers such as `kafka-1:9092,kafka-2:9092`";
     let parse = |text: &str| {
         let brokers: Vec<_> = text.split(',').map(str::trim).collect();
         for broker in &brokers {
@@ -151,34 +155,19 @@ fn read_brokers(section: &Section<'_>) -> Option<String> {
         }
         Ok(brokers.join(","))
     };
-    if let Some(entry) = section.entry("brokers")
-        && let NodeKind::Sequence(items) = &entry.value.kind
-        && !items.is_empty()
-    {
-        let mut brokers = Some(Vec::new());
-        for item in items {
-            let broker = match &item.kind {
-                NodeKind::Scalar(scalar) => {
-                    let scalar = Located { value: scalar, location: item.location.clone() };
-                    section.parsed("brokers", scalar, parse).optional().flatten()
-                }
-                NodeKind::Broken => None,
-                other => {
-                    let reason = format!("`kafka.brokers` must list {what}, found {}", other.name());
-                    section.report.add(&item.location, reason, "write `- host:port` lines");
-                    None
-                }
-            };
-            brokers = brokers.zip(broker).map(|(mut brokers, broker)| {
-                brokers.push(broker.value);
-                brokers
-            });
-        }
-        return brokers.map(|brokers| brokers.join(","));
-    }
-    let found = section.value("brokers", what, parse);
+    let what = "brokers such as `kafka-1:9092,kafka-2:9092`";
+    let found = section.values("brokers", what, "write `- host:port` lines", parse);
     let brokers = section.require("brokers", found, "add `brokers: host:9092`")?;
-    Some(brokers.value)
+    Some(brokers.value.join(","))
+}
+
+/// `schema_registry`; the outer `None` where it was bad.
+fn read_schema_registry(section: &Section<'_>) -> Option<Option<RegistrySettings>> {
+    match section.section("schema_registry", keys::SCHEMA_REGISTRY) {
+        Found::Absent => Some(None),
+        Found::Bad => None,
+        Found::Value(section) => read_registry(&section.value).map(Some),
+    }
 }
 
 fn read_properties<'a>(section: &Section<'a>) -> Option<Vec<ReadProperty<'a>>> {

@@ -28,6 +28,7 @@ const fn later(section: &'static str, name: &'static str, instead: &'static str)
 
 pub(super) const TOP: &str = "";
 pub(super) const KAFKA: &str = "kafka";
+pub(super) const SCHEMA_REGISTRY: &str = "kafka.schema_registry";
 pub(super) const CLICKHOUSE: &str = "clickhouse";
 pub(super) const ADMIN: &str = "admin";
 pub(super) const AUDIT: &str = "audit";
@@ -61,7 +62,17 @@ pub(super) const KEYS: &[Key] = &[
     accepted(TOP, "topics"),
     accepted(KAFKA, "brokers"),
     accepted(KAFKA, "properties"),
-    later(KAFKA, "schema_registry", "remove it: this version reads JSON only, which needs no registry"),
+    accepted(KAFKA, "schema_registry"),
+    accepted(SCHEMA_REGISTRY, "url"),
+    accepted(SCHEMA_REGISTRY, "username"),
+    accepted(SCHEMA_REGISTRY, "password"),
+    accepted(SCHEMA_REGISTRY, "password_file"),
+    accepted(SCHEMA_REGISTRY, "token"),
+    accepted(SCHEMA_REGISTRY, "token_file"),
+    accepted(SCHEMA_REGISTRY, "ca_file"),
+    accepted(SCHEMA_REGISTRY, "certificate_file"),
+    accepted(SCHEMA_REGISTRY, "key_file"),
+    accepted(SCHEMA_REGISTRY, "unknown_schema_after"),
     accepted(CLICKHOUSE, "url"),
     accepted(CLICKHOUSE, "user"),
     accepted(CLICKHOUSE, "password"),

@@ -21,6 +21,7 @@ mod mapping;
 mod names;
 mod property_checks;
 mod property_rules;
+mod registry;
 mod secret_file;
 mod section;
 mod settings;
@@ -38,6 +39,7 @@ pub use format::{AvroSettings, CsvSettings, Format, Framing, JsonSettings, Proto
 pub use kafka::{KafkaProperty, KafkaSettings};
 pub use mapping::{ColumnMapping, ColumnSource, Mapping, NameStyle, Unknown};
 pub use names::TableName;
+pub use registry::{ClientIdentity, RegistryCredentials, RegistrySettings};
 pub use settings::Settings;
 pub use topic::{BatchSettings, CoordinateColumns, OnGap, Start, TopicSettings};
 pub use units::{ByteSize, Share};

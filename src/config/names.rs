@@ -3,6 +3,8 @@
 //! Takes the text of one value, gives it checked or what is wrong with it. Each rule is the narrowest of the systems
 //! that the name reaches, so that it is refused here, with a line, and not by a broker later. Does no I/O.
 
+use hyper::Uri;
+
 use super::error::Problem;
 
 /// The longest topic name a broker accepts, and the longest static member id.
@@ -176,6 +178,25 @@ pub(super) fn is_host(host: &str) -> bool {
     // Underscores are no host name letters, but compose files and cluster DNS use them.
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     host.len() <= 253 && host.split('.').all(|label| !label.is_empty() && label.len() <= 63 && label.chars().all(good))
+}
+
+/// The address of an HTTP server: scheme, host, perhaps port and path. `fix` says how one is written, `credentials_fix`
+/// and `query_fix` where those belong instead.
+pub(super) fn parse_http_url(text: &str, fix: &str, credentials_fix: &str, query_fix: &str) -> Result<Uri, Problem> {
+    if text.contains('@') {
+        return Err(Problem::new("holds credentials", credentials_fix).hiding_value());
+    }
+    if !text.starts_with("http://") && !text.starts_with("https://") {
+        return Err(Problem::new("does not start with `http://` or `https://`", fix));
+    }
+    let uri: Uri = text.parse().map_err(|_| Problem::new("is not an address", fix))?;
+    if uri.query().is_some() || text.contains('#') {
+        return Err(Problem::new("holds a query or a fragment", query_fix).hiding_value());
+    }
+    if !is_host(uri.host().unwrap_or_default()) {
+        return Err(Problem::new("has no host name or address", fix));
+    }
+    Ok(uri)
 }
 
 #[cfg(test)]

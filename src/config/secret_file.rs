@@ -1,4 +1,4 @@
-//! Files that a configuration names: secrets, certificates and schemas.
+//! Secrets, and the files that a configuration names: secrets, keys, certificates and schemas.
 //!
 //! Takes a path (absolute, or relative to the working directory), gives the content, read once when the configuration
 //! is loaded, so that a missing file is an error with a line and not a failure hours later. Never shows a secret.
@@ -9,6 +9,8 @@ use std::path::Path;
 use secrecy::SecretString;
 
 use super::error::Problem;
+use super::section::Section;
+use super::tree::{Entry, NodeKind};
 
 /// No password, key or bundle of certificate authorities is near this, and a wrong path may name something endless.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -18,6 +20,28 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 pub(super) enum Lines {
     One,
     Many,
+}
+
+/// The secret under `key` itself or in the file that `<key>_file` names; the outer `None` where it was bad. A variable
+/// that holds nothing (`${VAR:-}`) is no secret. `what` is what is expected under `key`.
+pub(super) fn read_secret_keys(section: &Section<'_>, key: &str, what: &str) -> Option<Option<SecretString>> {
+    let file_key = format!("{key}_file");
+    let is_empty_variable = |entry: &Entry| match &entry.value.kind {
+        NodeKind::Scalar(scalar) => scalar.template.is_some() && scalar.text.is_empty(),
+        _ => false,
+    };
+    let written = if section.entry(key).is_some_and(is_empty_variable) {
+        Some(None)
+    } else {
+        section.value(key, what, |text| parse_secret(text, Lines::One)).optional()
+    };
+    let in_file = section.value(&file_key, "the path of a file", |path| read_secret(path, Lines::One)).optional();
+    if let (Some(_), Some(entry)) = (section.entry(key), section.entry(&file_key)) {
+        let reason = format!("`{}` and `{}` are both given", section.path_of(key), section.path_of(&file_key));
+        section.report.add(&entry.key_location, reason, "keep one of them");
+    }
+    let (written, in_file) = (written?, in_file?);
+    Some(written.or(in_file).map(|located| located.value))
 }
 
 /// The secret in the file at `path`, without one trailing line break.
@@ -55,6 +79,24 @@ pub(super) fn read_certificates(path: &str) -> Result<String, Problem> {
         ));
     }
     Ok(text)
+}
+
+/// The private key in the PEM file at `path`. Errors show the path and nothing of the key.
+pub(super) fn read_key(path: &str) -> Result<SecretString, Problem> {
+    let text = read_text(path)?;
+    if text.contains("ENCRYPTED") {
+        return Err(Problem::new(
+            "is a file with an encrypted key",
+            "decrypt it into a file that only this user may read: `openssl pkey -in key.pem -out plain.pem`",
+        ));
+    }
+    if !text.contains("PRIVATE KEY-----") {
+        return Err(Problem::new(
+            "is a file without a private key in PEM form",
+            "name a file that holds `-----BEGIN PRIVATE KEY-----`",
+        ));
+    }
+    Ok(SecretString::from(text))
 }
 
 fn read_text(path: &str) -> Result<String, Problem> {

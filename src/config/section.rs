@@ -205,6 +205,44 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The values under `key`: one text or a list of texts, each read by `parse`. `fix` says how a list is written.
+    pub(super) fn values<T>(
+        &self,
+        key: &str,
+        what: &str,
+        fix: &str,
+        parse: impl Fn(&str) -> Result<T, Problem>,
+    ) -> Found<Vec<T>> {
+        let (items, location) = match self.entry(key).map(|entry| (&entry.value.kind, &entry.value.location)) {
+            Some((NodeKind::Sequence(items), location)) if !items.is_empty() => (items, location),
+            _ => {
+                return match self.value(key, what, parse) {
+                    Found::Absent => Found::Absent,
+                    Found::Bad => Found::Bad,
+                    Found::Value(one) => Found::Value(Located { value: vec![one.value], location: one.location }),
+                };
+            }
+        };
+        let read = items.iter().map(|item| match &item.kind {
+            NodeKind::Scalar(scalar) => {
+                let scalar = Located { value: scalar, location: item.location.clone() };
+                Some(self.parsed(key, scalar, &parse).optional()??.value)
+            }
+            NodeKind::Broken => None,
+            other => {
+                let reason = format!("`{}` must list {what}, found {}", self.path_of(key), other.name());
+                self.report.add(&item.location, reason, fix);
+                None
+            }
+        });
+        // Collected before it is judged: what is wrong with the second item is said where the first was wrong too.
+        let read: Vec<Option<T>> = read.collect();
+        match read.into_iter().collect() {
+            Some(value) => Found::Value(Located { value, location: location.clone() }),
+            None => Found::Bad,
+        }
+    }
+
     /// `scalar` read by `parse`, what is wrong reported under `key`.
     pub(super) fn parsed<T>(
         &self,
