@@ -12,6 +12,7 @@ pub mod config;
 pub mod dead_letter;
 pub mod decode;
 pub mod failpoint;
+mod http;
 pub mod insert;
 pub mod ledger;
 pub mod logging;

@@ -27,7 +27,7 @@ pub use broker::{Broker, BrokerOptions, SaslSsl};
 pub use engine::{Engine, EngineOptions, EngineVersion, Fault, FaultAction, FaultWhen};
 pub use registry::Registry;
 pub use stack::{CLICKHOUSE_URL, KAFKA_BROKERS, Stack, StackOptions};
-pub use tls::PrivateCa;
+pub use tls::{Issued, PrivateCa};
 
 /// Compiles the example in the README.
 #[cfg(doctest)]

@@ -13,6 +13,21 @@ pub struct PrivateCa {
     issuer: Arc<CertifiedIssuer<'static, KeyPair>>,
 }
 
+/// A certificate with its private key, both as PEM text.
+#[derive(Clone)]
+pub struct Issued {
+    /// The certificate.
+    pub certificate_pem: String,
+    /// Its private key.
+    pub key_pem: String,
+}
+
+impl fmt::Debug for Issued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issued").finish_non_exhaustive()
+    }
+}
+
 /// The file names of a certificate and its key inside a service's folder.
 pub(crate) const CERTIFICATE_FILE: &str = "certificate.pem";
 pub(crate) const KEY_FILE: &str = "key.pem";
@@ -42,14 +57,26 @@ impl PrivateCa {
         self.issuer.pem()
     }
 
+    /// Issues a certificate for `name`, to be shown by a server of that name or by a client.
+    ///
+    /// # Errors
+    /// When no key can be made.
+    pub fn issue(&self, name: &str) -> Result<Issued> {
+        self.issue_for(vec![name.to_owned()], name)
+    }
+
+    fn issue_for(&self, names: Vec<String>, common_name: &str) -> Result<Issued> {
+        let mut params = CertificateParams::new(names).context("name the certificate")?;
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        let key = KeyPair::generate().context("make a key")?;
+        let certificate = params.signed_by(&key, &self.issuer).context("sign the certificate")?;
+        Ok(Issued { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
+    }
+
     /// Issues a certificate for localhost and 127.0.0.1, and writes it, its key and the CA's certificate to `folder`.
     pub(crate) fn issue_into(&self, folder: &Path) -> Result<()> {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let mut params = CertificateParams::new(names).context("name the certificate")?;
-        params.distinguished_name.push(DnType::CommonName, "localhost");
-        let key = KeyPair::generate().context("make a key")?;
-        let certificate = params.signed_by(&key, &self.issuer).context("sign the certificate")?;
-        let (certificate, key) = (certificate.pem(), key.serialize_pem());
+        let Issued { certificate_pem: certificate, key_pem: key } = self.issue_for(names, "localhost")?;
         for (name, text) in [
             (CERTIFICATE_FILE, &certificate),
             (KEY_FILE, &key),

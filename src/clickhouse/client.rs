@@ -5,25 +5,17 @@
 //! so the HTTP client's own second try is switched off. Never shows the password.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clickhouse::{RowOwned, RowRead};
 use hyper::Uri;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::HttpConnector;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::error::{ControlError, chain};
+use super::error::ControlError;
+use crate::http::{self, TlsFault};
 use crate::insert::{self, InsertRequest, Outcome};
-
-/// Shorter than any keep-alive of a server (3 s before 23.8, 10 s and more since), so that a request hardly ever
-/// meets a connection that the server is just closing.
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
-const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// How to reach a server.
 #[derive(Debug, Clone)]
@@ -71,7 +63,7 @@ impl Server {
         let password = settings.password.expose_secret();
         let control = clickhouse::Client::with_http_client(
             // Not one client for both: the crate's request body is its own type.
-            client_builder().build(connector.clone()),
+            http::client_builder().build(connector.clone()),
         )
         .with_url(base.to_string())
         .with_user(&settings.user)
@@ -80,7 +72,7 @@ impl Server {
         // readonly profile forbids.
         .with_compression(clickhouse::Compression::None);
         let inserts = insert::Sender::new(
-            client_builder().build(connector),
+            http::client_builder().build(connector),
             base,
             &settings.user,
             password,
@@ -156,12 +148,6 @@ impl Server {
     }
 }
 
-fn client_builder() -> hyper_util::client::legacy::Builder {
-    let mut builder = Client::builder(TokioExecutor::new());
-    builder.pool_timer(TokioTimer::new()).pool_idle_timeout(POOL_IDLE_TIMEOUT).retry_canceled_requests(false);
-    builder
-}
-
 fn base_uri(url: &str) -> Result<Uri, ControlError> {
     let unusable = |what: String| ControlError::Unusable {
         what,
@@ -184,46 +170,9 @@ fn base_uri(url: &str) -> Result<Uri, ControlError> {
 }
 
 fn connector(settings: &ServerSettings) -> Result<HttpsConnector<HttpConnector>, ControlError> {
-    let mut http = HttpConnector::new();
-    http.enforce_http(false);
-    http.set_nodelay(true);
-    http.set_keepalive(Some(TCP_KEEPALIVE));
-    http.set_connect_timeout(Some(settings.connect_timeout));
-    Ok(HttpsConnectorBuilder::new()
-        .with_tls_config(tls_config(settings)?)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(http))
-}
-
-fn tls_config(settings: &ServerSettings) -> Result<rustls::ClientConfig, ControlError> {
-    let mut roots = rustls::RootCertStore::empty();
-    // A certificate of the system that cannot be read is not ours to complain about; one missing shows when connecting.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(pem) = &settings.certificate_authorities {
-        let unusable = |why: String| ControlError::Unusable {
-            what: format!("the certificate authorities of clickhouse cannot be used: {why}"),
-            fix: "give a pem file with at least one certificate".to_owned(),
-        };
-        let mut found = 0;
-        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-            let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-            roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
-            found += 1;
-        }
-        if found == 0 {
-            return Err(unusable("there is no certificate in it".to_owned()));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| ControlError::Unusable {
-            what: format!("tls cannot be set up: {}", chain(&error)),
-            fix: "this is a fault of the build, please report it".to_owned(),
-        })?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
+    let tls = http::tls_config("clickhouse", settings.certificate_authorities.as_deref(), None)
+        .map_err(|TlsFault { what, fix }| ControlError::Unusable { what, fix })?;
+    Ok(http::connector(tls, settings.connect_timeout))
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,6 +17,7 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use super::outcome::{Outcome, Reply};
 use super::request::InsertRequest;
 use crate::clickhouse::{ControlError, chain};
+use crate::http::push_encoded;
 
 /// An error text ends somewhere; what a proxy sends instead of one may not.
 const REPLY_BYTES_MAX: usize = 64 * 1024;
@@ -122,17 +122,6 @@ async fn read(mut body: Incoming) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn push_encoded(url: &mut String, text: &str) {
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                url.push(char::from(byte));
-            }
-            other => write!(url, "%{other:02X}").expect("writing to a string does not fail"),
-        }
-    }
-}
-
 /// A request body of known length: the server gets a `Content-Length`, so that a cut body never looks complete.
 pub(crate) struct Frames {
     rest: VecDeque<Bytes>,
@@ -175,18 +164,6 @@ impl Body for Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn everything_but_the_plainest_is_encoded() {
-        let check = |text: &str, expected: &str| {
-            let mut url = String::new();
-            push_encoded(&mut url, text);
-            assert_eq!(url, expected);
-        };
-        check("a-b_c.d~9", "a-b_c.d~9");
-        check("a b+c&d=e%", "a%20b%2Bc%26d%3De%25");
-        check("ü\n'", "%C3%BC%0A%27");
-    }
 
     #[test]
     fn the_length_is_known_before_sending() {
