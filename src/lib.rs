@@ -21,5 +21,6 @@ pub mod ownership;
 pub mod pipeline;
 pub mod price;
 pub mod protocol;
+pub mod registry;
 pub mod source;
 pub mod types;

@@ -24,8 +24,8 @@ use tokio::sync::watch;
 
 pub use heartbeat::Heartbeat;
 pub use status::{
-    AuditDifference, Contact, Halted, MemoryStatus, PartitionState, PartitionStatus, ProcessState, ProducerState,
-    ProducerStatus, Status, TimedError,
+    AuditDifference, AwaitedSchema, Contact, Halted, MemoryStatus, PartitionState, PartitionStatus, ProcessState,
+    ProducerState, ProducerStatus, RegistryStatus, Status, TimedError,
 };
 
 use crate::metrics::Metrics;

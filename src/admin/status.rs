@@ -29,6 +29,9 @@ pub struct Status {
     pub kafka: Contact,
     /// What ClickHouse last said.
     pub clickhouse: Contact,
+    /// What the schema registry last said, where there is one.
+    #[serde(default)]
+    pub schema_registry: Option<RegistryStatus>,
     /// The transactional producer.
     pub producer: ProducerStatus,
     /// Memory for records and blocks.
@@ -53,6 +56,7 @@ impl Status {
             group_joined: false,
             kafka: Contact::default(),
             clickhouse: Contact::default(),
+            schema_registry: None,
             producer: ProducerStatus { state: ProducerState::Absent, last_commit_unix_ms: None, last_error: None },
             memory: MemoryStatus { bytes: 0, bytes_max: memory_max_bytes },
             audit_differences: Vec::new(),
@@ -138,6 +142,33 @@ pub struct TimedError {
     pub unix_ms: i64,
     /// What.
     pub text: String,
+}
+
+/// The schema registry, and what is expected from it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryStatus {
+    /// What it last said.
+    pub contact: Contact,
+    /// The schemas that it has not given yet, the longest awaited first. Partitions whose records name them wait.
+    pub awaited: Vec<AwaitedSchema>,
+}
+
+/// A schema that partitions wait for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwaitedSchema {
+    /// Which one, such as `id 7`.
+    pub schema: String,
+    /// Since when.
+    pub since_unix_ms: i64,
+    /// Why it is not there, as far as that is known.
+    pub reason: Option<String>,
+}
+
+impl fmt::Display for AwaitedSchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reason = self.reason.as_deref().unwrap_or("it has not answered yet");
+        write!(f, "{}: {reason}", self.schema)
+    }
 }
 
 /// A range of the ledger that the table does not agree with.
@@ -289,6 +320,8 @@ mod tests {
     fn a_status_survives_json() {
         let mut status = Status::starting("readings", "host-1", 5, 1);
         status.kafka.failed(6, "no broker");
+        let awaited = AwaitedSchema { schema: "id 7".to_owned(), since_unix_ms: 4, reason: None };
+        status.schema_registry = Some(RegistryStatus { contact: Contact::default(), awaited: vec![awaited] });
         status.partitions.push(PartitionStatus {
             topic: "readings".to_owned(),
             table: "iot.readings".to_owned(),
@@ -305,5 +338,8 @@ mod tests {
         let text = serde_json::to_string(&status).unwrap();
         assert!(text.contains(r#""state":"taking_over""#), "{text}");
         assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), status);
+        let mut older: serde_json::Value = serde_json::from_str(&text).unwrap();
+        older.as_object_mut().unwrap().remove("schema_registry").unwrap();
+        assert_eq!(serde_json::from_value::<Status>(older).unwrap().schema_registry, None);
     }
 }

@@ -220,6 +220,10 @@ fn running_text(status: &Status) -> String {
     for obstacle in status.obstacles() {
         writeln!(text, "not ready: {obstacle}").expect("writing to a string does not fail");
     }
+    for awaited in status.schema_registry.iter().flat_map(|registry| &registry.awaited) {
+        writeln!(text, "schema registry: waiting since {} for {awaited}", time(awaited.since_unix_ms))
+            .expect("writing to a string does not fail");
+    }
     let mut lines = vec![cells([
         "topic",
         "partition",
@@ -285,7 +289,7 @@ fn cells<const N: usize>(cells: [&str; N]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::{Halted, PartitionState, ProcessState};
+    use crate::admin::{AwaitedSchema, Contact, Halted, PartitionState, ProcessState, RegistryStatus};
 
     #[test]
     fn a_port_on_all_addresses_is_asked_on_this_host() {
@@ -314,8 +318,13 @@ mod tests {
             last_error: None,
             halted: Some(Halted { code: "gap".to_owned(), reason: "records are gone".to_owned() }),
         });
+        status.schema_registry = Some(RegistryStatus {
+            contact: Contact::default(),
+            awaited: vec![AwaitedSchema { schema: "id 7".to_owned(), since_unix_ms: 2_000, reason: None }],
+        });
         let text = running_text(&status);
         for part in [
+            "schema registry: waiting since 1970-01-01T00:00:02Z for id 7: it has not answered yet",
             "connector readings, instance host-1",
             ": running",
             "not ready: kafka: it has not answered yet",

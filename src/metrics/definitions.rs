@@ -263,6 +263,19 @@ pub const AUDIT_DIFFERING_RANGES: Definition = gauge(
 pub const AUDIT_TIME_SECONDS: Definition =
     gauge("oncesink_audit_time_seconds", LANE, "When an audit was finished last, in seconds since 1970; 0 before");
 
+/// See its help.
+pub const SCHEMA_REGISTRY_REQUESTS: Definition = counter(
+    "oncesink_schema_registry_requests_total",
+    &["outcome"],
+    "Requests to the schema registry by outcome (found, absent, refused, failed)",
+);
+/// See its help.
+pub const SCHEMAS_AWAITED: Definition = gauge(
+    "oncesink_schemas_awaited",
+    PROCESS,
+    "Schemas that records name and that the registry has not given yet; partitions with such records wait",
+);
+
 /// All of them, in the order of the documentation.
 pub const ALL: &[Definition] = &[
     RECORDS_CONSUMED,
@@ -296,6 +309,8 @@ pub const ALL: &[Definition] = &[
     AUDIT_DIFFERENCES,
     AUDIT_DIFFERING_RANGES,
     AUDIT_TIME_SECONDS,
+    SCHEMA_REGISTRY_REQUESTS,
+    SCHEMAS_AWAITED,
     PARTITIONS_ASSIGNED,
     PARTITION_HALTED,
     PAUSED_PARTITIONS,

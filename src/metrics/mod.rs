@@ -12,6 +12,7 @@ mod lane;
 mod partition;
 mod process;
 mod registry;
+mod schemas;
 mod throttle;
 
 pub use account::{BatchTally, BlockAccount, Skip};
@@ -19,4 +20,5 @@ pub use audit::AuditMetrics;
 pub use lane::{AlertCounter, InsertReport, LaneMetrics};
 pub use partition::PartitionMetrics;
 pub use process::Metrics;
+pub use schemas::{RegistryReply, SchemaMetrics};
 pub use throttle::{INTERVAL, Throttled};

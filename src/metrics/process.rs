@@ -9,6 +9,7 @@ use tracing::{debug, error, info, warn};
 use super::definitions as names;
 use super::lane::LaneMetrics;
 use super::registry::{Registry, float};
+use super::schemas::SchemaMetrics;
 use super::throttle::Throttled;
 use crate::clock;
 use crate::protocol::event::TransactionEnd;
@@ -42,6 +43,11 @@ impl Metrics {
     /// The handles of a lane.
     pub fn lane(&self, topic: &str, table: &str) -> LaneMetrics {
         LaneMetrics::new(&self.registry, topic, table)
+    }
+
+    /// The handles of the schema registry's client.
+    pub fn schemas(&self) -> SchemaMetrics {
+        SchemaMetrics::new(&self.registry)
     }
 
     /// What `/metrics` serves.
@@ -113,7 +119,7 @@ mod tests {
 
     use super::*;
     use crate::metrics::definitions::{self, Kind};
-    use crate::metrics::{BatchTally, InsertReport};
+    use crate::metrics::{BatchTally, InsertReport, RegistryReply};
     use crate::protocol::action::Why;
     use crate::protocol::event::{InsertEnd, ServerError, ServerErrorKind, Table};
     use crate::protocol::halt::HaltReason;
@@ -170,6 +176,8 @@ mod tests {
         metrics.transaction_ended(&TransactionEnd::NotOwned(BTreeSet::new()), 4, second);
         metrics.transaction_ended(&TransactionEnd::Ambiguous("timed out".to_owned()), 4, second);
         metrics.producer_failed("no broker");
+        metrics.schemas().replied(RegistryReply::Refused);
+        metrics.schemas().awaited(3);
         metrics.upkeep();
         metrics.render()
     }
@@ -211,6 +219,9 @@ mod tests {
         check(r#"oncesink_retries_total{connector="readings",code="241"} 2"#);
         check(r#"oncesink_retries_total{connector="readings",code="claim"} 1"#);
         check(r#"oncesink_commits_total{connector="readings",outcome="ambiguous"} 1"#);
+        check(r#"oncesink_schema_registry_requests_total{connector="readings",outcome="refused"} 1"#);
+        check(r#"oncesink_schema_registry_requests_total{connector="readings",outcome="failed"} 0"#);
+        check(r#"oncesink_schemas_awaited{connector="readings"} 3"#);
     }
 
     #[test]
