@@ -89,6 +89,12 @@ impl Client {
         Self::reply(request.send(body).with_context(|| format!("send to {}", self.url))?)
     }
 
+    /// Sends a JSON text to a page of the server at our URL.
+    pub(crate) fn post_json(&self, path: &str, body: &str) -> Result<Reply> {
+        let request = self.agent.post(format!("{}{path}", self.url)).header("Content-Type", "application/json");
+        Self::reply(request.send(body).with_context(|| format!("send to {path} of {}", self.url))?)
+    }
+
     /// Gets a page of the server at our URL.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde_json::json;
 
 use crate::cache;
 use crate::folder::{Folder, loopback};
@@ -63,6 +64,24 @@ impl Registry {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Registers a schema of this type (`AVRO`, `PROTOBUF`, `JSON`) under a subject of plain letters, and gives its id.
+    /// References are import name, subject and version.
+    ///
+    /// # Errors
+    /// When the registry does not answer, or refuses the schema.
+    pub fn register(&self, subject: &str, kind: &str, schema: &str, references: &[(&str, &str, u32)]) -> Result<u32> {
+        let references: Vec<_> = references
+            .iter()
+            .map(|(name, subject, version)| json!({ "name": name, "subject": subject, "version": version }))
+            .collect();
+        let body = json!({ "schemaType": kind, "schema": schema, "references": references });
+        let path = format!("/subjects/{subject}/versions");
+        let reply = Client::new(&self.url).post_json(&path, &body.to_string())?;
+        let page: serde_json::Value = serde_json::from_slice(&reply.body).with_context(|| reply.to_string())?;
+        let id = page["id"].as_u64().with_context(|| format!("register {subject}: {reply}"))?;
+        u32::try_from(id).with_context(|| format!("register {subject}: id {id}"))
     }
 }
 

@@ -26,6 +26,7 @@ mod kafka_support;
 mod kafka_transactions;
 mod names;
 mod records;
+mod registry;
 mod runs;
 mod secrets;
 mod secure;
