@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::connector::Connector;
+use crate::load::Load;
 use crate::run::{Job, Rig, STALLED_AFTER, binary};
 use crate::stages::{page, stages, total};
 use crate::target::{self, Config};
@@ -63,7 +64,14 @@ impl Build {
     }
 
     /// Starts to move a topic into `readings` of a database, by such an inside of `batch`. Gives the path of its log too.
-    pub(crate) fn start(&self, rig: &Rig, database: &str, topic: &str, batch: &str) -> Result<(Connector, PathBuf)> {
+    pub(crate) fn start(
+        &self,
+        rig: &Rig,
+        database: &str,
+        topic: &str,
+        load: &Load,
+        batch: &str,
+    ) -> Result<(Connector, PathBuf)> {
         let config = rig.write_config(&Config {
             database,
             topic,
@@ -72,6 +80,8 @@ impl Build {
             memory_max: &rig.common.memory,
             batch,
             properties: &self.properties,
+            format: &load.format(),
+            registry: &rig.registry_line(),
         })?;
         let log = config.with_extension("log");
         let environment: Vec<_> = self.without.map(|part| ("ONCESINK_WITHOUT", part.to_owned())).into_iter().collect();
@@ -88,7 +98,7 @@ impl Contender {
     pub(crate) fn start(&self, rig: &Rig, job: &Job<'_>, database: &str) -> Result<Running> {
         match self {
             Self::Connector(build) => {
-                let (process, log) = build.start(rig, database, &job.topic, job.batch)?;
+                let (process, log) = build.start(rig, database, &job.topic, job.load, job.batch)?;
                 Ok(Running::Connector { process, log })
             }
             Self::KafkaEngine { consumers } => {

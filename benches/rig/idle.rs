@@ -25,7 +25,7 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
     let topic = rig.topic("idle", options.partitions)?;
     for _ in 0..rig.common.runs {
         let database = rig.database(&load)?;
-        let (running, log) = Build::ours().start(rig, &database, &topic, "linger: 1s")?;
+        let (running, log) = Build::ours().start(rig, &database, &topic, &load, "linger: 1s")?;
         wait_until_owned(&log, options.partitions)?;
         let before = process::cpu_seconds(running.pid())?;
         let threads_before = process::cpu_seconds_by_thread(running.pid())?;

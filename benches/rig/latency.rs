@@ -66,7 +66,7 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
 fn one_run(rig: &Rig, paced: &Paced, length: Duration) -> Result<Vec<Figure>> {
     let topic = rig.topic(&format!("{}_{:08x}", paced.name, rand::random::<u32>()), paced.partitions)?;
     let database = rig.database(&Load::l1())?;
-    let (running, log) = Build::ours().start(rig, &database, &topic, paced.batch)?;
+    let (running, log) = Build::ours().start(rig, &database, &topic, &Load::l1(), paced.batch)?;
     wait_until_owned(&log, paced.partitions)?;
     let per_tick = paced.records_per_second * usize::try_from(TICK.as_millis())? / 1_000;
     let ticks = length.as_millis() / TICK.as_millis();
@@ -120,7 +120,7 @@ fn produce(
     config.set("compression.type", "lz4").set("linger.ms", "5");
     let producer: ThreadedProducer<DefaultProducerContext> = config.create().context("make a producer")?;
     let partitions = (0..paced.partitions).cycle();
-    for ((number, payload), partition) in Load::l1().records().take(total).enumerate().zip(partitions) {
+    for ((number, payload), partition) in Load::l1().records(0).take(total).enumerate().zip(partitions) {
         if number % per_tick == 0 {
             let due = TICK * u32::try_from(number / per_tick)?;
             std::thread::sleep(due.saturating_sub(began.elapsed()));

@@ -34,7 +34,7 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
     let records = rig.common.records;
     let topic = rig.loaded(&load, 4, records)?;
     let database = rig.database(&load)?;
-    let (mut running, _) = Build::ours().start(rig, &database, &topic, BATCH)?;
+    let (mut running, _) = Build::ours().start(rig, &database, &topic, &load, BATCH)?;
     let wait_for_rows = |rows| rig.wait_for_rows(&database, rows, LOOK_EVERY, |_| Ok(()));
     wait_for_rows(1)?;
     signal("STOP", engine)?;

@@ -1,13 +1,13 @@
 //! The servers of a bench, what is loaded into them, and one run: a topic into a table, by whatever does it.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use devstack::http::query;
-use devstack::{Stack, StackOptions};
+use devstack::{Registry, Stack, StackOptions};
 
 use crate::contender::{Build, Contender, Running};
 use crate::kafka::Kafka;
@@ -31,6 +31,7 @@ pub(crate) struct Rig {
     name: String,
     databases: RefCell<usize>,
     topics: RefCell<BTreeSet<String>>,
+    registry: OnceCell<Registry>,
     broker: Option<u32>,
     engine: Option<u32>,
     _throw_away: Option<tempfile::TempDir>,
@@ -70,6 +71,7 @@ impl Rig {
             name: format!("bench_{:08x}", rand::random::<u32>()),
             databases: RefCell::new(0),
             topics: RefCell::default(),
+            registry: OnceCell::new(),
             broker: ours("java")?,
             engine: ours("python")?,
             stack,
@@ -90,6 +92,20 @@ impl Rig {
 
     pub(crate) fn url(&self) -> &str {
         self.stack.clickhouse_url()
+    }
+
+    /// A registry, started for the first load whose records name a schema.
+    fn registry(&self) -> Result<&Registry> {
+        if self.registry.get().is_none() {
+            drop(self.registry.set(Registry::start(None)?));
+        }
+        self.registry.get().context("it was just set")
+    }
+
+    /// The line of a configuration that names the registry, once there is one.
+    pub(crate) fn registry_line(&self) -> String {
+        let line = |registry: &Registry| format!("schema_registry: {{ url: \"{}\" }}", registry.url());
+        self.registry.get().map(line).unwrap_or_default()
     }
 
     /// The engine, where it is ours.
@@ -118,8 +134,16 @@ impl Rig {
         }
         let began = now();
         let topic = self.topic(&load.name, partitions)?;
+        let schema_id = match load.schema() {
+            Some(schema) => self.registry()?.register(&format!("{topic}-value"), schema.kind, schema.text, &[])?,
+            None => 0,
+        };
         let mut bytes = 0;
-        self.produce(&topic, partitions, load.records().take(records).inspect(|payload| bytes += payload.len()))?;
+        self.produce(
+            &topic,
+            partitions,
+            load.records(schema_id).take(records).inspect(|payload| bytes += payload.len()),
+        )?;
         println!(
             "{}: {records} records of {} bytes, {partitions} partitions, lz4, produced in {:.0} s",
             load.name,

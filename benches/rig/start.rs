@@ -29,12 +29,12 @@ pub(crate) fn bench(rig: &Rig, report: &mut Report, options: &Options) -> Result
     for _ in 0..rig.common.runs {
         for partitions in &options.partitions {
             let topic = rig.topic(&format!("start_{:08x}", rand::random::<u32>()), *partitions)?;
-            let produce = || rig.produce(&topic, *partitions, load.records().take(RECORDS));
+            let produce = || rig.produce(&topic, *partitions, load.records(0).take(RECORDS));
             produce()?;
             let database = rig.database(&load)?;
             let start = || -> Result<(Connector, Instant)> {
                 let began = now();
-                let (process, _) = Build::ours().start(rig, &database, &topic, BATCH)?;
+                let (process, _) = Build::ours().start(rig, &database, &topic, &load, BATCH)?;
                 Ok((process, began))
             };
             let (running, began) = start()?;

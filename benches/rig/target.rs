@@ -50,16 +50,20 @@ pub(crate) struct Config<'a> {
     pub(crate) batch: &'a str,
     /// Properties of the client library.
     pub(crate) properties: &'a str,
+    /// The lines that say what its records are.
+    pub(crate) format: &'a str,
+    /// The line that names the registry, or none.
+    pub(crate) registry: &'a str,
 }
 
 impl Config<'_> {
     /// The configuration file.
     pub(crate) fn text(&self) -> String {
-        let Self { database, topic, brokers, clickhouse_url, memory_max, batch, properties } = self;
+        let Self { database, topic, brokers, clickhouse_url, memory_max, batch, properties, format, registry } = self;
         format!(
             "name: {database}\n\
              instance: bench-0\n\
-             kafka: {{ brokers: \"{brokers}\", properties: {{ session.timeout.ms: 6000, heartbeat.interval.ms: 1000, {properties} }} }}\n\
+             kafka: {{ brokers: \"{brokers}\", properties: {{ session.timeout.ms: 6000, heartbeat.interval.ms: 1000, {properties} }}, {registry} }}\n\
              clickhouse: {{ url: \"{clickhouse_url}\" }}\n\
              state_database: {database}\n\
              memory_max: {memory_max}\n\
@@ -67,6 +71,7 @@ impl Config<'_> {
              topics:\n  \
                - topic: {topic}\n    \
                  table: {database}.readings\n    \
+                 {format}\n    \
                  batch: {{ {batch} }}\n    \
                  coordinates: {{ topic: _topic, partition: _partition, offset: _offset, replay: _replay }}\n"
         )

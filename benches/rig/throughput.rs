@@ -23,7 +23,7 @@ peak MiB (P10): VmHWM. Stages: means over all of their kind, from the connector'
 /// What is compared: each load with each contender.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// L1, L4, narrow, `sized_BYTES`, `wide_FIELDS`.
+    /// L1, L2, L3, L4, csv, narrow, `sized_BYTES`, `wide_FIELDS`.
     #[arg(long, value_delimiter = ',', default_value = "L1")]
     loads: Vec<String>,
     /// Other builds of the connector to compare with this one.
