@@ -12,13 +12,14 @@ use crate::alerts::{AlertBuffer, AlertCoordinates, AlertSet, Detectors};
 use crate::block::fill::{Decision, Fate, PartitionFill, close_block};
 use crate::columns::{Columns, RowCoordinates};
 use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
-use crate::decode::{self, DecodeError, RecordDecoder};
+use crate::decode::{self, DecodeError, RecordDecoder, Undecoded};
 use crate::metrics::{BatchTally, Skip};
 use crate::pipeline::decoding::Decoding;
 use crate::protocol::action::Resume;
 use crate::protocol::block::{Batch, BlockSummary};
 use crate::protocol::event::ServerError;
 use crate::protocol::facts::Anchor;
+use crate::registry::SchemaKey;
 use crate::source::Message;
 use crate::types::{BlockNumber, LaneId, Offset, PartitionKey, TopicId};
 
@@ -111,6 +112,9 @@ pub enum Taken {
     Done,
     /// It is the anchor, and not the record that was committed: the partition is another one.
     AnchorDiffers(Anchor),
+    /// Its schema is not there yet. Nothing of the record was kept: it has to be read again, and what follows it must not
+    /// be taken before.
+    Awaiting(SchemaKey),
 }
 
 impl LaneFill {
@@ -227,6 +231,11 @@ impl LaneFill {
         (narrowing || spaced) && (self.room() == 0 || now - opened >= self.plan.linger)
     }
 
+    /// Whether the schema is still waited for.
+    pub fn awaits(&self, schema: SchemaKey) -> bool {
+        self.plan.decoding.awaits(schema)
+    }
+
     /// Deals with one record of the lane's topic.
     pub fn take(&mut self, message: &Message<'_>) -> Taken {
         let key = PartitionKey { lane: self.plan.lane, partition: message.partition() };
@@ -289,7 +298,8 @@ impl LaneFill {
                             Fate::Inserted
                         }
                     }
-                    Some(Err(error)) => match stored {
+                    Some(Err(Undecoded::Awaiting(key))) => return Taken::Awaiting(key),
+                    Some(Err(Undecoded::Bad(error))) => match stored {
                         // It is a row already, whatever the table makes of it today.
                         Some(fate) => fate,
                         None => {

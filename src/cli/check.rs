@@ -286,7 +286,7 @@ async fn lane_findings(
         Ok((plan, _)) => {
             let compiled =
                 Detectors::compile(&lane.cell.cluster_id, &settings.name, &lane.cell.topic, &topic.detectors, &plan);
-            let errors = compiled.err().into_iter().chain(Decoding::compile(topic, plan).err()).flatten();
+            let errors = compiled.err().into_iter().chain(Decoding::compile(topic, plan, None).err()).flatten();
             for error in errors {
                 findings.error(
                     &place,

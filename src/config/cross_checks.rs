@@ -26,6 +26,8 @@ pub(super) struct Parts<'a> {
     pub(super) state_database: Option<&'a Located<String>>,
     pub(super) transaction_timeout: Option<&'a Located<Duration>>,
     pub(super) queued_kbytes_max: Option<&'a Located<u64>>,
+    /// Whether `kafka` is good and names no registry.
+    pub(super) registry_missing: bool,
 }
 
 pub(super) fn check(report: &Report, parts: &Parts<'_>) {
@@ -35,6 +37,7 @@ pub(super) fn check(report: &Report, parts: &Parts<'_>) {
     check_alerts(report, parts);
     check_memory(report, parts);
     check_drain(report, parts);
+    check_registry(report, parts);
 }
 
 fn topics<'a>(parts: &'a Parts<'_>) -> impl Iterator<Item = &'a TopicSettings> {
@@ -144,6 +147,27 @@ fn check_memory(report: &Report, parts: &Parts<'_>) {
         );
         let fix = format!("write at most `{}`, or raise `memory_max`", half / 1024);
         report.add(&queued.location, reason, fix);
+    }
+}
+
+/// Formats whose schemas come from the registry need one.
+fn check_registry(report: &Report, parts: &Parts<'_>) {
+    if !parts.registry_missing {
+        return;
+    }
+    for topic in topics(parts) {
+        let of_key = topic.key_format.as_ref().map(|format| ("key of topic", format));
+        for (what, format) in [("topic", &topic.format)].into_iter().chain(of_key) {
+            if format.needs_registry() {
+                let reason = format!(
+                    "the {what} `{}` is {}, whose schemas come from the registry, but `kafka.schema_registry` is missing",
+                    topic.topic.value,
+                    format.name(),
+                );
+                let fix = "add `kafka.schema_registry: { url: .. }`, or name schema files and write `framing: none`";
+                report.add(&topic.location, reason, fix);
+            }
+        }
     }
 }
 

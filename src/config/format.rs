@@ -29,6 +29,17 @@ impl Format {
     /// What is read without configuration.
     pub const DEFAULT: Self = Self::Json(JsonSettings { framing: Framing::None, records: Records::One });
 
+    /// Its name in the configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Json(_) => "json",
+            Self::Avro(_) => "avro",
+            Self::Protobuf(_) => "protobuf",
+            Self::Csv(_) => "csv",
+            Self::Raw => "raw",
+        }
+    }
+
     /// Whether schemas come from the registry.
     pub fn needs_registry(&self) -> bool {
         let framing = match self {

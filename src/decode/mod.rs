@@ -16,7 +16,7 @@ mod typed;
 
 pub use error::{DecodeError, ErrorCode, Stage};
 pub(crate) use json::append_json_text;
-pub use record::{Headers, Record, RecordDecoder};
+pub use record::{Headers, Record, RecordDecoder, Undecoded};
 
 #[cfg(test)]
 mod tests_record;

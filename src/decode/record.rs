@@ -10,6 +10,7 @@ use super::json::{JsonDecoder, append_json};
 use super::target::Target;
 use super::typed::{Typed, append_typed};
 use crate::columns::{ColumnBuilder, Columns, RowPlan, Source, UnknownFields};
+use crate::registry::SchemaKey;
 
 /// The headers of a record.
 pub trait Headers {
@@ -57,6 +58,15 @@ impl<'a> Record<'a> {
     pub fn of_value(value: &'a [u8]) -> Self {
         Self { value, key: None, headers: &(), timestamp_ms: None, topic: "", partition: 0, offset: 0 }
     }
+}
+
+/// Why there is no row of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undecoded {
+    /// It cannot be one.
+    Bad(DecodeError),
+    /// Its schema has been asked for and is not there yet.
+    Awaiting(SchemaKey),
 }
 
 /// Decodes the records of one table. One per thread that decodes.
@@ -111,11 +121,11 @@ impl RecordDecoder {
     /// Appends one record as an open row; the caller commits it or rolls it back.
     ///
     /// # Errors
-    /// Says what is wrong; the row has then been rolled back in every column.
+    /// Says why there is none; the row has then been rolled back in every column.
     ///
     /// # Panics
     /// Where the row before was neither committed nor rolled back.
-    pub fn decode(&mut self, record: &Record<'_>, columns: &mut Columns) -> Result<(), DecodeError> {
+    pub fn decode(&mut self, record: &Record<'_>, columns: &mut Columns) -> Result<(), Undecoded> {
         debug_assert!(Arc::ptr_eq(&self.plan, columns.plan()));
         columns.begin_row();
         match self.fill(record, columns) {
@@ -128,19 +138,25 @@ impl RecordDecoder {
                 let spec = columns.field().map(|column| &self.plan.columns[column]);
                 let field = spec.map(|spec| (spec.name.as_str(), spec.type_text.as_str()));
                 Err(match failed {
-                    Failed::Value(fault) => fault.explain(record.value, field, self.value.shown()),
-                    Failed::Beside(part, bytes, fault) => fault.explain(bytes, field, Shown::Text).within(part),
+                    Failed::Awaiting(key) => Undecoded::Awaiting(key),
+                    Failed::Value(fault) => Undecoded::Bad(fault.explain(record.value, field, self.value.shown())),
+                    Failed::Beside(part, bytes, fault) => {
+                        Undecoded::Bad(fault.explain(bytes, field, Shown::Text).within(part))
+                    }
                 })
             }
         }
     }
 
-    /// The same for a record that has nothing but a value.
+    /// The same for a record that has nothing but a value, and whose schema needs no waiting for.
     ///
     /// # Errors
-    /// As [`RecordDecoder::decode`].
+    /// Says what is wrong with it.
     pub fn decode_value(&mut self, value: &[u8], columns: &mut Columns) -> Result<(), DecodeError> {
-        self.decode(&Record::of_value(value), columns)
+        self.decode(&Record::of_value(value), columns).map_err(|undecoded| match undecoded {
+            Undecoded::Bad(error) => error,
+            Undecoded::Awaiting(key) => panic!("schema {key} is waited for"),
+        })
     }
 
     #[inline]
@@ -159,6 +175,7 @@ impl RecordDecoder {
 
 /// Where a record failed.
 enum Failed<'r> {
+    Awaiting(SchemaKey),
     Value(Fault),
     /// In this part beside the value, which has these bytes.
     Beside(&'static str, &'r [u8], Fault),

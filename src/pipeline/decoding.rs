@@ -8,6 +8,7 @@ use crate::alerts::Filter;
 use crate::columns::RowPlan;
 use crate::config::{ConfigError, TopicSettings};
 use crate::decode::RecordDecoder;
+use crate::registry::{Lookup, SchemaKey, Schemas};
 
 /// How the records of a topic become rows.
 #[derive(Debug, Clone)]
@@ -16,6 +17,7 @@ pub struct Decoding {
     pub rows: Arc<RowPlan>,
     /// Which rows are written; all without one.
     pub filter: Option<Arc<Filter>>,
+    schemas: Option<Schemas>,
 }
 
 impl Decoding {
@@ -23,9 +25,14 @@ impl Decoding {
     ///
     /// # Errors
     /// Everything that is wrong, each with its place.
-    pub fn compile(topic: &TopicSettings, rows: RowPlan) -> Result<Self, Vec<ConfigError>> {
+    pub fn compile(topic: &TopicSettings, rows: RowPlan, schemas: Option<&Schemas>) -> Result<Self, Vec<ConfigError>> {
         let filter = topic.only_when.as_ref().map(|text| Filter::compile(text, &rows)).transpose()?;
-        Ok(Self { rows: Arc::new(rows), filter: filter.map(Arc::new) })
+        Ok(Self { rows: Arc::new(rows), filter: filter.map(Arc::new), schemas: schemas.cloned() })
+    }
+
+    /// Whether a schema has been asked for and is not there yet.
+    pub fn awaits(&self, schema: SchemaKey) -> bool {
+        self.schemas.as_ref().is_some_and(|schemas| matches!(schemas.get(schema), Lookup::Pending))
     }
 
     /// A decoder, for one thread.

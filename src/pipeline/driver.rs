@@ -198,6 +198,7 @@ impl Driver {
                 self.feed(Event::AnchorDiffers(key, assignment, reason));
             }
             SourceEvent::Held(lane, held) => self.report.held(lane, held),
+            SourceEvent::Awaiting(lane, awaiting) => self.report.awaiting(lane, awaiting),
             SourceEvent::Drained => self.feed(Event::Stop),
             SourceEvent::Group(event) => {
                 if let Some(ended) = self.report.group_event(event) {

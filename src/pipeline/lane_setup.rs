@@ -15,6 +15,7 @@ use crate::pipeline::effects::LaneEffects;
 use crate::pipeline::row_plan::row_plan;
 use crate::protocol::resolve::OnGap;
 use crate::protocol::state::LanePolicy;
+use crate::registry::Schemas;
 use crate::types::LaneId;
 
 /// Of `memory_max` this part is for records that the client library has fetched.
@@ -86,6 +87,7 @@ pub(super) async fn lane_setup(
     topic: &TopicSettings,
     cluster_id: &str,
     metrics: &Metrics,
+    schemas: Option<&Schemas>,
     adopt: bool,
 ) -> Result<LaneSetup, LaneError> {
     let tables = lane_tables(settings, lane, topic, cluster_id);
@@ -98,7 +100,7 @@ pub(super) async fn lane_setup(
     let (rows, server_defaults) = row_plan(session, &table, &tables.coordinates, &topic.mapping, &topic.format).await?;
     let detectors = Detectors::compile(cluster_id, &settings.name, &tables.cell.topic, &topic.detectors, &rows)
         .map_err(|errors| LaneError::Unfit(errors.iter().map(ToString::to_string).collect()))?;
-    let decoding = Decoding::compile(topic, rows)
+    let decoding = Decoding::compile(topic, rows, schemas)
         .map_err(|errors| LaneError::Unfit(errors.iter().map(ToString::to_string).collect()))?;
     let plan = LanePlan {
         lane,

@@ -42,6 +42,7 @@ use crate::pipeline::effects::Effects;
 use crate::pipeline::lane_setup::{LaneError, LaneSetup, fetch_bytes, lane_setup};
 use crate::pipeline::report::Report;
 use crate::protocol::state::State;
+use crate::registry::Schemas;
 use crate::source::consumer::{ConsumerError, ConsumerSettings, KafkaConsumer};
 use crate::source::poll_loop::PollLoop;
 use crate::types::LaneId;
@@ -131,6 +132,16 @@ async fn run_consumer(
     let Some(session) = opening.await? else { return Ok(Ended::Stopped) };
     views.status.send_modify(|status| Arc::make_mut(status).clickhouse.succeeded(clock::unix_ms()));
 
+    // Beside the pipeline and of no consequence to it; dropped, and with it aborted, when this consumer's life ends.
+    let mut beside = JoinSet::new();
+    let mut schemas = None;
+    if let Some(registry) = &settings.kafka.schema_registry {
+        let (connected, asking) =
+            Schemas::connect(registry, &views.metrics).map_err(|error| RunError::Unfit(error.to_string()))?;
+        beside.spawn(asking);
+        schemas = Some(connected);
+    }
+
     let topics: BTreeMap<LaneId, String> =
         lanes(settings).map(|(lane, topic)| (lane, topic.topic.value.clone())).collect();
     let consumer_settings = ConsumerSettings {
@@ -158,7 +169,9 @@ async fn run_consumer(
         let mut setups: BTreeMap<LaneId, LaneSetup> = BTreeMap::new();
         let mut unfit = Vec::new();
         for (lane, topic) in lanes(settings) {
-            match lane_setup(&session, settings, lane, topic, &cluster_id, &views.metrics, adopt).await {
+            match lane_setup(&session, settings, lane, topic, &cluster_id, &views.metrics, schemas.as_ref(), adopt)
+                .await
+            {
                 Ok(setup) => drop(setups.insert(lane, setup)),
                 Err(LaneError::Unfit(lines)) => unfit.extend(lines),
                 Err(error @ LaneError::Control(_)) => return Err(error),
@@ -195,13 +208,11 @@ async fn run_consumer(
     let poll_loop = PollLoop::new(consumer, &plans, commands, event_sender, Arc::clone(&memory))
         .expect("the columns were checked when the plan was made");
     let poll_thread = std::thread::Builder::new().name("poll".to_owned()).spawn(move || poll_loop.run())?;
-    // Beside the pipeline and of no consequence to it; dropped, and with it aborted, when this consumer's life ends.
-    let mut beside = JoinSet::new();
     beside.spawn(group_watch::watch_for_ever(group.clone(), settings.name.clone(), command_sender.clone()));
     if let Some(interval) = settings.audit_interval {
         beside.spawn(audit::audit_for_ever(interval, Arc::clone(&effects), views.status.clone()));
     }
-    let report = Report::new(views.metrics.clone(), Arc::clone(&effects), views.status.clone());
+    let report = Report::new(views.metrics.clone(), Arc::clone(&effects), views.status.clone(), schemas);
     let driver = Driver::new(
         State::new(policies),
         effects,
@@ -215,7 +226,7 @@ async fn run_consumer(
     let mut driving = std::pin::pin!(driver.run(events, stop_once, settings.drain_timeout, views.heartbeat.clone()));
     let ended = tokio::select! {
         ended = &mut driving => ended,
-        Some(ended) = beside.join_next() => match ended.expect("the audit or the watch of the group panicked") {},
+        Some(ended) = beside.join_next() => match ended.expect("the audit, the watch of the group or the client of the registry panicked") {},
         () = stopped(stop) => {
             if stop_sender.send(()).is_err() {
                 tracing::debug!("the driver ends by itself");

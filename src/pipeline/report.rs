@@ -19,6 +19,7 @@ use crate::protocol::action::{Note, Why};
 use crate::protocol::event::{Event, InsertEnd, ProducerEnd, Table, TransactionEnd};
 use crate::protocol::halt::HaltReason;
 use crate::protocol::state::{PartitionView, State};
+use crate::registry::{SchemaKey, Schemas};
 use crate::source::group::GroupEvent;
 use crate::types::{LaneId, Offset, OffsetRange, PartitionKey};
 
@@ -32,6 +33,9 @@ pub(super) struct Report {
     takeovers: BTreeMap<LaneId, Instant>,
     /// Lanes that are not read, because memory is full, and since when.
     held: BTreeMap<LaneId, Instant>,
+    schemas: Option<Schemas>,
+    /// Lanes with a record whose schema is not there yet.
+    awaiting: BTreeMap<LaneId, Instant>,
 }
 
 /// A lane at full speed is held for moments all the time; a person is told of longer ones.
@@ -50,14 +54,21 @@ struct Partition {
 
 impl Report {
     /// A report of a process that begins.
-    pub(super) fn new(metrics: Metrics, effects: Arc<Effects>, status: watch::Sender<Arc<Status>>) -> Self {
+    pub(super) fn new(
+        metrics: Metrics,
+        effects: Arc<Effects>,
+        status: watch::Sender<Arc<Status>>,
+        schemas: Option<Schemas>,
+    ) -> Self {
         Self {
             metrics,
+            schemas,
             effects,
             status,
             partitions: BTreeMap::new(),
             takeovers: BTreeMap::new(),
             held: BTreeMap::new(),
+            awaiting: BTreeMap::new(),
         }
     }
 
@@ -90,6 +101,29 @@ impl Report {
             self.held.insert(lane, clock::now());
         } else {
             self.held.remove(&lane);
+        }
+    }
+
+    /// A record of the lane waits for its schema, or no longer does.
+    pub(super) fn awaiting(&mut self, lane: LaneId, awaiting: Option<(PartitionKey, SchemaKey)>) {
+        let topic = self.effects.lane(lane).tables.cell.topic.as_str();
+        match awaiting {
+            Some((key, schema)) => {
+                if let Some(held_back) = self.metrics.throttled().permit(&format!("schema {topic}"), clock::now()) {
+                    tracing::warn!(
+                        topic,
+                        partition = %key.partition,
+                        %schema,
+                        held_back,
+                        "a record waits for its schema; the topic is not read until the registry answers"
+                    );
+                }
+                self.awaiting.insert(lane, clock::now());
+            }
+            None => {
+                tracing::info!(topic, "the schema is there; the topic is read again");
+                self.awaiting.remove(&lane);
+            }
         }
     }
 
@@ -370,12 +404,14 @@ impl Report {
             status.updated_unix_ms = now;
             status.memory.bytes = memory_bytes;
             status.partitions = partitions;
+            status.schema_registry = self.schemas.as_ref().map(Schemas::status);
             self.metrics.memory(memory_bytes, status.memory.bytes_max);
         });
     }
 
     fn is_paused(&self, lane: LaneId) -> bool {
-        self.held.get(&lane).is_some_and(|since| since.elapsed() >= PAUSED_AFTER)
+        let since = [self.held.get(&lane), self.awaiting.get(&lane)];
+        since.into_iter().flatten().any(|since| since.elapsed() >= PAUSED_AFTER)
     }
 }
 

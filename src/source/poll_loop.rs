@@ -15,6 +15,7 @@ use crate::block::lane_fill::{FilledBlock, LaneFill, LanePlan, Taken};
 use crate::columns::Columns;
 use crate::protocol::action::Resume;
 use crate::protocol::halt::HaltReason;
+use crate::registry::SchemaKey;
 use crate::source::consumer::{KafkaConsumer, StartAt, StartError};
 use crate::source::group::GroupEvent;
 use crate::source::{KafkaFault, Message};
@@ -73,6 +74,8 @@ pub enum SourceEvent {
     FetchFailed(PartitionKey, String),
     /// A partition's last committed record is another one now.
     AnchorDiffers(PartitionKey, AssignmentNumber, HaltReason),
+    /// The lane is not read any more, because a record of the partition waits for its schema; `None`, and it is again.
+    Awaiting(LaneId, Option<(PartitionKey, SchemaKey)>),
     /// The lane is not read any more, because blocks wait for ClickHouse and its share of memory is full; or it is again.
     Held(LaneId, bool),
     /// Everything that was open is closed and handed over.
@@ -104,7 +107,18 @@ struct Lane {
     outstanding: usize,
     /// What was told last of its being read.
     held: bool,
+    awaiting: Awaiting,
     assignments: BTreeMap<PartitionKey, AssignmentNumber>,
+}
+
+/// Whether a lane waits for a schema. Records behind the one that waits have been taken out of the queue and dropped, so
+/// all partitions of the lane are started anew before anything is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaiting {
+    Nothing,
+    Schema(SchemaKey),
+    /// The schema is there; partitions are being started.
+    Starts,
 }
 
 /// The pipeline has ended: so does this thread.
@@ -125,7 +139,9 @@ impl PollLoop {
         let mut lanes = BTreeMap::new();
         for (id, plan) in plans {
             let fill = LaneFill::new(Arc::clone(plan))?;
-            lanes.insert(*id, Lane { fill, outstanding: 0, held: false, assignments: BTreeMap::new() });
+            let lane =
+                Lane { fill, outstanding: 0, held: false, awaiting: Awaiting::Nothing, assignments: BTreeMap::new() };
+            lanes.insert(*id, lane);
         }
         let starts = BTreeMap::new();
         Ok(Self { consumer, lanes, commands, events, next_block: 0, starts, draining: false, idle_rounds: 0, memory })
@@ -141,7 +157,9 @@ impl PollLoop {
         for event in self.consumer.serve() {
             self.on_group_event(event)?;
         }
+        self.look_for_schemas();
         self.start_pending()?;
+        self.end_waits()?;
         let mut read = 0;
         let lanes: Vec<LaneId> = self.lanes.keys().copied().collect();
         for lane in &lanes {
@@ -154,8 +172,8 @@ impl PollLoop {
 
     /// Waits for records of a lane that may be read, else for a command.
     fn wait(&mut self, lanes: &[LaneId]) -> Result<(), Ended> {
-        let waits =
-            !self.starts.is_empty() || self.lanes.values().any(|lane| lane.outstanding > 0 || lane.fill.is_open());
+        let busy = |lane: &Lane| lane.outstanding > 0 || lane.fill.is_open() || lane.awaiting != Awaiting::Nothing;
+        let waits = !self.starts.is_empty() || self.lanes.values().any(busy);
         let idle = !waits && self.idle_rounds >= IDLE_AFTER_ROUNDS;
         let wait_max = if idle { IDLE_WAIT_MAX } else { WAIT_MAX };
         self.idle_rounds = self.idle_rounds.saturating_add(1);
@@ -213,6 +231,10 @@ impl PollLoop {
     fn stop_lane(&mut self, id: LaneId) {
         let lane = self.lane(id);
         lane.fill.stop();
+        if lane.awaiting != Awaiting::Nothing {
+            // What the takeover resumes is started anew anyway.
+            lane.awaiting = Awaiting::Starts;
+        }
         let keys: Vec<PartitionKey> = lane.assignments.keys().copied().collect();
         self.pause(&keys);
     }
@@ -293,6 +315,32 @@ impl PollLoop {
         Ok(())
     }
 
+    /// Starts the partitions of lanes whose schema has come.
+    fn look_for_schemas(&mut self) {
+        for lane in self.lanes.values_mut() {
+            let Awaiting::Schema(schema) = lane.awaiting else { continue };
+            if lane.fill.awaits(schema) {
+                continue;
+            }
+            lane.awaiting = Awaiting::Starts;
+            let filled = lane.assignments.iter().filter(|(key, _)| lane.fill.fetch_from(**key).is_some());
+            self.starts.extend(filled.map(|(key, assignment)| (*key, *assignment)));
+        }
+    }
+
+    /// Reads lanes again whose partitions were all started.
+    fn end_waits(&mut self) -> Result<(), Ended> {
+        let starting = |id: LaneId| self.starts.keys().any(|key| key.lane == id);
+        let started =
+            |(id, lane): (&LaneId, &Lane)| (lane.awaiting == Awaiting::Starts && !starting(*id)).then_some(*id);
+        let over: Vec<LaneId> = self.lanes.iter().filter_map(started).collect();
+        for id in over {
+            self.lane(id).awaiting = Awaiting::Nothing;
+            self.tell(SourceEvent::Awaiting(id, None))?;
+        }
+        Ok(())
+    }
+
     /// A partition cannot be fetched where it stands. One that the client has given up (its offset is outside the log)
     /// can only be had again by joining the group anew; then everything is assigned and taken over again.
     fn on_fault(&mut self, key: PartitionKey, fault: &KafkaFault) -> Result<(), Ended> {
@@ -311,7 +359,8 @@ impl PollLoop {
     }
 
     fn may_read(&self, id: LaneId) -> bool {
-        !self.draining && self.lanes.get(&id).is_some_and(|lane| lane.fill.room() > 0)
+        let readable = |lane: &Lane| lane.awaiting == Awaiting::Nothing && lane.fill.room() > 0;
+        !self.draining && self.lanes.get(&id).is_some_and(readable)
     }
 
     /// Reads what the lane's block has room for. Gives how many items came.
@@ -327,21 +376,35 @@ impl PollLoop {
         }
         let mut failed = Vec::new();
         let mut replaced = Vec::new();
+        let mut awaiting = None;
         let mut last: Option<Message<'_>> = None;
         for message in batch.iter() {
-            if let Some(previous) = last.replace(message)
-                && previous.partition() != message.partition()
-            {
+            let previous = last.replace(message);
+            if let Some(previous) = previous.filter(|previous| previous.partition() != message.partition()) {
                 lane.fill.anchor(&previous);
             }
             if let Some(fault) = message.error() {
                 failed.push((PartitionKey { lane: id, partition: message.partition() }, fault));
-            } else if let Taken::AnchorDiffers(anchor) = lane.fill.take(&message) {
-                replaced.push((PartitionKey { lane: id, partition: message.partition() }, anchor.offset));
+                continue;
+            }
+            match lane.fill.take(&message) {
+                Taken::Done => {}
+                Taken::AnchorDiffers(anchor) => {
+                    replaced.push((PartitionKey { lane: id, partition: message.partition() }, anchor.offset));
+                }
+                Taken::Awaiting(schema) => {
+                    awaiting = Some((PartitionKey { lane: id, partition: message.partition() }, schema));
+                    lane.awaiting = Awaiting::Schema(schema);
+                    last = previous;
+                    break;
+                }
             }
         }
         if let Some(previous) = last {
             lane.fill.anchor(&previous);
+        }
+        if awaiting.is_some() {
+            self.tell(SourceEvent::Awaiting(id, awaiting))?;
         }
         for (key, offset) in replaced {
             if let Some(assignment) = self.lane(id).assignments.get(&key).copied() {

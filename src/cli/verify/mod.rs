@@ -157,7 +157,7 @@ async fn decoding(
 ) -> Result<Decoding, CommandError> {
     let plan = row_plan(session, table, &lane.coordinates, &topic.mapping, &topic.format).await;
     let (rows, _) = plan.map_err(|error| CommandError::Impossible(error.to_string()))?;
-    Decoding::compile(topic, rows).map_err(|errors| {
+    Decoding::compile(topic, rows, None).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         CommandError::Impossible(lines.join("\n"))
     })
