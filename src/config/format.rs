@@ -137,9 +137,10 @@ pub struct ProtobufSettings {
 pub struct CsvSettings {
     /// Between two fields. Default a comma; of TSV a tab.
     pub delimiter: u8,
-    /// Around fields that hold a delimiter. Default a double quote; `None` for no quoting.
+    /// Around fields that hold a delimiter. Default a double quote, of TSV none; `None` for no quoting.
     pub quote: Option<u8>,
-    /// Before a quote inside quotes. Default none: the quote is doubled.
+    /// Before a quote inside quotes; without quoting, before any character. Default none: the quote is doubled; of TSV a
+    /// backslash.
     pub escape: Option<u8>,
     /// What stands for NULL, without quotes. Default `\N`.
     pub null: String,
@@ -147,6 +148,10 @@ pub struct CsvSettings {
     pub columns: Vec<String>,
     /// Whether blanks around fields are taken away. Default not.
     pub trim: bool,
+    /// Whether fields behind the last name are ignored. Default refused: the record is a dead letter.
+    pub extra_fields_ignored: bool,
+    /// Whether columns whose fields are missing at the end get their defaults. Default refused.
+    pub missing_fields_default: bool,
 }
 
 const FRAMINGS: [(&str, Framing); 4] = [
@@ -188,8 +193,8 @@ pub(super) fn read_format(section: &Section<'_>, default: &'static str) -> Optio
         "json" => read_json(section),
         "avro" => read_avro(section),
         "protobuf" => read_protobuf(section),
-        "csv" => read_csv(section, b','),
-        "tsv" => read_csv(section, b'\t'),
+        "csv" => read_csv(section, Quoting { delimiter: b',', quote: Some(b'"'), escape: None }),
+        "tsv" => read_csv(section, Quoting { delimiter: b'\t', quote: None, escape: Some(b'\\') }),
         _ => Some(Format::Raw),
     };
     read.filter(|_| good)
@@ -319,14 +324,23 @@ fn read_protobuf(parent: &Section<'_>) -> Option<Format> {
     good.then_some(Format::Protobuf(settings))
 }
 
-fn read_csv(parent: &Section<'_>, delimiter: u8) -> Option<Format> {
+/// The characters that mean something, where nothing is configured.
+struct Quoting {
+    delimiter: u8,
+    quote: Option<u8>,
+    escape: Option<u8>,
+}
+
+fn read_csv(parent: &Section<'_>, default: Quoting) -> Option<Format> {
     let mut settings = CsvSettings {
-        delimiter,
-        quote: Some(b'"'),
-        escape: None,
+        delimiter: default.delimiter,
+        quote: default.quote,
+        escape: default.escape,
         null: "\\N".to_owned(),
         columns: Vec::new(),
         trim: false,
+        extra_fields_ignored: false,
+        missing_fields_default: false,
     };
     let section = match parent.section("csv", keys::CSV) {
         Found::Absent => return Some(Format::Csv(settings)),
@@ -335,23 +349,30 @@ fn read_csv(parent: &Section<'_>, delimiter: u8) -> Option<Format> {
     };
     let here = &section.location;
     let what = "one character, or `\\t`";
-    let delimiter = section.value("delimiter", what, parse_character).or(delimiter, here);
+    let delimiter = section.value("delimiter", what, parse_character).or(default.delimiter, here);
     let quote = section
         .value("quote", "one character, or `none`", |text| match text {
             "none" => Ok(None),
             other => parse_character(other).map(Some),
         })
-        .or(Some(b'"'), here);
+        .or(default.quote, here);
     let escape = section.value("escape", what, parse_character).optional();
     let null = section.value("null", "a text", |text| Ok(text.to_owned())).or(settings.null.clone(), here);
     let columns = section.texts("columns", "the name of a field");
     let trim = section.truth("trim").or(false, here);
+    let extra_fields = section.choice("extra_fields", &[("refuse", false), ("ignore", true)]).or(false, here);
+    let missing_fields = section.choice("missing_fields", &[("refuse", false), ("default", true)]).or(false, here);
     settings.delimiter = delimiter?.value;
-    settings.quote = quote?.value;
-    settings.escape = escape?.map(|escape| escape.value);
+    let quote = quote?;
+    settings.quote = quote.value;
+    // Backslashes are for text without quotes.
+    let usual = default.escape.filter(|_| quote.value == default.quote);
+    settings.escape = escape?.map(|escape| escape.value).or(usual);
     settings.null = null?.value;
     settings.columns = columns?.into_iter().map(|name| name.value).collect();
     settings.trim = trim?.value;
+    settings.extra_fields_ignored = extra_fields?.value;
+    settings.missing_fields_default = missing_fields?.value;
     let characters = [Some(settings.delimiter), settings.quote, settings.escape];
     let [delimiter, quote, escape] = characters;
     if quote == delimiter || (escape.is_some() && (escape == delimiter || escape == quote)) {

@@ -130,6 +130,8 @@ pub(super) const KEYS: &[Key] = &[
     accepted(CSV, "null"),
     accepted(CSV, "columns"),
     accepted(CSV, "trim"),
+    accepted(CSV, "extra_fields"),
+    accepted(CSV, "missing_fields"),
     accepted(COLUMN, "from"),
     accepted(COLUMN, "on_error"),
     accepted(COLUMN, "parse"),

@@ -5,16 +5,21 @@
 //! letter. Never builds a tree, never keeps a record, and never changes a value in silence: a
 //! number that does not fit is an error, not a wrap.
 
+mod csv;
 mod error;
+mod format;
 mod json;
 mod number;
+mod raw;
 mod record;
 mod target;
 mod text;
 mod time;
 mod typed;
 
+pub use csv::CsvOptions;
 pub use error::{DecodeError, ErrorCode, Stage};
+pub use format::Format;
 pub(crate) use json::append_json_text;
 pub use record::{Headers, Record, RecordDecoder, Undecoded};
 

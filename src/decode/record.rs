@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use super::error::{DecodeError, ErrorCode, Fault, Shown};
-use super::json::{JsonDecoder, append_json};
+use super::format::{Format, Part, Stop, ValueDecoder};
+use super::json::append_json;
 use super::target::Target;
 use super::typed::{Typed, append_typed};
 use crate::columns::{ColumnBuilder, Columns, RowPlan, Source, UnknownFields};
@@ -75,47 +76,53 @@ pub struct RecordDecoder {
     plan: Arc<RowPlan>,
     value: ValueDecoder,
     rest: Rest,
+    /// What reads keys, where they have a format and columns take something of them.
+    key: Option<ValueDecoder>,
     /// Columns that are filled from beside the value.
     beside: Vec<(usize, Source)>,
 }
 
-/// A decoder of one format.
-#[derive(Debug)]
-enum ValueDecoder {
-    Json(JsonDecoder),
-}
-
-impl ValueDecoder {
-    fn decode(&mut self, bytes: &[u8], rest: &mut Rest, columns: &mut Columns) -> Result<(), Fault> {
-        match self {
-            Self::Json(decoder) => decoder.decode(bytes, rest, columns),
-        }
-    }
-
-    fn shown(&self) -> Shown {
-        match self {
-            Self::Json(_) => Shown::Text,
-        }
-    }
-}
-
 impl RecordDecoder {
-    /// A decoder of JSON objects for columns made from this plan.
-    pub fn json(plan: &Arc<RowPlan>) -> Self {
-        Self::new(plan, ValueDecoder::Json(JsonDecoder::new(plan, Target::of_values(plan))))
-    }
-
-    fn new(plan: &Arc<RowPlan>, value: ValueDecoder) -> Self {
+    /// A decoder for columns made from this plan. Without a format of its own the key is bytes.
+    ///
+    /// # Errors
+    /// Says what is wrong with a format, or which column is filled from what its format does not have.
+    pub fn new(plan: &Arc<RowPlan>, value: &Format, key: Option<&Format>) -> Result<Self, String> {
+        let keys = Target::of_keys(plan);
+        let key = match key {
+            Some(format) if !keys.is_empty() => {
+                Some(ValueDecoder::new(plan, keys, format, Part::Key).map_err(|error| format!("key: {error}"))?)
+            }
+            Some(_) => None,
+            None => match keys.all_columns().get(keys.columns.len()) {
+                Some(column) => {
+                    let spec = &plan.columns[*column];
+                    return Err(format!("{}: filled from `{}`, but the key has no format", spec.name, spec.source));
+                }
+                None => None,
+            },
+        };
+        let value = ValueDecoder::new(plan, Target::of_values(plan), value, Part::Value)?;
         let beside = |(column, source): (usize, &Source)| match source {
             Source::Value(_) | Source::UnknownFields => None,
+            Source::Key(_) if key.is_some() => None,
             other => Some((column, other.clone())),
         };
-        Self {
+        Ok(Self {
             value,
             rest: Rest { policy: plan.unknown_fields, json: Vec::new() },
             beside: plan.columns().iter().map(|spec| &spec.source).enumerate().filter_map(beside).collect(),
+            key,
             plan: Arc::clone(plan),
-        }
+        })
+    }
+
+    /// A decoder of JSON objects, whose keys are bytes.
+    ///
+    /// # Panics
+    /// Where a column is filled from a part of the key: [`RecordDecoder::new`] gives an error.
+    pub fn json(plan: &Arc<RowPlan>) -> Self {
+        Self::new(plan, &Format::Json, None).expect("no column is filled from a part of the key")
     }
 
     /// Appends one record as an open row; the caller commits it or rolls it back.
@@ -139,7 +146,11 @@ impl RecordDecoder {
                 let field = spec.map(|spec| (spec.name.as_str(), spec.type_text.as_str()));
                 Err(match failed {
                     Failed::Awaiting(key) => Undecoded::Awaiting(key),
-                    Failed::Value(fault) => Undecoded::Bad(fault.explain(record.value, field, self.value.shown())),
+                    Failed::Value(fault) => Undecoded::Bad(self.value.explain(fault, record.value, field)),
+                    Failed::Key(bytes, fault) => match &self.key {
+                        Some(decoder) => Undecoded::Bad(decoder.explain(fault, bytes, field).within("key")),
+                        None => unreachable!("only a decoder of keys fails there"),
+                    },
                     Failed::Beside(part, bytes, fault) => {
                         Undecoded::Bad(fault.explain(bytes, field, Shown::Text).within(part))
                     }
@@ -162,9 +173,18 @@ impl RecordDecoder {
     #[inline]
     fn fill<'r>(&mut self, record: &Record<'r>, columns: &mut Columns) -> Result<(), Failed<'r>> {
         self.rest.json.clear();
-        self.value.decode(record.value, &mut self.rest, columns).map_err(Failed::Value)?;
+        self.value.decode(record.value, record, &mut self.rest, columns).map_err(|stop| match stop {
+            Stop::Fault(fault) => Failed::Value(fault),
+            Stop::Awaiting(key) => Failed::Awaiting(key),
+        })?;
         if let UnknownFields::Collect(column) = self.rest.policy {
             self.rest.finish(column, columns).map_err(Failed::Value)?;
+        }
+        if let (Some(decoder), Some(key)) = (&mut self.key, record.key) {
+            decoder.decode(key, record, &mut Rest::ignored(), columns).map_err(|stop| match stop {
+                Stop::Fault(fault) => Failed::Key(key, fault),
+                Stop::Awaiting(key) => Failed::Awaiting(key),
+            })?;
         }
         for (column, source) in &self.beside {
             append_beside(record, *column, source, columns)?;
@@ -177,6 +197,8 @@ impl RecordDecoder {
 enum Failed<'r> {
     Awaiting(SchemaKey),
     Value(Fault),
+    /// In the key, which has these bytes.
+    Key(&'r [u8], Fault),
     /// In this part beside the value, which has these bytes.
     Beside(&'static str, &'r [u8], Fault),
 }

@@ -64,6 +64,13 @@ impl Target {
         !self.fields.is_empty() || !self.elements.is_empty()
     }
 
+    /// The columns that take the value, and behind them those that take parts of it.
+    pub(crate) fn all_columns(&self) -> Vec<usize> {
+        let fields = self.fields.iter().map(|(_, child)| child);
+        let children = fields.chain(self.elements.iter().map(|(_, child)| child));
+        self.columns.iter().copied().chain(children.flat_map(Self::all_columns)).collect()
+    }
+
     /// What becomes of a field.
     pub(crate) fn field(&self, name: &str) -> Option<&Self> {
         self.fields.iter().find(|(known, _)| known == name).map(|(_, target)| target)

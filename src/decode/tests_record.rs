@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Headers, Record, RecordDecoder};
+use super::{Headers, Record, RecordDecoder, Undecoded};
 use crate::block::native::NativeEncoder;
 use crate::block::test_reader;
 use crate::columns::{ColumnSpec, Columns, DefaultValue, OnError, RowCoordinates, RowPlan, Source, UnknownFields};
@@ -26,7 +26,8 @@ fn unquoted(shown: &str) -> String {
 /// The stored row, as `column=value` pairs, or why there is none.
 fn decoded(plan: &Arc<RowPlan>, record: &Record<'_>) -> String {
     let mut columns = Columns::new(plan).unwrap();
-    if let Err(error) = RecordDecoder::json(plan).decode(record, &mut columns) {
+    if let Err(undecoded) = RecordDecoder::json(plan).decode(record, &mut columns) {
+        let Undecoded::Bad(error) = undecoded else { panic!("{undecoded:?}") };
         return format!("{}: {}", error.code, error.reason);
     }
     columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset: 0, replay: 0 });

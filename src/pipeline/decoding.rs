@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::alerts::Filter;
 use crate::columns::RowPlan;
 use crate::config::{ConfigError, TopicSettings};
-use crate::decode::RecordDecoder;
+use crate::decode::{Format, RecordDecoder};
+use crate::pipeline::format;
 use crate::registry::{Lookup, SchemaKey, Schemas};
 
 /// How the records of a topic become rows.
@@ -17,6 +18,8 @@ pub struct Decoding {
     pub rows: Arc<RowPlan>,
     /// Which rows are written; all without one.
     pub filter: Option<Arc<Filter>>,
+    value: Format,
+    key: Option<Format>,
     schemas: Option<Schemas>,
 }
 
@@ -27,7 +30,15 @@ impl Decoding {
     /// Everything that is wrong, each with its place.
     pub fn compile(topic: &TopicSettings, rows: RowPlan, schemas: Option<&Schemas>) -> Result<Self, Vec<ConfigError>> {
         let filter = topic.only_when.as_ref().map(|text| Filter::compile(text, &rows)).transpose()?;
-        Ok(Self { rows: Arc::new(rows), filter: filter.map(Arc::new), schemas: schemas.cloned() })
+        let at = |reason: String| {
+            let fix = "change the format's options, or what the columns are filled `from`";
+            vec![ConfigError::at(topic.location.clone(), format!("topic `{}`: {reason}", topic.topic.value), fix)]
+        };
+        let value = format::compiled(&topic.format, schemas)?;
+        let key = topic.key_format.as_ref().map(|key| format::compiled(key, schemas)).transpose()?;
+        let rows = Arc::new(rows);
+        RecordDecoder::new(&rows, &value, key.as_ref()).map_err(at)?;
+        Ok(Self { rows, filter: filter.map(Arc::new), value, key, schemas: schemas.cloned() })
     }
 
     /// Whether a schema has been asked for and is not there yet.
@@ -37,6 +48,6 @@ impl Decoding {
 
     /// A decoder, for one thread.
     pub fn decoder(&self) -> RecordDecoder {
-        RecordDecoder::json(&self.rows)
+        RecordDecoder::new(&self.rows, &self.value, self.key.as_ref()).expect("one was made before")
     }
 }

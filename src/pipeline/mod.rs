@@ -9,6 +9,7 @@ mod blocks;
 pub mod decoding;
 mod driver;
 mod effects;
+mod format;
 mod group_watch;
 mod inserts;
 pub mod lane_setup;

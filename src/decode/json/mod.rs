@@ -29,7 +29,7 @@ use super::target::Target;
 use crate::columns::{ColumnBuilder, Columns, RowPlan};
 
 /// Largest buffer that is kept from one record to the next: one record of 16 MB must not cost 16 MB for good.
-const SCRATCH_BYTES_KEPT: usize = 1 << 20;
+pub(super) const SCRATCH_BYTES_KEPT: usize = 1 << 20;
 
 /// Decodes JSON objects into the open row of a table.
 #[derive(Debug)]
@@ -183,16 +183,22 @@ pub(crate) fn append_json_text(text: &str, column: &mut ColumnBuilder) -> Result
 
 /// Appends one JSON value, known to be UTF-8, to a column.
 pub(super) fn append_json(text: &[u8], column: &mut ColumnBuilder) -> Result<(), Fault> {
+    append_json_with(text, column, &mut Vec::new())
+}
+
+/// The same with a buffer of the caller's, which holds strings that have escapes.
+pub(super) fn append_json_with(text: &[u8], column: &mut ColumnBuilder, scratch: &mut Vec<u8>) -> Result<(), Fault> {
     let mut json = Cursor::new(text);
     json.next_token();
-    append_value(&mut json, column, &mut Vec::new())?;
+    append_value(&mut json, column, scratch)?;
     match json.next_token() {
         0 if json.at_end() => Ok(()),
         _ => Err(json.fault(ErrorCode::TrailingData)),
     }
 }
 
-fn check_utf8(record: &[u8]) -> Result<(), Fault> {
+/// Says where a record is not UTF-8.
+pub(super) fn check_utf8(record: &[u8]) -> Result<(), Fault> {
     if simdutf8::basic::from_utf8(record).is_ok() {
         return Ok(());
     }

@@ -1,0 +1,85 @@
+//! One field into one column.
+//!
+//! What a column takes follows ClickHouse's CSV, with the JSON decoder's rule on top: what would be stored as something
+//! else than was written is refused.
+//!
+//! | column | takes |
+//! |---|---|
+//! | `Bool` | true, t, yes, y, on, enable, enabled, 1 and their opposites, in any case |
+//! | `String`, `FixedString` | the text |
+//! | other plain types | the text, as the content of a JSON string |
+//! | `Array`, `Map`, `Tuple` | JSON; ClickHouse writes lists in a way of its own, with single quotes |
+
+use crate::columns::{ColumnBuilder, FixedColumn, FixedKind};
+use crate::decode::error::{ErrorCode, Fault, Stage};
+use crate::decode::json::append_json_with;
+use crate::decode::text::{append_bool, append_fixed_text};
+
+/// Appends what stands from `start` to `end` of a text. The fault's place counts from `start`.
+#[inline]
+pub(super) fn append_field(
+    text: &[u8],
+    start: usize,
+    end: usize,
+    column: &mut ColumnBuilder,
+    scratch: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    match column {
+        ColumnBuilder::Fixed(column) => fixed(&text[start..end], column).map_err(at_the_start),
+        ColumnBuilder::String(column) => {
+            column.push_piece(text, start, end);
+            Ok(())
+        }
+        other => append_other(&text[start..end], other, scratch),
+    }
+}
+
+fn append_other(text: &[u8], column: &mut ColumnBuilder, scratch: &mut Vec<u8>) -> Result<(), Fault> {
+    match column {
+        ColumnBuilder::Dictionary(column) => match column.values.as_mut() {
+            ColumnBuilder::String(_) => column.push_string(text),
+            values => {
+                append_field(text, 0, text.len(), values, scratch)?;
+                column.push_appended();
+            }
+        },
+        ColumnBuilder::Nullable(column) => {
+            column.nulls.push(0);
+            append_field(text, 0, text.len(), &mut column.values, scratch)?;
+        }
+        composite => append_json_field(text, composite, scratch)?,
+    }
+    Ok(())
+}
+
+/// Appends JSON that stands in a field. The record is well formed whatever is in there: a field that is not JSON is a value
+/// that does not fit.
+pub(super) fn append_json_field(text: &[u8], column: &mut ColumnBuilder, scratch: &mut Vec<u8>) -> Result<(), Fault> {
+    append_json_with(text, column, scratch).map_err(|fault| match fault.code.stage() {
+        Stage::Convert => fault,
+        Stage::Decode => Fault { code: ErrorCode::TypeMismatch, ..fault },
+    })
+}
+
+fn fixed(text: &[u8], column: &mut FixedColumn) -> Result<(), ErrorCode> {
+    if matches!(column.kind, FixedKind::Bool) {
+        return append_bool(truth_of(text).ok_or(ErrorCode::TypeMismatch)?, column);
+    }
+    append_fixed_text(text, column)
+}
+
+#[cold]
+fn at_the_start(code: ErrorCode) -> Fault {
+    Fault { code, at: 0 }
+}
+
+/// What the engine's CSV takes as true and as false.
+fn truth_of(text: &[u8]) -> Option<bool> {
+    const TRUE: [&[u8]; 8] = [b"true", b"1", b"t", b"yes", b"y", b"on", b"enable", b"enabled"];
+    const FALSE: [&[u8]; 8] = [b"false", b"0", b"f", b"no", b"n", b"off", b"disable", b"disabled"];
+    let is_one_of = |words: &[&[u8]]| words.iter().any(|word| word.eq_ignore_ascii_case(text));
+    match is_one_of(&TRUE) {
+        true => Some(true),
+        false => is_one_of(&FALSE).then_some(false),
+    }
+}
