@@ -259,10 +259,15 @@ impl LaneFill {
                     Decision::Removed => Some(Fate::Skipped),
                     _ => None,
                 };
-                let record = message.record(&self.plan.topic);
-                match record.map(|record| self.decoder.decode(&record, &mut self.columns)) {
-                    None => Fate::Skipped,
-                    Some(Ok(()))
+                let Some(record) = message.record(&self.plan.topic) else { return Taken::Done };
+                match self.decoder.decode(&record, &mut self.columns) {
+                    Err(Undecoded::Skipped) => {
+                        if payload.is_some() {
+                            slot.tally.skipped(Skip::Filtered, 1);
+                        }
+                        stored.unwrap_or(Fate::Skipped)
+                    }
+                    Ok(())
                         if self.plan.decoding.filter.as_ref().is_some_and(|filter| !filter.admits(&self.columns)) =>
                     {
                         self.columns.rollback_row();
@@ -272,7 +277,7 @@ impl LaneFill {
                             Fate::Skipped
                         })
                     }
-                    Some(Ok(())) => {
+                    Ok(()) => {
                         let start = &slot.fill.resume().start;
                         if !self.plan.detectors.is_empty() && offset >= start.floor {
                             let record = AlertCoordinates {
@@ -298,8 +303,8 @@ impl LaneFill {
                             Fate::Inserted
                         }
                     }
-                    Some(Err(Undecoded::Awaiting(key))) => return Taken::Awaiting(key),
-                    Some(Err(Undecoded::Bad(error))) => match stored {
+                    Err(Undecoded::Awaiting(key)) => return Taken::Awaiting(key),
+                    Err(Undecoded::Bad(error)) => match stored {
                         // It is a row already, whatever the table makes of it today.
                         Some(fate) => fate,
                         None => {

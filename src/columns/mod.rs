@@ -25,7 +25,7 @@ mod zone;
 pub(crate) use builder::{ArrayColumn, ColumnBuilder, MapColumn, StringColumn, TupleColumn, push_varint};
 pub(crate) use dictionary::DictionaryColumn;
 pub(crate) use fixed::{FixedColumn, FixedKind};
-pub use plan::{ColumnSpec, CoordinateKind, CoordinateSpec, DefaultValue, PlanError, RowPlan};
+pub use plan::{Changes, ColumnSpec, CoordinateKind, CoordinateSpec, DefaultValue, PlanError, RowPlan};
 pub(crate) use row_bytes::append_open_row;
 pub use rows::{Columns, RowCoordinates};
 pub use source::{OnError, Path, Source, Step, TimeUnit, UnknownFields};

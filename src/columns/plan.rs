@@ -201,6 +201,16 @@ pub struct RowPlan {
     pub(crate) fillers: Vec<Filler>,
     pub(crate) presences: Vec<PresenceSpec>,
     pub(crate) unknown_fields: UnknownFields,
+    pub(crate) changes: Changes,
+}
+
+/// Which records say that something was deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Records are change events in Debezium's envelope.
+    pub envelope: bool,
+    /// Records without a value make a row.
+    pub tombstone_rows: bool,
 }
 
 impl RowPlan {
@@ -255,13 +265,33 @@ impl RowPlan {
             });
         }
         let unknown_fields = UnknownFields::default();
-        Ok(Self { columns, coordinates, server_zone: server_zone.to_owned(), fillers, presences, unknown_fields })
+        let changes = Changes::default();
+        Ok(Self {
+            columns,
+            coordinates,
+            server_zone: server_zone.to_owned(),
+            fillers,
+            presences,
+            unknown_fields,
+            changes,
+        })
+    }
+
+    /// The same plan for records that say what was deleted.
+    #[must_use]
+    pub fn with_changes(self, changes: Changes) -> Self {
+        Self { changes, ..self }
     }
 
     /// The same plan with another answer to fields that no column takes.
     #[must_use]
     pub fn with_unknown_fields(self, unknown_fields: UnknownFields) -> Self {
         Self { unknown_fields, ..self }
+    }
+
+    /// Which records say that something was deleted.
+    pub fn changes(&self) -> Changes {
+        self.changes
     }
 
     /// The columns filled from records.

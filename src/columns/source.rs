@@ -28,6 +28,8 @@ pub enum Source {
     Raw,
     /// The fields that no column takes.
     UnknownFields,
+    /// Whether the record says that something was deleted.
+    Deleted,
 }
 
 /// A place in a value: field names and element numbers, from the root.
@@ -190,6 +192,7 @@ impl fmt::Display for Source {
             Self::Offset => f.write_str("$offset"),
             Self::Raw => f.write_str("$raw"),
             Self::UnknownFields => f.write_str("unknown fields"),
+            Self::Deleted => f.write_str("whether it was deleted"),
         }
     }
 }

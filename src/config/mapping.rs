@@ -19,6 +19,32 @@ pub struct Mapping {
     pub field_names: Option<NameStyle>,
     /// What happens with fields that no column takes. Default ignored.
     pub unknown_fields: Unknown,
+    /// What is around the fields. Default nothing.
+    pub envelope: Envelope,
+    /// The column that is 1 in rows that say that something was deleted, and 0 in all others. Default none.
+    pub deleted: Option<Located<String>>,
+    /// What happens with records without a value. Default skipped.
+    pub tombstones: Tombstones,
+}
+
+/// What is around the fields of a row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Envelope {
+    /// Nothing: the value's fields are the row's.
+    #[default]
+    None,
+    /// Debezium's: `op`, `before` and `after`, alone or as the `payload` beside a schema.
+    Debezium,
+}
+
+/// What happens with records without a value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Tombstones {
+    /// They are skipped and counted.
+    #[default]
+    Skip,
+    /// A row with what the key gives, and 1 in the column `deleted`.
+    Row,
 }
 
 /// How one column is filled.
@@ -137,15 +163,40 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// `columns`, `field_names` and `unknown_fields` of a topic; `None` where one of them is bad.
+/// What a topic says of its columns; `None` where something is bad.
 pub(super) fn read_mapping(topic: &Section<'_>) -> Option<Mapping> {
     let columns = read_columns(topic);
     let field_names = topic.choice("field_names", &STYLES).optional();
     let unknown_fields = read_unknown_fields(topic);
+    let here = &topic.location;
+    let envelope = topic.choice("envelope", &[("none", Envelope::None), ("debezium", Envelope::Debezium)]);
+    let envelope = envelope.or(Envelope::None, here);
+    let deleted = topic.value("deleted", "the name of a column", parse_any_column).optional();
+    let tombstones = topic.choice("tombstones", &[("skip", Tombstones::Skip), ("row", Tombstones::Row)]);
+    let tombstones = tombstones.or(Tombstones::Skip, here);
+    let (envelope, deleted, tombstones) = (envelope?, deleted?, tombstones?);
+    if deleted.is_none() {
+        let needed = [
+            (envelope.value == Envelope::Debezium, "envelope: debezium", &envelope.location),
+            (tombstones.value == Tombstones::Row, "tombstones: row", &tombstones.location),
+        ];
+        for (_, what, location) in needed.into_iter().filter(|(needed, ..)| *needed) {
+            let reason = format!("`{what}` needs a column that tells deletions from other rows");
+            let fix = "add `deleted: is_deleted`, the second parameter of ReplacingMergeTree(version, is_deleted)";
+            topic.report.add(location, reason, fix);
+        }
+    }
+    if let (Envelope::Debezium, Some(entry)) = (envelope.value, topic.entry("unknown_fields")) {
+        let reason = "`unknown_fields` is about the fields of the whole value, of which an envelope has its own";
+        topic.report.add(&entry.key_location, reason, "remove it, or keep a part by a column such as `rest: $.after`");
+    }
     Some(Mapping {
         columns: columns?,
         field_names: field_names?.map(|style| style.value),
         unknown_fields: unknown_fields?,
+        envelope: envelope.value,
+        deleted,
+        tombstones: tombstones.value,
     })
 }
 

@@ -37,7 +37,7 @@ pub use detector::{DetectorSettings, Severity, SeverityRule};
 pub use error::{ConfigError, ConfigErrors, Located, Location};
 pub use format::{AvroSettings, CsvSettings, Format, Framing, JsonSettings, ProtobufSettings, Records, SchemaFile};
 pub use kafka::{KafkaProperty, KafkaSettings};
-pub use mapping::{ColumnMapping, ColumnSource, Mapping, NameStyle, Unknown};
+pub use mapping::{ColumnMapping, ColumnSource, Envelope, Mapping, NameStyle, Tombstones, Unknown};
 pub use names::TableName;
 pub use registry::{ClientIdentity, RegistryCredentials, RegistrySettings};
 pub use settings::Settings;

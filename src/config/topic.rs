@@ -11,7 +11,7 @@ use super::detector::{DetectorSettings, read_detectors};
 use super::error::{Located, Location, Problem};
 use super::format::{Format, Records, read_format};
 use super::keys;
-use super::mapping::{Mapping, read_mapping};
+use super::mapping::{Envelope, Mapping, Tombstones, read_mapping};
 use super::names::{TableName, parse_column, parse_table, parse_topic};
 use super::section::{Found, Section};
 use super::units::{
@@ -133,6 +133,15 @@ pub struct CoordinateColumns {
     pub offset: String,
     /// The replay number, where the table has it. Default none; needed after a topic was recreated.
     pub replay: Option<String>,
+}
+
+impl TopicSettings {
+    /// Whether each record with a value, and no other, makes a row or a dead letter.
+    pub fn keeps_every_value(&self) -> bool {
+        self.only_when.is_none()
+            && self.mapping.envelope == Envelope::None
+            && self.mapping.tombstones == Tombstones::Skip
+    }
 }
 
 pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {

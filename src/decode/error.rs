@@ -100,11 +100,13 @@ pub enum ErrorCode {
     InvalidCsv,
     /// A field that no column takes, where such fields are refused.
     UnknownField,
+    /// The record is no change event.
+    InvalidEnvelope,
 }
 
 impl ErrorCode {
     /// Every word of [`ErrorCode::as_str`], by one code each, for tables of metrics and documents.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Empty,
         Self::InvalidUtf8,
         Self::InvalidJson,
@@ -128,6 +130,7 @@ impl ErrorCode {
         Self::InvalidProtobuf,
         Self::InvalidCsv,
         Self::UnknownField,
+        Self::InvalidEnvelope,
     ];
 
     /// Stable name, for metrics and dead letters.
@@ -156,6 +159,7 @@ impl ErrorCode {
             Self::InvalidProtobuf => "invalid_protobuf",
             Self::InvalidCsv => "invalid_csv",
             Self::UnknownField => "unknown_field",
+            Self::InvalidEnvelope => "invalid_envelope",
         }
     }
 
@@ -181,7 +185,8 @@ impl ErrorCode {
             | Self::InvalidAvro
             | Self::InvalidProtobuf
             | Self::InvalidCsv
-            | Self::UnknownField => Stage::Decode,
+            | Self::UnknownField
+            | Self::InvalidEnvelope => Stage::Decode,
             Self::TypeMismatch
             | Self::OutOfRange
             | Self::BelowRange
@@ -220,6 +225,7 @@ impl ErrorCode {
             Self::InvalidProtobuf => "not protobuf by its schema",
             Self::InvalidCsv => "not csv as configured",
             Self::UnknownField => "no column takes this field",
+            Self::InvalidEnvelope => "not a change event: `op` is none of c, r, u, d, t, m",
         }
     }
 }

@@ -6,6 +6,7 @@
 //! number that does not fit is an error, not a wrap.
 
 mod csv;
+mod envelope;
 mod error;
 mod format;
 mod json;

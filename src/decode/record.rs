@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::envelope::{Envelope, Operation};
 use super::error::{DecodeError, ErrorCode, Fault, Shown};
 use super::format::{Format, Part, Stop, ValueDecoder};
 use super::json::append_json;
@@ -29,8 +30,8 @@ impl Headers for () {
 /// A record as it was read.
 #[derive(Clone, Copy)]
 pub struct Record<'a> {
-    /// Its value.
-    pub value: &'a [u8],
+    /// Its value; `None` of a tombstone.
+    pub value: Option<&'a [u8]>,
     /// Its key.
     pub key: Option<&'a [u8]>,
     /// Its headers.
@@ -57,7 +58,7 @@ impl std::fmt::Debug for Record<'_> {
 impl<'a> Record<'a> {
     /// A record that has nothing but a value.
     pub fn of_value(value: &'a [u8]) -> Self {
-        Self { value, key: None, headers: &(), timestamp_ms: None, topic: "", partition: 0, offset: 0 }
+        Self { value: Some(value), key: None, headers: &(), timestamp_ms: None, topic: "", partition: 0, offset: 0 }
     }
 }
 
@@ -68,6 +69,8 @@ pub enum Undecoded {
     Bad(DecodeError),
     /// Its schema has been asked for and is not there yet.
     Awaiting(SchemaKey),
+    /// It makes none on purpose: it has no value, or is an event about no row.
+    Skipped,
 }
 
 /// Decodes the records of one table. One per thread that decodes.
@@ -75,6 +78,7 @@ pub enum Undecoded {
 pub struct RecordDecoder {
     plan: Arc<RowPlan>,
     value: ValueDecoder,
+    envelope: Option<Envelope>,
     rest: Rest,
     /// What reads keys, where they have a format and columns take something of them.
     key: Option<ValueDecoder>,
@@ -102,6 +106,7 @@ impl RecordDecoder {
                 None => None,
             },
         };
+        let envelope = plan.changes.envelope.then(|| Envelope::new(plan, value)).transpose()?;
         let value = ValueDecoder::new(plan, Target::of_values(plan), value, Part::Value)?;
         let beside = |(column, source): (usize, &Source)| match source {
             Source::Value(_) | Source::UnknownFields => None,
@@ -110,6 +115,7 @@ impl RecordDecoder {
         };
         Ok(Self {
             value,
+            envelope,
             rest: Rest { policy: plan.unknown_fields, json: Vec::new() },
             beside: plan.columns().iter().map(|spec| &spec.source).enumerate().filter_map(beside).collect(),
             key,
@@ -146,7 +152,8 @@ impl RecordDecoder {
                 let field = spec.map(|spec| (spec.name.as_str(), spec.type_text.as_str()));
                 Err(match failed {
                     Failed::Awaiting(key) => Undecoded::Awaiting(key),
-                    Failed::Value(fault) => Undecoded::Bad(self.value.explain(fault, record.value, field)),
+                    Failed::OfNoRow => Undecoded::Skipped,
+                    Failed::Value(bytes, fault) => Undecoded::Bad(self.value.explain(fault, bytes, field)),
                     Failed::Key(bytes, fault) => match &self.key {
                         Some(decoder) => Undecoded::Bad(decoder.explain(fault, bytes, field).within("key")),
                         None => unreachable!("only a decoder of keys fails there"),
@@ -167,19 +174,18 @@ impl RecordDecoder {
         self.decode(&Record::of_value(value), columns).map_err(|undecoded| match undecoded {
             Undecoded::Bad(error) => error,
             Undecoded::Awaiting(key) => panic!("schema {key} is waited for"),
+            Undecoded::Skipped => panic!("a value was given, and no envelope is expected"),
         })
     }
 
     #[inline]
     fn fill<'r>(&mut self, record: &Record<'r>, columns: &mut Columns) -> Result<(), Failed<'r>> {
         self.rest.json.clear();
-        self.value.decode(record.value, record, &mut self.rest, columns).map_err(|stop| match stop {
-            Stop::Fault(fault) => Failed::Value(fault),
-            Stop::Awaiting(key) => Failed::Awaiting(key),
-        })?;
-        if let UnknownFields::Collect(column) = self.rest.policy {
-            self.rest.finish(column, columns).map_err(Failed::Value)?;
-        }
+        let deleted = match record.value {
+            Some(value) => self.fill_from_value(value, record, columns)?,
+            None if self.plan.changes.tombstone_rows => true,
+            None => return Err(Failed::OfNoRow),
+        };
         if let (Some(decoder), Some(key)) = (&mut self.key, record.key) {
             decoder.decode(key, record, &mut Rest::ignored(), columns).map_err(|stop| match stop {
                 Stop::Fault(fault) => Failed::Key(key, fault),
@@ -187,16 +193,49 @@ impl RecordDecoder {
             })?;
         }
         for (column, source) in &self.beside {
-            append_beside(record, *column, source, columns)?;
+            append_beside(record, *column, source, deleted, columns)?;
         }
         Ok(())
+    }
+
+    /// Gives whether the record says that something was deleted.
+    #[inline]
+    fn fill_from_value<'r>(
+        &mut self,
+        value: &'r [u8],
+        record: &Record<'r>,
+        columns: &mut Columns,
+    ) -> Result<bool, Failed<'r>> {
+        let failed = |stop: Stop| match stop {
+            Stop::Fault(fault) => Failed::Value(value, fault),
+            Stop::Awaiting(key) => Failed::Awaiting(key),
+        };
+        let mut deleted = false;
+        let mut decoder = &mut self.value;
+        if let Some(envelope) = &mut self.envelope {
+            match envelope.operation(value, record).map_err(failed)? {
+                Operation::Present => {}
+                Operation::Deleted => {
+                    deleted = true;
+                    decoder = envelope.before();
+                }
+                Operation::OfNoRow => return Err(Failed::OfNoRow),
+            }
+        }
+        decoder.decode(value, record, &mut self.rest, columns).map_err(failed)?;
+        if let UnknownFields::Collect(column) = self.rest.policy {
+            self.rest.finish(column, columns).map_err(|fault| Failed::Value(value, fault))?;
+        }
+        Ok(deleted)
     }
 }
 
 /// Where a record failed.
 enum Failed<'r> {
     Awaiting(SchemaKey),
-    Value(Fault),
+    OfNoRow,
+    /// In the value, which has these bytes.
+    Value(&'r [u8], Fault),
     /// In the key, which has these bytes.
     Key(&'r [u8], Fault),
     /// In this part beside the value, which has these bytes.
@@ -207,12 +246,14 @@ fn append_beside<'r>(
     record: &Record<'r>,
     column: usize,
     source: &Source,
+    deleted: bool,
     columns: &mut Columns,
 ) -> Result<(), Failed<'r>> {
     let (part, value) = match source {
         Source::Key(_) => ("key", record.key.map(Beside::Bytes)),
         Source::Header(name) => ("header", record.headers.last(name).flatten().map(Beside::Bytes)),
-        Source::Raw => ("value", Some(Beside::Bytes(record.value))),
+        Source::Raw => ("value", record.value.map(Beside::Bytes)),
+        Source::Deleted => ("deletion", Some(Beside::Typed(Typed::Bool(deleted)))),
         Source::Topic => ("topic", Some(Beside::Bytes(record.topic.as_bytes()))),
         Source::Timestamp => {
             let time = record.timestamp_ms.map(|ticks| Typed::Timestamp { ticks, precision: 3 });

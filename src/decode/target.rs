@@ -54,6 +54,24 @@ impl Target {
         })
     }
 
+    /// Gives a field another name; what that name has already stays.
+    pub(crate) fn rename_field(&mut self, from: &str, to: &str) {
+        if let Some(at) = self.fields.iter().position(|(name, _)| name == from) {
+            let (_, moved) = self.fields.remove(at);
+            child(&mut self.fields, &to.to_owned()).absorb(moved);
+        }
+    }
+
+    fn absorb(&mut self, other: Self) {
+        self.columns.extend(other.columns);
+        for (name, target) in other.fields {
+            child(&mut self.fields, &name).absorb(target);
+        }
+        for (number, target) in other.elements {
+            child(&mut self.elements, &number).absorb(target);
+        }
+    }
+
     /// Whether no column takes anything of the value.
     pub(crate) fn is_empty(&self) -> bool {
         self.columns.is_empty() && !self.has_children()

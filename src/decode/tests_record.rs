@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::{Headers, Record, RecordDecoder, Undecoded};
 use crate::block::native::NativeEncoder;
 use crate::block::test_reader;
-use crate::columns::{ColumnSpec, Columns, DefaultValue, OnError, RowCoordinates, RowPlan, Source, UnknownFields};
+use crate::columns::{
+    Changes, ColumnSpec, Columns, DefaultValue, OnError, RowCoordinates, RowPlan, Source, UnknownFields,
+};
 
 /// A column: name, type, source.
 type Mapped<'a> = (&'a str, &'a str, &'a str);
@@ -27,8 +29,11 @@ fn unquoted(shown: &str) -> String {
 fn decoded(plan: &Arc<RowPlan>, record: &Record<'_>) -> String {
     let mut columns = Columns::new(plan).unwrap();
     if let Err(undecoded) = RecordDecoder::json(plan).decode(record, &mut columns) {
-        let Undecoded::Bad(error) = undecoded else { panic!("{undecoded:?}") };
-        return format!("{}: {}", error.code, error.reason);
+        return match undecoded {
+            Undecoded::Bad(error) => format!("{}: {}", error.code, error.reason),
+            Undecoded::Skipped => "skipped".to_owned(),
+            Undecoded::Awaiting(key) => panic!("{key} is waited for"),
+        };
     }
     columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset: 0, replay: 0 });
     let replaced = columns.take_replaced();
@@ -111,7 +116,7 @@ impl Headers for Traced {
 #[test]
 fn columns_are_filled_from_beside_the_value() {
     let record = Record {
-        value: b"{}",
+        value: Some(b"{}"),
         key: Some(b"k1"),
         headers: &Traced,
         timestamp_ms: Some(1_700_000_000_123),
@@ -202,4 +207,72 @@ fn fields_that_no_column_takes() {
     check(UnknownFields::Collect(1), r#"{"rest": 1}"#, r#"a=0, rest={"rest":1}"#);
     check(UnknownFields::Collect(1), "[]", r#"not_an_object: the record is not a json object at byte 0: "[]""#);
     check(UnknownFields::Collect(1), r#"{"b": }"#, r#"invalid_json: not json at byte 6: "}""#);
+}
+
+/// What a table for changes has.
+fn changes_plan(changes: Changes) -> Arc<RowPlan> {
+    let of_row = |name: &str, kind: &str| {
+        let spec = spec(&(name, kind, &format!("$.after.{name}")));
+        ColumnSpec { aliases: vec![Source::parse(&format!("$.payload.after.{name}")).unwrap()], ..spec }
+    };
+    let deleted = ColumnSpec::new("deleted", "UInt8", DefaultValue::TypeZero).unwrap().from_source(Source::Deleted);
+    let columns = vec![
+        of_row("id", "UInt32"),
+        of_row("name", "Nullable(String)"),
+        spec(&("at", "Int64", "$.source.ts_ms")),
+        spec(&("key", "String", "$key")),
+        spec(&("version", "UInt64", "$offset")),
+        deleted,
+    ];
+    Arc::new(RowPlan::new(columns, Vec::new(), "UTC").unwrap().with_changes(changes))
+}
+
+fn change<'r>(value: Option<&'r str>) -> Record<'r> {
+    Record { value: value.map(str::as_bytes), key: Some(b"k"), offset: 9, ..Record::of_value(b"") }
+}
+
+#[test]
+fn change_events_make_rows_of_what_is_or_was_there() {
+    let plan = changes_plan(Changes { envelope: true, tombstone_rows: false });
+    let check = |value: Option<&str>, expected: &str| assert_eq!(decoded(&plan, &change(value)), expected, "{value:?}");
+    check(
+        Some(r#"{"op":"c","before":null,"after":{"id":1,"name":"a"},"source":{"ts_ms":5}}"#),
+        "id=1, name=a, at=5, key=k, version=9, deleted=0",
+    );
+    check(
+        Some(r#"{"before":{"id":1,"name":"a"},"after":{"id":1,"name":null},"op":"u"}"#),
+        "id=1, name=NULL, at=0, key=k, version=9, deleted=0",
+    );
+    check(
+        Some(r#"{"op":"d","before":{"id":1,"name":"a"},"after":null,"source":{"ts_ms":6}}"#),
+        "id=1, name=a, at=6, key=k, version=9, deleted=1",
+    );
+    check(Some(r#"{"op":"d","before":null}"#), "id=0, name=NULL, at=0, key=k, version=9, deleted=1");
+    check(
+        Some(r#"{"schema":{},"payload":{"op":"r","after":{"id":2,"name":"b"}}}"#),
+        "id=2, name=b, at=0, key=k, version=9, deleted=0",
+    );
+    check(
+        Some(r#"{"schema":{},"payload":{"op":"d","before":{"id":2},"after":null}}"#),
+        "id=2, name=NULL, at=0, key=k, version=9, deleted=1",
+    );
+    check(Some(r#"{"op":"t"}"#), "skipped");
+    check(Some(r#"{"op":"m","message":{}}"#), "skipped");
+    check(None, "skipped");
+    let not_one = "invalid_envelope: not a change event: `op` is none of c, r, u, d, t, m at byte 0";
+    check(Some(r#"{"id":1}"#), &format!("{not_one}: {:?}", r#"{"id":1}"#));
+    check(Some(r#"{"op":"x"}"#), &format!("{not_one}: {:?}", r#"{"op":"x"}"#));
+    check(Some(r#"{"op":"#), "invalid_json: not json at byte 6: \"\"");
+    check(
+        Some(r#"{"op":"d","before":{"id":-1}}"#),
+        "out_of_range: field id (UInt32): outside the range of the column at byte 25: \"-1}}\"",
+    );
+}
+
+#[test]
+fn tombstones_make_rows_where_that_is_wanted() {
+    let plan = changes_plan(Changes { envelope: false, tombstone_rows: true });
+    assert_eq!(decoded(&plan, &change(None)), "id=0, name=NULL, at=0, key=k, version=9, deleted=1");
+    let value = r#"{"after":{"id":3}}"#;
+    assert_eq!(decoded(&plan, &change(Some(value))), "id=3, name=NULL, at=0, key=k, version=9, deleted=0");
 }

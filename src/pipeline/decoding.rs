@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::alerts::Filter;
-use crate::columns::RowPlan;
+use crate::columns::{Changes, RowPlan};
 use crate::config::{ConfigError, TopicSettings};
 use crate::decode::{Format, RecordDecoder};
 use crate::pipeline::format;
@@ -39,6 +39,11 @@ impl Decoding {
         let rows = Arc::new(rows);
         RecordDecoder::new(&rows, &value, key.as_ref()).map_err(at)?;
         Ok(Self { rows, filter: filter.map(Arc::new), value, key, schemas: schemas.cloned() })
+    }
+
+    /// Whether each record with a value, and no other, makes a row or a dead letter.
+    pub fn keeps_every_value(&self) -> bool {
+        self.filter.is_none() && self.rows.changes() == Changes::default()
     }
 
     /// Whether a schema has been asked for and is not there yet.

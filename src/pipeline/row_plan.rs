@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use crate::clickhouse::{Column, ConstantDefault, Coordinates, DefaultKind, Session, Table};
 use crate::columns::{
-    ColumnSpec, ColumnType, CoordinateKind, CoordinateSpec, DefaultValue, OnError, Path, RowPlan, Source, UnknownFields,
+    Changes, ColumnSpec, ColumnType, CoordinateKind, CoordinateSpec, DefaultValue, OnError, Path, RowPlan, Source,
+    UnknownFields,
 };
-use crate::config::{ColumnMapping, ColumnSource, Format, Mapping, Unknown};
+use crate::config::{ColumnMapping, ColumnSource, Envelope, Format, Mapping, Tombstones, Unknown};
 use crate::pipeline::lane_setup::LaneError;
 
 /// The target's columns as a plan, and the defaults that only the server can evaluate.
@@ -57,6 +58,12 @@ pub async fn row_plan(
         only.source = Source::Value(Path::default());
     }
     let unknown_fields = unknown_fields(mapping, &mut data);
+    if let Some(deleted) = &mapping.deleted
+        && let Some(spec) = data.iter_mut().find(|spec| spec.name == deleted.value)
+    {
+        spec.source = Source::Deleted;
+        spec.aliases.clear();
+    }
     let mut places = Vec::new();
     for (kind, name) in kinds {
         match table.column(name).map(|column| CoordinateSpec::new(kind, name, &column.kind)) {
@@ -75,7 +82,11 @@ pub async fn row_plan(
     }
     let zone = session.time_zone();
     let plan = RowPlan::new(data, places, zone).map_err(|error| LaneError::Unfit(vec![error.to_string()]))?;
-    Ok((plan.with_unknown_fields(unknown_fields), server_defaults))
+    let changes = Changes {
+        envelope: mapping.envelope == Envelope::Debezium,
+        tombstone_rows: mapping.tombstones == Tombstones::Row,
+    };
+    Ok((plan.with_unknown_fields(unknown_fields).with_changes(changes), server_defaults))
 }
 
 fn is_insertable(column: &Column) -> bool {
@@ -88,6 +99,7 @@ fn check_names(table: &Table, mapping: &Mapping, is_coordinate: &impl Fn(&str) -
     if let Unknown::Column(column) = &mapping.unknown_fields {
         named.push((&column.value, &column.location));
     }
+    named.extend(mapping.deleted.iter().map(|deleted| (&deleted.value, &deleted.location)));
     for (name, location) in named {
         let why = match table.column(name) {
             None => "the table has no such column",
@@ -130,7 +142,28 @@ fn named_spec(spec: ColumnSpec, mapping: &Mapping) -> ColumnSpec {
         aliases.push(Source::Value(Path::of_fields([outer, inner])));
     }
     aliases.retain(|alias| *alias != spec.source);
-    ColumnSpec { aliases, ..spec }
+    let named = ColumnSpec { aliases, ..spec };
+    if mapping.envelope == Envelope::Debezium { in_envelope(named) } else { named }
+}
+
+/// The same column of a change event: below `after`, which may be below `payload`.
+fn in_envelope(spec: ColumnSpec) -> ColumnSpec {
+    let names: Vec<Path> = std::iter::once(&spec.source).chain(&spec.aliases).filter_map(value_path).collect();
+    let below = |outer: &[&str], path: &Path| {
+        let steps = Path::of_fields(outer.iter().copied()).0;
+        Source::Value(Path(steps.into_iter().chain(path.0.iter().cloned()).collect()))
+    };
+    let mut places: Vec<Source> = names.iter().map(|path| below(&["after"], path)).collect();
+    places.extend(names.iter().map(|path| below(&["payload", "after"], path)));
+    let aliases = places.split_off(1);
+    ColumnSpec { source: places.remove(0), aliases, ..spec }
+}
+
+fn value_path(source: &Source) -> Option<Path> {
+    match source {
+        Source::Value(path) => Some(path.clone()),
+        _ => None,
+    }
 }
 
 /// The column that keeps what no other takes is not filled from a field of its own.

@@ -10,10 +10,10 @@ impl Headers for Message<'_> {
 }
 
 impl Message<'_> {
-    /// The record of `topic` that this message is; `None` of a tombstone, and of what is no record.
+    /// The record of `topic` that this message is; `None` of what is no record.
     pub fn record<'r>(&'r self, topic: &'r str) -> Option<Record<'r>> {
         Some(Record {
-            value: self.payload()?,
+            value: self.payload(),
             key: self.key(),
             headers: self,
             timestamp_ms: self.timestamp_ms(),
@@ -27,7 +27,7 @@ impl Message<'_> {
 /// A record that outlives the message it was read from.
 #[derive(Debug, Clone)]
 pub struct OwnedRecord {
-    value: Vec<u8>,
+    value: Option<Vec<u8>>,
     key: Option<Vec<u8>>,
     headers: OwnedHeaders,
     timestamp_ms: Option<i64>,
@@ -45,11 +45,11 @@ impl Headers for OwnedHeaders {
 }
 
 impl OwnedRecord {
-    /// A copy; `None` of a tombstone, and of what is no record.
+    /// A copy; `None` of what is no record.
     pub fn of(message: &Message<'_>) -> Option<Self> {
         let headers = message.headers().map(|(name, value)| (name.to_vec(), value.map(<[u8]>::to_vec)));
         Some(Self {
-            value: message.payload()?.to_vec(),
+            value: message.payload().map(<[u8]>::to_vec),
             key: message.key().map(<[u8]>::to_vec),
             headers: OwnedHeaders(headers.collect()),
             timestamp_ms: message.timestamp_ms(),
@@ -61,7 +61,7 @@ impl OwnedRecord {
     /// The record of `topic`.
     pub fn record<'r>(&'r self, topic: &'r str) -> Record<'r> {
         Record {
-            value: &self.value,
+            value: self.value.as_deref(),
             key: self.key.as_deref(),
             headers: &self.headers,
             timestamp_ms: self.timestamp_ms,

@@ -119,7 +119,7 @@ impl Hasher {
     /// Of a record.
     pub(super) fn hash(&mut self, record: &Record<'_>) -> Hashes {
         self.bytes.clear();
-        for part in [Some(record.value), record.key] {
+        for part in [record.value, record.key] {
             self.bytes.push(u8::from(part.is_none()));
             if let Some(part) = part {
                 push_varint(&mut self.bytes, u64::try_from(part.len()).expect("a length has at most 64 bits"));

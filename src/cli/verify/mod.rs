@@ -127,7 +127,7 @@ async fn run(settings: &Settings, arguments: &VerifyArguments) -> Result<Report,
             decoding: None,
         };
         // Without either, how records are decoded does not matter, and the table may be any.
-        if arguments.contents || settings.only_when.is_some() {
+        if arguments.contents || !settings.keeps_every_value() {
             let table = table(&session, &lane).await?;
             let decoding = decoding(&session, &lane, settings, &table).await?;
             if arguments.contents {

@@ -12,7 +12,7 @@ use super::contents::Hasher;
 use crate::alerts::Filter;
 use crate::clock;
 use crate::columns::Columns;
-use crate::decode::{Record, RecordDecoder};
+use crate::decode::{Record, RecordDecoder, Undecoded};
 use crate::pipeline::decoding::Decoding;
 use crate::source::observer::Observer;
 use crate::source::{KafkaFault, Message, OwnedRecord};
@@ -85,36 +85,38 @@ pub(super) fn send_windows(
 
 impl Reading {
     fn seen(&mut self, message: &Message<'_>, topic: &str) -> Seen {
-        let Some(record) = message.record(topic) else { return Seen::Skipped };
-        if self.sieve.as_mut().is_some_and(|sieve| !sieve.admits(&record)) {
-            return Seen::Skipped;
-        }
+        let record = message.record(topic);
+        let wanted = |record: &Record<'_>| match &mut self.sieve {
+            Some(sieve) => sieve.admits(record),
+            None => record.value.is_some(),
+        };
+        let Some(record) = record.filter(wanted) else { return Seen::Skipped };
         Seen::Value(self.hasher.as_mut().map(|hasher| hasher.hash(&record)))
     }
 }
 
-/// Tells the records that the filter leaves out from the others.
+/// Tells the records that make no row on purpose from the others.
 #[derive(Debug)]
 pub(super) struct Sieve {
     decoder: RecordDecoder,
     columns: Columns,
-    filter: Arc<Filter>,
+    filter: Option<Arc<Filter>>,
 }
 
 impl Sieve {
-    /// For the rows that are decoded so; `None` where all are wanted.
+    /// For the rows that are decoded so; `None` where every value makes one.
     pub(super) fn of(decoding: &Decoding) -> Option<Self> {
         let columns = || Columns::new(&decoding.rows).expect("making the plan has checked every time zone");
-        let filter = decoding.filter.clone()?;
-        Some(Self { decoder: decoding.decoder(), columns: columns(), filter })
+        let needed = !decoding.keeps_every_value();
+        needed.then(|| Self { decoder: decoding.decoder(), columns: columns(), filter: decoding.filter.clone() })
     }
 
     /// What makes no row is a dead letter, which no filter leaves out.
     fn admits(&mut self, record: &Record<'_>) -> bool {
-        if self.decoder.decode(record, &mut self.columns).is_err() {
-            return true;
+        if let Err(undecoded) = self.decoder.decode(record, &mut self.columns) {
+            return undecoded != Undecoded::Skipped;
         }
-        let admitted = self.filter.admits(&self.columns);
+        let admitted = self.filter.as_ref().is_none_or(|filter| filter.admits(&self.columns));
         self.columns.rollback_row();
         admitted
     }
