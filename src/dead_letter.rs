@@ -146,7 +146,12 @@ impl DeadLetters {
     pub fn columns() -> Vec<InputColumn> {
         COLUMNS
             .iter()
-            .map(|(name, kind)| InputColumn { name: (*name).to_owned(), kind: (*kind).to_owned(), default: None })
+            .map(|(name, kind)| InputColumn {
+                name: (*name).to_owned(),
+                kind: (*kind).to_owned(),
+                conversion: None,
+                default: None,
+            })
             .collect()
     }
 

@@ -8,7 +8,7 @@ use oncesink::columns::{ColumnSpec, Columns, DefaultValue, RowCoordinates, RowPl
 use oncesink::decode::RecordDecoder;
 
 /// One column of every kind; a record has them by these names.
-const COLUMNS: [(&str, &str); 24] = [
+const COLUMNS: [(&str, &str); 31] = [
     ("u", "UInt64"),
     ("i", "Int64"),
     ("f", "Float64"),
@@ -33,6 +33,13 @@ const COLUMNS: [(&str, &str); 24] = [
     ("a", "Array(Nullable(String))"),
     ("m", "Map(String, Array(UInt16))"),
     ("t", "Tuple(x UInt8, y LowCardinality(String))"),
+    ("span", "Time"),
+    ("span9", "Array(Time64(9))"),
+    ("v", "Array(Variant(Array(LowCardinality(String)), Bool, Float64, Int8, Map(String, Int64)))"),
+    ("json", "JSON"),
+    ("any", "Map(String, Dynamic)"),
+    ("ring", "Ring"),
+    ("nested", "Nested(a UInt8, b Nullable(JSON))"),
 ];
 
 /// Memory beside a multiple of the record: empty columns and buffers that are kept.

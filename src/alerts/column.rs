@@ -55,7 +55,8 @@ impl ColumnKind {
             | ColumnType::UInt16
             | ColumnType::UInt32
             | ColumnType::UInt64
-            | ColumnType::DateTime { .. } => Self::Integer,
+            | ColumnType::DateTime { .. }
+            | ColumnType::Time => Self::Integer,
             ColumnType::Float64 => Self::Float,
             ColumnType::Decimal { precision, .. } if *precision <= DECIMAL_DIGITS_MAX => Self::Float,
             ColumnType::BFloat16 | ColumnType::Float32 => Self::SingleFloat,
@@ -69,12 +70,16 @@ impl ColumnKind {
             | ColumnType::Date
             | ColumnType::Date32
             | ColumnType::DateTime64 { .. }
+            | ColumnType::Time64 { .. }
             | ColumnType::Uuid
             | ColumnType::Ipv4
             | ColumnType::Ipv6
             | ColumnType::Array(_)
             | ColumnType::Map(..)
-            | ColumnType::Tuple(_) => Self::Unusable,
+            | ColumnType::Tuple(_)
+            | ColumnType::Variant(_)
+            | ColumnType::Json
+            | ColumnType::Dynamic => Self::Unusable,
         }
     }
 }

@@ -14,6 +14,8 @@ const DICTIONARY_VERSION: u64 = 1;
 const DICTIONARY_HAS_OWN_VALUES: u64 = 1 << 9;
 /// The reader starts a new dictionary.
 const DICTIONARY_IS_NEW: u64 = 1 << 10;
+/// Each row's type stands in a byte of its own.
+const VARIANT_BASIC: u64 = 0;
 /// Indexes that are narrowed at a time.
 const INDEXES_AT_A_TIME: usize = 4096;
 
@@ -24,6 +26,8 @@ pub struct BodyColumn {
     pub name: String,
     /// Type text.
     pub type_text: String,
+    /// What makes the table's value of the block's, where that is not the same.
+    pub conversion: Option<String>,
     /// For a presence flag: the column (counted as in `RowPlan::columns`) whose default the server
     /// evaluates where the flag is 0.
     pub presence_of: Option<usize>,
@@ -78,7 +82,11 @@ impl NativeEncoder {
         self.write_varint(columns.rows());
         let mut body_columns = Vec::with_capacity(column_count);
         for (spec, column) in plan.columns.iter().zip(columns.data_builders()) {
-            body_columns.push(self.write_header(&spec.name, &spec.type_text, None));
+            let conversion = spec.conversion.as_ref();
+            let type_text = conversion.map_or(&spec.type_text, |conversion| &conversion.body_type);
+            let header = self.write_header(&spec.name, type_text, None);
+            let conversion = conversion.and_then(|conversion| conversion.expression.clone());
+            body_columns.push(BodyColumn { conversion, ..header });
             self.write_column(column, columns.rows());
         }
         for (spec, column) in plan.coordinates.iter().zip(&columns.coordinates) {
@@ -105,7 +113,7 @@ impl NativeEncoder {
             self.write_varint(text.len());
             self.writer.write(text.as_bytes());
         }
-        BodyColumn { name: name.to_owned(), type_text: type_text.to_owned(), presence_of }
+        BodyColumn { name: name.to_owned(), type_text: type_text.to_owned(), conversion: None, presence_of }
     }
 
     fn write_column(&mut self, column: &ColumnBuilder, rows: usize) {
@@ -115,10 +123,13 @@ impl NativeEncoder {
         }
     }
 
-    /// All dictionary versions of a column come before all of its data.
+    /// All dictionary versions of a column, and how it tells the types of its rows, come before all of its data.
     fn write_prefix(&mut self, column: &ColumnBuilder) {
         match column {
-            ColumnBuilder::Fixed(_) | ColumnBuilder::String(_) | ColumnBuilder::Nullable(_) => {}
+            ColumnBuilder::Fixed(_)
+            | ColumnBuilder::String(_)
+            | ColumnBuilder::Nullable(_)
+            | ColumnBuilder::Json(_) => {}
             ColumnBuilder::Dictionary(_) => self.write_u64(DICTIONARY_VERSION),
             ColumnBuilder::Array(column) => self.write_prefix(&column.values),
             ColumnBuilder::Map(column) => {
@@ -128,6 +139,12 @@ impl NativeEncoder {
             ColumnBuilder::Tuple(column) => {
                 for field in &column.fields {
                     self.write_prefix(field);
+                }
+            }
+            ColumnBuilder::Variant(column) => {
+                self.write_u64(VARIANT_BASIC);
+                for values in &column.values {
+                    self.write_prefix(values);
                 }
             }
         }
@@ -156,6 +173,13 @@ impl NativeEncoder {
                     self.write_data(field);
                 }
             }
+            ColumnBuilder::Variant(column) => {
+                self.writer.write(&column.discriminators);
+                for values in &column.values {
+                    self.write_data(values);
+                }
+            }
+            ColumnBuilder::Json(column) => self.writer.write(&column.text.data),
         }
     }
 

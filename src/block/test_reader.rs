@@ -94,6 +94,10 @@ impl Reader<'_> {
                 self.prefix(value);
             }
             ColumnType::Tuple(fields) => fields.iter().for_each(|f| self.prefix(&f.field_type)),
+            ColumnType::Variant(types) => {
+                assert_eq!(self.size(), 0, "a byte per row");
+                types.iter().for_each(|one| self.prefix(one));
+            }
             _ => {}
         }
     }
@@ -128,6 +132,17 @@ impl Reader<'_> {
                         format!("({})", row.join(", "))
                     })
                     .collect()
+            }
+            ColumnType::Variant(types) => {
+                let places = self.bytes(rows);
+                let count = |place: usize| places.iter().filter(|found| usize::from(**found) == place).count();
+                let mut values: Vec<_> =
+                    types.iter().enumerate().map(|(place, one)| self.values(one, count(place)).into_iter()).collect();
+                let mut value = |place: &u8| match place {
+                    255 => "NULL".into(),
+                    place => format!("{place}:{}", values[usize::from(*place)].next().unwrap()),
+                };
+                places.iter().map(&mut value).collect()
             }
             leaf => (0..rows).map(|_| self.leaf(leaf)).collect(),
         }
@@ -172,8 +187,10 @@ impl Reader<'_> {
         match column_type {
             ColumnType::Int8 | ColumnType::Enum8(_) => i8::from_le_bytes(self.take()).to_string(),
             ColumnType::Int16 | ColumnType::Enum16(_) => i16::from_le_bytes(self.take()).to_string(),
-            ColumnType::Int32 | ColumnType::Date32 => i32::from_le_bytes(self.take()).to_string(),
-            ColumnType::Int64 | ColumnType::DateTime64 { .. } => i64::from_le_bytes(self.take()).to_string(),
+            ColumnType::Int32 | ColumnType::Date32 | ColumnType::Time => i32::from_le_bytes(self.take()).to_string(),
+            ColumnType::Int64 | ColumnType::DateTime64 { .. } | ColumnType::Time64 { .. } => {
+                i64::from_le_bytes(self.take()).to_string()
+            }
             ColumnType::Int128 => i128::from_le_bytes(self.take()).to_string(),
             ColumnType::Int256 => I256::from_le_bytes(self.take()).to_string(),
             ColumnType::UInt8 => u8::from_le_bytes(self.take()).to_string(),

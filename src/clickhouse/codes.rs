@@ -92,6 +92,7 @@ const TABLE: &[(u32, &str, Disposition)] = &[
     (159, "TIMEOUT_EXCEEDED", Backoff),
     (READONLY, "READONLY", Backoff),
     (173, "CANNOT_ALLOCATE_MEMORY", Backoff),
+    (190, "SIZES_OF_ARRAYS_DONT_MATCH", PermanentForBytes),
     (192, "UNKNOWN_USER", Configuration),
     (193, "WRONG_PASSWORD", Configuration),
     (194, "REQUIRED_PASSWORD", Configuration),
@@ -129,6 +130,7 @@ const TABLE: &[(u32, &str, Disposition)] = &[
     (425, "SYSTEM_ERROR", Backoff),
     (439, "CANNOT_SCHEDULE_TASK", Backoff),
     (SETTING_CONSTRAINT, "SETTING_CONSTRAINT_VIOLATION", Configuration),
+    (455, "SUSPICIOUS_TYPE_FOR_LOW_CARDINALITY", Configuration),
     (469, "VIOLATED_CONSTRAINT", PermanentForBytes),
     (497, "ACCESS_DENIED", Configuration),
     (499, "S3_ERROR", Backoff),
@@ -167,19 +169,19 @@ mod tests {
         );
         check(
             &[
-                6, 26, 27, 33, 38, 41, 43, 44, 53, 69, 70, 72, 117, 131, 158, 248, 307, 321, 349, 395, 407, 469, 565,
-                691,
+                6, 26, 27, 33, 38, 41, 43, 44, 53, 69, 70, 72, 117, 131, 158, 190, 248, 307, 321, 349, 395, 407, 469,
+                565, 691,
             ],
             PermanentForBytes,
         );
         check(
             &[
-                8, 10, 16, 20, 46, 47, 48, 49, 50, 60, 62, 81, 115, 192, 193, 194, 195, 218, 344, 396, 452, 497, 516,
-                620,
+                8, 10, 16, 20, 46, 47, 48, 49, 50, 60, 62, 81, 115, 192, 193, 194, 195, 218, 344, 396, 452, 455, 497,
+                516, 620,
             ],
             Configuration,
         );
-        assert_eq!(TABLE.len(), 38 + 24 + 24, "a code without a test");
+        assert_eq!(TABLE.len(), 38 + 25 + 25, "a code without a test");
         assert_eq!(disposition(1_234_567, ""), Disposition::Other);
     }
 

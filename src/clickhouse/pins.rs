@@ -4,7 +4,7 @@
 //! only where its value differs, because a constraint refuses even to hear a setting that it forbids.
 //! Never sends `enable_analyzer`: newer servers refuse to turn it off, and both analyzers act alike here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -78,6 +78,20 @@ const ABOVE_ROWS: &[(&str, bool)] = &[
 /// Above any block: the server counts its own memory for a block, which we can only guess at.
 const MIN_INSERT_BLOCK_SIZE_BYTES: (&str, u64) = ("min_insert_block_size_bytes", 1 << 40);
 
+/// Types that the server takes in the structure of a block only with a setting, as in `CREATE TABLE`. The table is there
+/// already, so whoever made it had the setting.
+const TYPES: &[(&str, &str)] = &[
+    ("LowCardinality", "allow_suspicious_low_cardinality_types"),
+    ("FixedString", "allow_suspicious_fixed_string_types"),
+    ("Variant", "allow_suspicious_variant_types"),
+    ("Variant", "allow_experimental_variant_type"),
+    ("Dynamic", "allow_experimental_dynamic_type"),
+    ("JSON", "allow_experimental_json_type"),
+    ("BFloat16", "allow_experimental_bfloat16_type"),
+    ("Time", "enable_time_time64_type"),
+    ("Time64", "enable_time_time64_type"),
+];
+
 /// What `system.settings` says of one setting.
 #[derive(Debug, Clone, Row, Deserialize)]
 pub(super) struct Setting {
@@ -93,6 +107,8 @@ pub struct Pins {
     insert: Vec<(String, String)>,
     control: Vec<(String, String)>,
     limits: BTreeMap<&'static str, u64>,
+    /// Types with the setting that allows them and is off.
+    types: Vec<(&'static str, &'static str)>,
 }
 
 impl Pins {
@@ -103,7 +119,8 @@ impl Pins {
             .chain(CONTROL)
             .map(|(name, _)| *name)
             .chain(ABOVE_ROWS.iter().map(|(name, _)| *name))
-            .chain([MIN_INSERT_BLOCK_SIZE_BYTES.0]);
+            .chain([MIN_INSERT_BLOCK_SIZE_BYTES.0])
+            .chain(TYPES.iter().map(|(_, name)| *name));
         format!(
             "SELECT name, value, toUInt8(readonly) AS readonly FROM system.settings WHERE name IN ({})",
             sql::joined(names.map(sql::string), ", ")
@@ -144,7 +161,10 @@ impl Pins {
                 limits.insert(name, value);
             }
         }
-        Ok(Self { insert, control, limits })
+        // One that may not be turned on is left to the server, which names it if it is needed.
+        let is_off = |name: &str| known.get(name).is_some_and(|setting| setting.value == "0" && setting.readonly == 0);
+        let types = TYPES.iter().copied().filter(|(_, name)| is_off(name)).collect();
+        Ok(Self { insert, control, limits, types })
     }
 
     /// The settings of every insert.
@@ -174,6 +194,15 @@ impl Pins {
             pins.push((name.to_owned(), needed.to_string()));
         }
         pins
+    }
+
+    /// The settings that allow the types of a block, each once. `texts` are types, and expressions that name some.
+    pub fn types<'a>(&self, texts: impl Iterator<Item = &'a str>) -> Vec<(String, String)> {
+        let words = texts.flat_map(|text| text.split(|letter: char| !letter.is_ascii_alphanumeric()));
+        let words: BTreeSet<&str> = words.collect();
+        let needed: BTreeSet<&str> =
+            self.types.iter().filter(|(word, _)| words.contains(word)).map(|(_, name)| *name).collect();
+        needed.into_iter().map(|name| (name.to_owned(), "1".to_owned())).collect()
     }
 
     fn forbidden(server: &str, name: &str, value: &str, wanted: &str) -> ControlError {
@@ -218,6 +247,23 @@ mod tests {
             &[("timeout_overflow_mode", "throw"), ("limit", "0")],
         );
         check(&[("enable_analyzer", "1")], &[], &[]);
+    }
+
+    #[test]
+    fn types_that_need_a_setting_get_it() {
+        let check = |value: &str, readonly: u8, texts: &[&str], expected: &[&str]| {
+            let one = |name: &str| Setting { name: name.to_owned(), value: value.to_owned(), readonly };
+            let settings = [one("enable_time_time64_type"), one("allow_suspicious_low_cardinality_types")];
+            let pins = Pins::from_settings("s", &settings).unwrap();
+            let sent: Vec<String> = pins.types(texts.iter().copied()).into_iter().map(|(name, _)| name).collect();
+            assert_eq!(sent, expected, "{texts:?}");
+        };
+        let time = "enable_time_time64_type";
+        check("0", 0, &["DateTime", "DateTime64(3)", "Variant(String, UInt8)"], &[]);
+        check("0", 0, &["Time", "Array(Time64(3))"], &[time]);
+        check("0", 0, &["Map(LowCardinality(Int8), Time)"], &["allow_suspicious_low_cardinality_types", time]);
+        check("1", 0, &["Time"], &[]);
+        check("0", 1, &["Time"], &[]);
     }
 
     #[test]

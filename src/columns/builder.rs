@@ -4,6 +4,7 @@ use super::dictionary::DictionaryColumn;
 use super::fixed::{FixedColumn, FixedKind};
 use super::plan::PlanError;
 use super::types::ColumnType;
+use super::variant::VariantColumn;
 use super::zone::Zone;
 
 /// The data of one column in Native form. Rows are appended between `mark` and either nothing
@@ -17,6 +18,8 @@ pub(crate) enum ColumnBuilder {
     Array(ArrayColumn),
     Map(MapColumn),
     Tuple(TupleColumn),
+    Variant(VariantColumn),
+    Json(JsonColumn),
 }
 
 /// Strings, each behind its length.
@@ -53,6 +56,19 @@ impl StringColumn {
 
 /// Strings up to this are copied as if they had as many bytes: a copy of fixed size is no call.
 const SHORT_BYTES: usize = 32;
+
+/// Texts of JSON objects, of which the server makes values.
+#[derive(Debug, Default)]
+pub(crate) struct JsonColumn {
+    pub(crate) text: StringColumn,
+}
+
+impl JsonColumn {
+    /// The text of which the server makes the type's default.
+    pub(crate) fn push_zero(&mut self) {
+        self.text.push(b"{}");
+    }
+}
 
 /// A null map beside the values.
 #[derive(Debug)]
@@ -166,6 +182,8 @@ impl ColumnBuilder {
                 let kind = FixedKind::DateTime64 { precision: *precision, zone: zone(name)? };
                 fixed(kind, 8)
             }
+            ColumnType::Time => fixed(FixedKind::Time, 4),
+            ColumnType::Time64 { precision } => fixed(FixedKind::Time64 { precision: *precision }, 8),
             ColumnType::Uuid => fixed(FixedKind::Uuid, 16),
             ColumnType::Decimal { precision, scale } => {
                 let width = match *precision {
@@ -211,6 +229,9 @@ impl ColumnBuilder {
                     .map(|field| Self::new(&field.field_type, server_zone))
                     .collect::<Result<_, _>>()?,
             })),
+            ColumnType::Variant(types) => Ok(Self::Variant(VariantColumn::new(types, server_zone)?)),
+            ColumnType::Json => Ok(Self::Json(JsonColumn::default())),
+            ColumnType::Dynamic => Ok(Self::Variant(VariantColumn::of_dynamic(server_zone)?)),
         }
     }
 
@@ -242,6 +263,8 @@ impl ColumnBuilder {
                 column.values.mark();
             }
             Self::Tuple(column) => column.fields.iter_mut().for_each(Self::mark),
+            Self::Variant(column) => column.mark(),
+            Self::Json(column) => column.text.mark = column.text.data.len(),
         }
     }
 
@@ -265,6 +288,8 @@ impl ColumnBuilder {
                 column.values.rollback();
             }
             Self::Tuple(column) => column.fields.iter_mut().for_each(Self::rollback),
+            Self::Variant(column) => column.rollback(),
+            Self::Json(column) => column.text.data.truncate(column.text.mark),
         }
     }
 
@@ -275,7 +300,7 @@ impl ColumnBuilder {
             Self::Fixed(column) => matches!(column.kind, FixedKind::FixedString),
             Self::Dictionary(column) => column.values.holds_bytes(),
             Self::Nullable(column) => column.values.holds_bytes(),
-            Self::Array(_) | Self::Map(_) | Self::Tuple(_) => false,
+            Self::Array(_) | Self::Map(_) | Self::Tuple(_) | Self::Variant(_) | Self::Json(_) => false,
         }
     }
 
@@ -290,6 +315,8 @@ impl ColumnBuilder {
             Self::Array(column) => column.offsets.push(0),
             Self::Map(column) => column.offsets.push(0),
             Self::Tuple(column) => column.fields.iter_mut().for_each(Self::push_zero),
+            Self::Variant(column) => column.push_null(),
+            Self::Json(column) => column.push_zero(),
         }
     }
 
@@ -317,6 +344,8 @@ impl ColumnBuilder {
                     to.append_all(from);
                 }
             }
+            (Self::Variant(to), Self::Variant(from)) => to.append_all(from),
+            (Self::Json(to), Self::Json(from)) => to.text.data.extend_from_slice(&from.text.data),
             _ => unreachable!("both columns were made from one type"),
         }
     }
@@ -341,6 +370,8 @@ impl ColumnBuilder {
                 column.values.clear();
             }
             Self::Tuple(column) => column.fields.iter_mut().for_each(Self::clear),
+            Self::Variant(column) => column.clear(),
+            Self::Json(column) => column.text.data.clear(),
         }
         self.mark();
     }
@@ -355,6 +386,10 @@ impl ColumnBuilder {
             Self::Array(column) => column.offsets.data.len() + column.values.wire_bytes(),
             Self::Map(column) => column.offsets.data.len() + column.keys.wire_bytes() + column.values.wire_bytes(),
             Self::Tuple(column) => column.fields.iter().map(Self::wire_bytes).sum(),
+            Self::Variant(column) => {
+                column.discriminators.len() + column.values.iter().map(Self::wire_bytes).sum::<usize>()
+            }
+            Self::Json(column) => column.text.data.len(),
         }
     }
 
@@ -368,6 +403,8 @@ impl ColumnBuilder {
             Self::Array(column) => column.offsets.data.capacity() + column.values.heap_bytes(),
             Self::Map(column) => column.offsets.data.capacity() + column.keys.heap_bytes() + column.values.heap_bytes(),
             Self::Tuple(column) => column.fields.iter().map(Self::heap_bytes).sum(),
+            Self::Variant(column) => column.heap_bytes(),
+            Self::Json(column) => column.text.data.capacity(),
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) enum FixedKind {
     Date32,
     DateTime(Zone),
     DateTime64 { precision: u8, zone: Zone },
+    Time,
+    Time64 { precision: u8 },
     Uuid,
     Decimal { precision: u8, scale: u8 },
     Enum8(Arc<EnumNames>),

@@ -10,6 +10,8 @@ use crate::decode::ErrorCode;
 const LAST_DAY: i64 = 120_529;
 const FIRST_DAY: i64 = -25_567;
 const SECONDS_PER_DAY: i64 = 86_400;
+/// The first second, in either direction, that a `Time` cannot hold.
+const TIME_SECONDS_END: i64 = 3_600_000;
 
 impl ColumnBuilder {
     /// Appends the least or the greatest value of the column, whichever is nearer to the value that was refused with
@@ -36,7 +38,9 @@ impl ColumnBuilder {
                 }
                 pushed
             }
-            Self::String(_) | Self::Array(_) | Self::Map(_) | Self::Tuple(_) => false,
+            Self::String(_) | Self::Array(_) | Self::Map(_) | Self::Tuple(_) | Self::Variant(_) | Self::Json(_) => {
+                false
+            }
         }
     }
 }
@@ -78,6 +82,11 @@ fn push_fixed_limit(column: &mut FixedColumn, below: bool) -> bool {
             let last = I256::from((LAST_DAY + 1) * SECONDS_PER_DAY) * per_second - I256::ONE;
             // At nine digits the years from 2262 on do not fit 64 bits.
             if below { first.max(I256::from(i64::MIN)) } else { last.min(I256::from(i64::MAX)) }
+        }
+        FixedKind::Time | FixedKind::Time64 { .. } => {
+            let precision = if let FixedKind::Time64 { precision } = column.kind { precision } else { 0 };
+            let greatest = I256::from(TIME_SECONDS_END) * I256::new(10).pow(precision.into()) - I256::ONE;
+            if below { -greatest } else { greatest }
         }
         FixedKind::Float32 | FixedKind::Float64 | FixedKind::BFloat16 => return push_float_limit(column, below),
         FixedKind::Bool

@@ -10,20 +10,26 @@
 //! knows where a row came from.
 
 mod builder;
+mod conversion;
 mod dictionary;
+mod dynamic;
 mod fixed;
 mod limit;
 mod plan;
 mod row_bytes;
 mod rows;
 mod source;
+mod type_parser;
 mod type_text;
 mod types;
 mod value;
+mod variant;
 mod zone;
 
-pub(crate) use builder::{ArrayColumn, ColumnBuilder, MapColumn, StringColumn, TupleColumn, push_varint};
+pub(crate) use builder::{ArrayColumn, ColumnBuilder, JsonColumn, MapColumn, StringColumn, TupleColumn, push_varint};
+pub use conversion::Conversion;
 pub(crate) use dictionary::DictionaryColumn;
+pub(crate) use dynamic::DynamicKind;
 pub(crate) use fixed::{FixedColumn, FixedKind};
 pub use plan::{Changes, ColumnSpec, CoordinateKind, CoordinateSpec, DefaultValue, PlanError, RowPlan};
 pub(crate) use row_bytes::append_open_row;
@@ -31,4 +37,5 @@ pub use rows::{Columns, RowCoordinates};
 pub use source::{OnError, Path, Source, Step, TimeUnit, UnknownFields};
 pub use types::{ColumnType, EnumNames, TupleField, UnsupportedType};
 pub use value::Value;
+pub(crate) use variant::VariantColumn;
 pub(crate) use zone::Zone;

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use super::builder::ColumnBuilder;
+use super::conversion::Conversion;
 use super::source::{OnError, Source, TimeUnit, UnknownFields};
+use super::type_parser;
 use super::types::{ColumnType, UnsupportedType};
 use crate::decode::DecodeError;
 
@@ -36,6 +38,8 @@ pub struct ColumnSpec {
     pub column_type: ColumnType,
     /// Its type as the server wrote it, sent back in the block's header.
     pub type_text: String,
+    /// Where the block's header has another type, which, and what the server makes of it.
+    pub conversion: Option<Conversion>,
     /// What a row gets whose record lacks the field.
     pub default: DefaultValue,
 }
@@ -51,12 +55,15 @@ impl ColumnSpec {
         default: DefaultValue,
     ) -> Result<Self, UnsupportedType> {
         let (name, type_text) = (name.into(), type_text.into());
+        let parsed = type_parser::parse(&type_text)?;
+        let conversion = parsed.body_type.map(|body| Conversion::new(&name, &parsed.column_type, &type_text, body));
         Ok(Self {
             source: Source::field(&name),
             aliases: Vec::new(),
             on_error: OnError::default(),
             time_unit: None,
-            column_type: ColumnType::parse(&type_text)?,
+            column_type: parsed.column_type,
+            conversion,
             name,
             type_text,
             default,

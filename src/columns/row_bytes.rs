@@ -6,6 +6,7 @@
 use super::builder::{ColumnBuilder, Offsets, push_varint, read_varint};
 use super::dictionary::DictionaryColumn;
 use super::rows::Columns;
+use super::variant::VariantColumn;
 
 /// Appends some data columns of the decoded row, which is neither committed nor taken back yet. `wanted` says for each
 /// data column whether it is read.
@@ -29,7 +30,15 @@ fn append_open(column: &ColumnBuilder, bytes: &mut Vec<u8>) {
                 append_open(&column.values, bytes);
             }
         }
+        ColumnBuilder::Json(column) => bytes.extend_from_slice(&column.text.data[column.text.mark..]),
         ColumnBuilder::Tuple(column) => column.fields.iter().for_each(|field| append_open(field, bytes)),
+        ColumnBuilder::Variant(column) => {
+            let discriminator = column.discriminators[column.mark];
+            bytes.push(discriminator);
+            if let Some(place) = VariantColumn::place(discriminator) {
+                append_open(&column.values[place], bytes);
+            }
+        }
         composite @ (ColumnBuilder::Dictionary(_) | ColumnBuilder::Array(_) | ColumnBuilder::Map(_)) => {
             Reader::new(composite).append_next(bytes);
         }
@@ -46,6 +55,7 @@ enum Reader<'c> {
     Array { lengths: Lengths<'c>, values: Box<Reader<'c>> },
     Map { lengths: Lengths<'c>, keys: Box<Reader<'c>>, values: Box<Reader<'c>> },
     Tuple { fields: Vec<Reader<'c>> },
+    Variant { discriminators: &'c [u8], values: Vec<Reader<'c>> },
 }
 
 impl<'c> Reader<'c> {
@@ -67,6 +77,11 @@ impl<'c> Reader<'c> {
                 values: boxed(&column.values),
             },
             ColumnBuilder::Tuple(column) => Self::Tuple { fields: column.fields.iter().map(Self::new).collect() },
+            ColumnBuilder::Variant(column) => Self::Variant {
+                discriminators: &column.discriminators[column.mark..],
+                values: column.values.iter().map(Self::new).collect(),
+            },
+            ColumnBuilder::Json(column) => Self::String { data: &column.text.data[column.text.mark..] },
         }
     }
 
@@ -110,6 +125,13 @@ impl<'c> Reader<'c> {
                 }
             }
             Self::Tuple { fields } => fields.iter_mut().for_each(|field| field.append_next(bytes)),
+            Self::Variant { discriminators, values } => {
+                let discriminator = take(discriminators, 1)[0];
+                bytes.push(discriminator);
+                if let Some(place) = VariantColumn::place(discriminator) {
+                    values[place].append_next(bytes);
+                }
+            }
         }
     }
 }
@@ -179,5 +201,20 @@ mod tests {
         check("Array(Array(UInt8))", &["[[1],[]]", "[[2,3]]"], &[&[2, 1, 1, 0], &[1, 2, 2, 3]]);
         check("Map(String, UInt8)", &[r#"{"a":1,"b":2}"#, "{}"], &[b"\x02\x01a\x01\x01b\x02", b"\x00"]);
         check("Tuple(a UInt8, b String)", &[r#"{"a":1,"b":"x"}"#], &[b"\x01\x01x"]);
+        check("Time", &["\"00:00:02\"", "-1"], &[&[2, 0, 0, 0], &[255, 255, 255, 255]]);
+        check("Time64(1)", &["\"00:00:01.5\""], &[&[15, 0, 0, 0, 0, 0, 0, 0]]);
+        check("SimpleAggregateFunction(max, UInt8)", &["7"], &[&[7]]);
+        check(
+            "Nested(a UInt8, b String)",
+            &[r#"[{"a":1,"b":"x"},{"a":2}]"#, "[]"],
+            &[b"\x02\x01\x01x\x02\x00", b"\x00"],
+        );
+        check("Variant(String, UInt8)", &["\"a\"", "7", "null"], &[b"\x00\x01a", b"\x01\x07", b"\xFF"]);
+        check(
+            "Array(Variant(String, UInt8))",
+            &["[\"a\",7]", "[null,8]"],
+            &[b"\x02\x00\x01a\x01\x07", b"\x02\xFF\x01\x08"],
+        );
+        check("Variant(Array(UInt8), String)", &["[1,2]", "[3]"], &[b"\x00\x02\x01\x02", b"\x00\x01\x03"]);
     }
 }

@@ -5,11 +5,13 @@
 pub(crate) struct TypeText<'a> {
     text: &'a str,
     at: usize,
+    /// Where other text shall stand, in order.
+    replacements: Vec<(usize, usize, &'static str)>,
 }
 
 impl<'a> TypeText<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, replacements: Vec::new() }
     }
 
     /// The whole text, for messages.
@@ -32,12 +34,13 @@ impl<'a> TypeText<'a> {
         let bytes = self.text.as_bytes();
         let mut open = 0_u32;
         let mut end = start;
-        let mut quoted = false;
+        let mut quote = None;
         while let Some(&byte) = bytes.get(end) {
             match byte {
-                b'\\' if quoted => end += 1,
-                b'\'' => quoted = !quoted,
-                _ if quoted => {}
+                b'\\' if quote.is_some() => end += 1,
+                _ if quote == Some(byte) => quote = None,
+                _ if quote.is_some() => {}
+                b'\'' | b'`' => quote = Some(byte),
                 b'(' => open += 1,
                 b')' if open == 0 => break,
                 b')' => open -= 1,
@@ -47,6 +50,32 @@ impl<'a> TypeText<'a> {
             end += 1;
         }
         self.text.get(start..end.min(bytes.len())).unwrap_or("").trim_end()
+    }
+
+    /// Takes the type that starts at `start`, whatever its brackets hold, and gives its end.
+    pub(crate) fn skip_type(&mut self, start: usize) -> usize {
+        self.at = start + self.type_from(start).len();
+        self.at
+    }
+
+    /// Has other text stand in a place that begins where the one before ends, or later.
+    pub(crate) fn replace(&mut self, start: usize, end: usize, with: &'static str) {
+        self.replacements.push((start, end, with));
+    }
+
+    /// The whole text with the replacements, if there are any.
+    pub(crate) fn replaced(&self) -> Option<String> {
+        if self.replacements.is_empty() {
+            return None;
+        }
+        let (mut replaced, mut from) = (String::new(), 0);
+        for (start, end, with) in &self.replacements {
+            replaced.push_str(&self.text[from..*start]);
+            replaced.push_str(with);
+            from = *end;
+        }
+        replaced.push_str(&self.text[from..]);
+        Some(replaced)
     }
 
     /// An identifier; empty where there is none.

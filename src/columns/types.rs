@@ -8,18 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::type_text::TypeText;
-
-/// Deepest nesting of types that is accepted. Decoding recurses by type, never by data, so this
-/// bounds the stack.
-pub(crate) const TYPE_DEPTH_MAX: u32 = 24;
-
-/// Most digits after the point that `DateTime64` has.
-const DATETIME64_PRECISION_MAX: u64 = 9;
-/// Most digits that a `Decimal` has.
-const DECIMAL_PRECISION_MAX: u64 = 76;
-/// Longest `FixedString` that the server itself accepts.
-const FIXED_STRING_BYTES_MAX: u64 = 0xFF_FFFF;
+use super::type_parser;
 
 /// The type of one column of the target table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +65,13 @@ pub enum ColumnType {
         /// Time zone for texts that carry none; the server's where it is absent.
         zone: Option<String>,
     },
+    /// Seconds, up to a thousand hours in either direction.
+    Time,
+    /// Ticks of 10^-precision seconds, up to a thousand hours in either direction.
+    Time64 {
+        /// Digits after the point, 0 to 9.
+        precision: u8,
+    },
     /// 128-bit identifier.
     Uuid,
     /// Fixed-point number.
@@ -103,6 +99,12 @@ pub enum ColumnType {
     Map(Box<ColumnType>, Box<ColumnType>),
     /// A fixed list of fields.
     Tuple(Vec<TupleField>),
+    /// A value of one of these types, or NULL. In the order of the server, which counts them in its blocks.
+    Variant(Vec<ColumnType>),
+    /// A JSON object, of which the server makes subcolumns: sent to it as text.
+    Json,
+    /// A value of any type, which is kept beside it.
+    Dynamic,
 }
 
 /// One field of a `Tuple`.
@@ -122,7 +124,7 @@ pub struct EnumNames {
 }
 
 impl EnumNames {
-    fn new(mut by_value: Vec<(i16, String)>) -> Self {
+    pub(super) fn new(mut by_value: Vec<(i16, String)>) -> Self {
         by_value.sort();
         let mut by_name: Vec<_> = by_value.iter().map(|(v, n)| (n.clone(), *v)).collect();
         by_name.sort();
@@ -171,18 +173,13 @@ impl ColumnType {
     /// # Errors
     /// Names the first part that the sink cannot write.
     pub fn parse(text: &str) -> Result<Self, UnsupportedType> {
-        let mut rest = TypeText::new(text);
-        let parsed = parse_type(&mut rest, 0)?;
-        if !rest.at_end() {
-            return Err(UnsupportedType::new(text, "text follows the type"));
-        }
-        Ok(parsed)
+        type_parser::parse(text).map(|parsed| parsed.column_type)
     }
 
     /// Whether an explicit null can be stored as NULL.
     pub(crate) fn accepts_null(&self) -> bool {
         match self {
-            Self::Nullable(_) => true,
+            Self::Nullable(_) | Self::Variant(_) | Self::Dynamic => true,
             Self::LowCardinality(inner) => inner.accepts_null(),
             _ => false,
         }
@@ -198,256 +195,47 @@ impl ColumnType {
     }
 
     /// Whether one value is one run of bytes: what dictionaries and map keys need.
-    fn is_leaf(&self) -> bool {
-        !matches!(self, Self::LowCardinality(_) | Self::Nullable(_) | Self::Array(_) | Self::Map(..) | Self::Tuple(_))
+    pub(super) fn is_leaf(&self) -> bool {
+        !matches!(
+            self,
+            Self::LowCardinality(_)
+                | Self::Nullable(_)
+                | Self::Array(_)
+                | Self::Map(..)
+                | Self::Tuple(_)
+                | Self::Variant(_)
+                | Self::Json
+                | Self::Dynamic
+        )
     }
-}
 
-fn parse_type(text: &mut TypeText<'_>, depth: u32) -> Result<ColumnType, UnsupportedType> {
-    if depth > TYPE_DEPTH_MAX {
-        return Err(UnsupportedType::new(text.whole(), "nested too deeply"));
-    }
-    let start = text.position();
-    let name = text.word();
-    let has_arguments = text.eat(b'(');
-    let parsed = if has_arguments {
-        let parsed = with_arguments(name, text, depth)?;
-        let closed = text.eat(b')');
-        parsed.filter(|_| closed)
-    } else {
-        without_arguments(name)
-    };
-    parsed.ok_or_else(|| {
-        // The text of the whole type, where its end is known; else what was read of it.
-        let shown = text.type_from(start);
-        let why = match name {
-            "" => "a type name was expected",
-            _ => "it is not one of the types that the sink writes",
-        };
-        UnsupportedType::new(shown, why)
-    })
-}
-
-fn without_arguments(name: &str) -> Option<ColumnType> {
-    Some(match name {
-        "Int8" => ColumnType::Int8,
-        "Int16" => ColumnType::Int16,
-        "Int32" => ColumnType::Int32,
-        "Int64" => ColumnType::Int64,
-        "Int128" => ColumnType::Int128,
-        "Int256" => ColumnType::Int256,
-        "UInt8" => ColumnType::UInt8,
-        "UInt16" => ColumnType::UInt16,
-        "UInt32" => ColumnType::UInt32,
-        "UInt64" => ColumnType::UInt64,
-        "UInt128" => ColumnType::UInt128,
-        "UInt256" => ColumnType::UInt256,
-        "BFloat16" => ColumnType::BFloat16,
-        "Float32" => ColumnType::Float32,
-        "Float64" => ColumnType::Float64,
-        "Bool" => ColumnType::Bool,
-        "String" => ColumnType::String,
-        "Date" => ColumnType::Date,
-        "Date32" => ColumnType::Date32,
-        "DateTime" => ColumnType::DateTime { zone: None },
-        "DateTime64" => ColumnType::DateTime64 { precision: 3, zone: None },
-        "UUID" => ColumnType::Uuid,
-        "IPv4" => ColumnType::Ipv4,
-        "IPv6" => ColumnType::Ipv6,
-        _ => return None,
-    })
-}
-
-/// `None` where the name or its arguments are unknown.
-fn with_arguments(name: &str, text: &mut TypeText<'_>, depth: u32) -> Result<Option<ColumnType>, UnsupportedType> {
-    Ok(match name {
-        "FixedString" => text
-            .number()
-            .filter(|bytes| (1..=FIXED_STRING_BYTES_MAX).contains(bytes))
-            .and_then(|bytes| usize::try_from(bytes).ok())
-            .map(ColumnType::FixedString),
-        "DateTime" => text.quoted().map(|zone| ColumnType::DateTime { zone: Some(zone) }),
-        "DateTime64" => parse_datetime64(text),
-        "Decimal" => text.number().and_then(|precision| {
-            let scale = if text.eat(b',') { text.number()? } else { 0 };
-            decimal(precision, scale)
-        }),
-        "Decimal32" => text.number().and_then(|scale| decimal(9, scale)),
-        "Decimal64" => text.number().and_then(|scale| decimal(18, scale)),
-        "Decimal128" => text.number().and_then(|scale| decimal(38, scale)),
-        "Decimal256" => text.number().and_then(|scale| decimal(76, scale)),
-        "Enum8" => parse_enum(text, i64::from(i8::MIN), i64::from(i8::MAX)).map(ColumnType::Enum8),
-        "Enum16" => parse_enum(text, i64::from(i16::MIN), i64::from(i16::MAX)).map(ColumnType::Enum16),
-        "Nullable" => {
-            let inner = parse_type(text, depth + 1)?;
-            if !inner.is_leaf() {
-                return Err(UnsupportedType::new(text.whole(), "Nullable holds a plain type only"));
-            }
-            Some(ColumnType::Nullable(Box::new(inner)))
-        }
-        "LowCardinality" => {
-            let inner = parse_type(text, depth + 1)?;
-            let plain = match &inner {
-                ColumnType::Nullable(inner) => inner.is_leaf(),
-                other => other.is_leaf(),
-            };
-            if !plain {
-                return Err(UnsupportedType::new(
-                    text.whole(),
-                    "LowCardinality holds a plain type, or a Nullable one, only",
-                ));
-            }
-            Some(ColumnType::LowCardinality(Box::new(inner)))
-        }
-        "Array" => Some(ColumnType::Array(Box::new(parse_type(text, depth + 1)?))),
-        "Map" => parse_map(text, depth)?,
-        "Tuple" => parse_tuple(text, depth)?,
-        _ => None,
-    })
-}
-
-fn parse_datetime64(text: &mut TypeText<'_>) -> Option<ColumnType> {
-    let precision = text.number().filter(|digits| *digits <= DATETIME64_PRECISION_MAX)?;
-    let zone = if text.eat(b',') { Some(text.quoted()?) } else { None };
-    Some(ColumnType::DateTime64 { precision: u8::try_from(precision).ok()?, zone })
-}
-
-fn decimal(precision: u64, scale: u64) -> Option<ColumnType> {
-    if !(1..=DECIMAL_PRECISION_MAX).contains(&precision) || scale > precision {
-        return None;
-    }
-    Some(ColumnType::Decimal { precision: u8::try_from(precision).ok()?, scale: u8::try_from(scale).ok()? })
-}
-
-fn parse_enum(text: &mut TypeText<'_>, least: i64, greatest: i64) -> Option<Arc<EnumNames>> {
-    let mut by_value = Vec::new();
-    loop {
-        let name = text.quoted()?;
-        if !text.eat(b'=') {
-            return None;
-        }
-        let negative = text.eat(b'-');
-        let size = i64::try_from(text.number()?).ok()?;
-        let value = if negative { -size } else { size };
-        if !(least..=greatest).contains(&value) {
-            return None;
-        }
-        by_value.push((i16::try_from(value).ok()?, name));
-        if !text.eat(b',') {
-            return Some(Arc::new(EnumNames::new(by_value)));
+    /// Whether JSON text does not say all that a value is: the type that it has inside a `Variant` or `Dynamic`, or what a
+    /// `JSON` type makes of it.
+    pub fn is_more_than_json(&self) -> bool {
+        match self {
+            Self::Variant(_) | Self::Json | Self::Dynamic => true,
+            Self::LowCardinality(inner) | Self::Nullable(inner) | Self::Array(inner) => inner.is_more_than_json(),
+            Self::Map(key, value) => key.is_more_than_json() || value.is_more_than_json(),
+            Self::Tuple(fields) => fields.iter().any(|field| field.field_type.is_more_than_json()),
+            _ => false,
         }
     }
-}
 
-fn parse_map(text: &mut TypeText<'_>, depth: u32) -> Result<Option<ColumnType>, UnsupportedType> {
-    let key = parse_type(text, depth + 1)?;
-    let plain = match &key {
-        ColumnType::LowCardinality(inner) => inner.is_leaf(),
-        other => other.is_leaf(),
-    };
-    if !plain {
-        return Err(UnsupportedType::new(text.whole(), "a Map key is a plain type, or a LowCardinality of one, only"));
-    }
-    if !text.eat(b',') {
-        return Ok(None);
-    }
-    let value = parse_type(text, depth + 1)?;
-    Ok(Some(ColumnType::Map(Box::new(key), Box::new(value))))
-}
-
-fn parse_tuple(text: &mut TypeText<'_>, depth: u32) -> Result<Option<ColumnType>, UnsupportedType> {
-    let mut fields = Vec::new();
-    loop {
-        let name = text.field_name();
-        let field_type = parse_type(text, depth + 1)?;
-        fields.push(TupleField { name, field_type });
-        if !text.eat(b',') {
-            break;
+    /// Whether the server makes values of the type from JSON text, so that what it stores is not known before.
+    pub fn is_made_from_json(&self) -> bool {
+        match self {
+            Self::Json | Self::Dynamic => true,
+            Self::Nullable(inner) | Self::Array(inner) => inner.is_made_from_json(),
+            Self::Map(_, value) => value.is_made_from_json(),
+            Self::Tuple(fields) => fields.iter().any(|field| field.field_type.is_made_from_json()),
+            _ => false,
         }
     }
-    let named = fields.iter().filter(|field| field.name.is_some()).count();
-    let uniform = named == 0 || named == fields.len();
-    Ok(uniform.then_some(ColumnType::Tuple(fields)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn check(text: &str, expected: &str) {
-        let got = match ColumnType::parse(text) {
-            Ok(parsed) => format!("{parsed:?}"),
-            Err(error) => error.to_string(),
-        };
-        assert_eq!(got, expected, "{text}");
-    }
-
-    #[test]
-    fn known_types() {
-        check("Int8", "Int8");
-        check("UInt256", "UInt256");
-        check("DateTime", "DateTime { zone: None }");
-        check("DateTime('Asia/Tokyo')", "DateTime { zone: Some(\"Asia/Tokyo\") }");
-        check("DateTime64", "DateTime64 { precision: 3, zone: None }");
-        check("DateTime64(6, 'UTC')", "DateTime64 { precision: 6, zone: Some(\"UTC\") }");
-        check("Decimal(18, 3)", "Decimal { precision: 18, scale: 3 }");
-        check("Decimal(5)", "Decimal { precision: 5, scale: 0 }");
-        check("Decimal256(70)", "Decimal { precision: 76, scale: 70 }");
-        check("FixedString(16)", "FixedString(16)");
-        check("LowCardinality(Nullable(String))", "LowCardinality(Nullable(String))");
-        check("Map(LowCardinality(String), Array(UInt8))", "Map(LowCardinality(String), Array(UInt8))");
-        check(
-            "Tuple(\n    `x y` UInt8,\n    z Int8)",
-            "Tuple([TupleField { name: Some(\"x y\"), field_type: UInt8 }, \
-             TupleField { name: Some(\"z\"), field_type: Int8 }])",
-        );
-        check(
-            "Tuple(UInt8, Array(String))",
-            "Tuple([TupleField { name: None, field_type: UInt8 }, \
-             TupleField { name: None, field_type: Array(String) }])",
-        );
-        check(
-            "Enum8('it\\'s' = -1, 'b' = 2)",
-            "Enum8(EnumNames { by_value: [(-1, \"it's\"), (2, \"b\")], \
-             by_name: [(\"b\", 2), (\"it's\", -1)] })",
-        );
-    }
-
-    #[test]
-    fn refused_types_are_named() {
-        let not_ours = "it is not one of the types that the sink writes";
-        for text in [
-            "JSON",
-            "Variant(Int8, String)",
-            "AggregateFunction(sum, UInt8)",
-            "Nothing",
-            "FixedString(0)",
-            "DateTime64(10)",
-            "Decimal(77, 0)",
-            "Decimal(3, 4)",
-            "Enum8('a' = 128)",
-            "Tuple(a UInt8, String)",
-            "FixedString(3",
-        ] {
-            check(text, &format!("type {text} is not supported: {not_ours}"));
-        }
-        check("Array(Dynamic)", &format!("type Dynamic is not supported: {not_ours}"));
-        check("Nullable(Array(Int8))", "type Nullable(Array(Int8)) is not supported: Nullable holds a plain type only");
-        check(
-            "LowCardinality(LowCardinality(String))",
-            "type LowCardinality(LowCardinality(String)) is not supported: \
-             LowCardinality holds a plain type, or a Nullable one, only",
-        );
-        check(
-            "Map(Nullable(String), Int8)",
-            "type Map(Nullable(String), Int8) is not supported: \
-             a Map key is a plain type, or a LowCardinality of one, only",
-        );
-        check("Int8 Int8", "type Int8 Int8 is not supported: text follows the type");
-        check("", "type  is not supported: a type name was expected");
-        let deep = format!("{}Int8{}", "Array(".repeat(100_000), ")".repeat(100_000));
-        assert!(ColumnType::parse(&deep).unwrap_err().reason.ends_with("nested too deeply"));
-    }
 
     #[test]
     fn the_default_of_an_enum_is_its_smallest_value() {

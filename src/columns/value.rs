@@ -8,7 +8,7 @@ use super::fixed::{FixedColumn, FixedKind};
 pub enum Value<'a> {
     /// NULL.
     Null,
-    /// A signed integer of at most 64 bits; for `DateTime` the Unix seconds.
+    /// A signed integer of at most 64 bits; for `DateTime` the Unix seconds, for `Time` the seconds.
     I64(i64),
     /// An unsigned integer of at most 64 bits.
     U64(u64),
@@ -37,7 +37,11 @@ pub(crate) fn last_value(column: &ColumnBuilder) -> Value<'_> {
         },
         ColumnBuilder::Nullable(column) if column.nulls.last() == Some(&1) => Value::Null,
         ColumnBuilder::Nullable(column) => last_value(&column.values),
-        ColumnBuilder::Array(_) | ColumnBuilder::Map(_) | ColumnBuilder::Tuple(_) => Value::Other,
+        ColumnBuilder::Array(_)
+        | ColumnBuilder::Map(_)
+        | ColumnBuilder::Tuple(_)
+        | ColumnBuilder::Variant(_)
+        | ColumnBuilder::Json(_) => Value::Other,
     }
 }
 
@@ -57,6 +61,7 @@ fn fixed_value<'a>(kind: &'a FixedKind, bytes: &'a [u8]) -> Value<'a> {
         FixedKind::UInt32 => int(bytes).map_or(Value::Other, |b| Value::U64(u32::from_le_bytes(b).into())),
         FixedKind::UInt64 => int(bytes).map_or(Value::Other, |b| Value::U64(u64::from_le_bytes(b))),
         FixedKind::DateTime(_) => int(bytes).map_or(Value::Other, |b| Value::I64(u32::from_le_bytes(b).into())),
+        FixedKind::Time => int(bytes).map_or(Value::Other, |b| Value::I64(i32::from_le_bytes(b).into())),
         FixedKind::BFloat16 => int(bytes)
             .map_or(Value::Other, |[low, high]: [u8; 2]| Value::F64(f32::from_le_bytes([0, 0, low, high]).into())),
         FixedKind::Float32 => int(bytes).map_or(Value::Other, |b| Value::F64(f32::from_le_bytes(b).into())),
@@ -77,6 +82,7 @@ fn fixed_value<'a>(kind: &'a FixedKind, bytes: &'a [u8]) -> Value<'a> {
         | FixedKind::Date
         | FixedKind::Date32
         | FixedKind::DateTime64 { .. }
+        | FixedKind::Time64 { .. }
         | FixedKind::Uuid
         | FixedKind::Ipv4
         | FixedKind::Ipv6 => Value::Other,

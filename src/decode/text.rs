@@ -7,7 +7,7 @@ use super::json::Cursor;
 use crate::columns::{ColumnBuilder, FixedColumn, FixedKind, Zone};
 use crate::decode::error::ErrorCode;
 use crate::decode::number::Number;
-use crate::decode::time::{self, Moment};
+use crate::decode::time::{self, Moment, Span};
 
 pub(super) fn append_bool(value: bool, column: &mut FixedColumn) -> Result<(), ErrorCode> {
     use FixedKind::{BFloat16, Float32, Float64};
@@ -95,6 +95,11 @@ fn append_value_of(number: &Number<'_>, column: &mut FixedColumn) -> Result<(), 
             let ticks = Moment::from_number(number)?.date_time64(*precision)?;
             column.push(ticks.to_le_bytes());
         }
+        FixedKind::Time => column.push(Span::from_number(number)?.time().to_le_bytes()),
+        FixedKind::Time64 { precision } => {
+            let ticks = Span::from_number(number)?.time64(*precision);
+            column.push(ticks.to_le_bytes());
+        }
         FixedKind::Enum8(names) => {
             let value = enum_number(number, |value| names.name_of(value).is_some())?;
             push_narrow!(column, value, i8);
@@ -158,6 +163,11 @@ pub(super) fn append_fixed_text(text: &[u8], column: &mut FixedColumn) -> Result
             let (least, greatest) = time::DATE32_DAYS;
             let days = time::days_from_text(text).ok_or(ErrorCode::InvalidTime)?;
             push_narrow!(column, time::days_within(days, least, greatest)?, i32);
+        }
+        FixedKind::Time => column.push(span_from_text(text)?.time().to_le_bytes()),
+        FixedKind::Time64 { precision } => {
+            let ticks = span_from_text(text)?.time64(*precision);
+            column.push(ticks.to_le_bytes());
         }
         FixedKind::FixedString => {
             let padding = column.width.checked_sub(text.len());
@@ -257,6 +267,15 @@ fn moment_from_text(text: &[u8], zone: &mut Zone) -> Result<Moment, ErrorCode> {
     }
     let number = number_from_text(text).map_err(|_| ErrorCode::InvalidTime)?;
     Moment::from_number(&number)
+}
+
+/// A quoted span: a clock's text, or seconds as a number would be.
+fn span_from_text(text: &[u8]) -> Result<Span, ErrorCode> {
+    if text.contains(&b':') {
+        return Span::from_text(text);
+    }
+    let number = number_from_text(text).map_err(|_| ErrorCode::InvalidTime)?;
+    Span::from_number(&number)
 }
 
 fn uuid_from_text(text: &[u8]) -> Option<u128> {

@@ -9,6 +9,10 @@
 //! `DateTime64`, so no number is read as seconds by us and as something else by ClickHouse: it
 //! reads all as seconds, and where that gives a time in range, so do we. For `Date` and `Date32` a
 //! number counts days, as in ClickHouse.
+//!
+//! Spans, for `Time` and `Time64`: `[-]hhh:mm:ss` with one to three digits of hours and an optional fraction, less than a
+//! thousand hours. A number counts seconds, in both: ClickHouse takes one in quotes for seconds as well, but a bare one for
+//! the ticks of `Time64`, as it did for `DateTime64` up to 25.8.
 
 use super::error::ErrorCode;
 use super::number::{DIGITS_U64, Number};
@@ -19,6 +23,9 @@ const SECONDS_PER_DAY: i64 = 86_400;
 const FIRST_DAY: i64 = -25_567;
 /// 2299-12-31, their last.
 const LAST_DAY: i64 = 120_529;
+
+/// The first second, in either direction, that a `Time` cannot hold: that of the thousandth hour.
+const SPAN_SECONDS_END: u32 = 3_600_000;
 
 /// Powers of ten up to the ticks of the finest `DateTime64`.
 const POWERS: [u32; 10] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
@@ -81,24 +88,8 @@ impl Moment {
 
     /// Reads a bare number; see the module's text for the unit.
     pub(crate) fn from_number(number: &Number<'_>) -> Result<Self, ErrorCode> {
-        if number.exponent != 0 || number.digits > DIGITS_U64 + 9 {
-            return Err(ErrorCode::InvalidTime);
-        }
         let whole_digits = number.digits - number.fraction_digits;
-        let (mut value, mut fraction) = (0_u64, 0_u32);
-        let mut fraction_unit = 100_000_000;
-        for (place, digit) in number.magnitude.iter().enumerate() {
-            let digit = digit.wrapping_sub(b'0');
-            if place < whole_digits {
-                value = value
-                    .checked_mul(10)
-                    .and_then(|value| value.checked_add(digit.into()))
-                    .ok_or(ErrorCode::OutOfRange)?;
-            } else if place > whole_digits {
-                fraction += u32::from(digit) * fraction_unit;
-                fraction_unit /= 10;
-            }
-        }
+        let (value, fraction) = whole_and_billionths(number)?;
         let per_second = match whole_digits {
             0..=11 => 1,
             12..=14 => 1_000,
@@ -133,19 +124,7 @@ impl Moment {
         let second = two_digits(s1, s2).filter(|second| *second <= 60).ok_or(invalid)?;
         let local_seconds = local_midnight + hour * 3_600 + minute * 60 + second;
 
-        let mut nanos = 0;
-        if let [b'.', fraction @ ..] = rest {
-            let digits = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
-            if digits == 0 {
-                return Err(invalid);
-            }
-            let mut unit = 100_000_000;
-            for digit in &fraction[..digits] {
-                nanos += u32::from(digit - b'0') * unit;
-                unit /= 10;
-            }
-            rest = &fraction[digits..];
-        }
+        let nanos = take_fraction(&mut rest)?;
         let seconds = match rest {
             [] => zone.unix_seconds(local_seconds),
             [b'Z' | b'z'] => local_seconds,
@@ -153,6 +132,110 @@ impl Moment {
         };
         Ok(Self { seconds, nanos })
     }
+}
+
+/// A length of time, in either direction: what `Time` and `Time64` hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    negative: bool,
+    seconds: u32,
+    nanos: u32,
+}
+
+impl Span {
+    fn new(negative: bool, seconds: u64, nanos: u32) -> Result<Self, ErrorCode> {
+        match u32::try_from(seconds) {
+            Ok(seconds) if seconds < SPAN_SECONDS_END => Ok(Self { negative, seconds, nanos }),
+            _ => Err(ErrorCode::OutOfRange.of_sign(negative)),
+        }
+    }
+
+    /// Reads seconds.
+    pub(crate) fn from_number(number: &Number<'_>) -> Result<Self, ErrorCode> {
+        let (seconds, nanos) = whole_and_billionths(number)?;
+        Self::new(number.negative, seconds, nanos)
+    }
+
+    /// Reads `[-]hhh:mm:ss[.fraction]`.
+    pub(crate) fn from_text(text: &[u8]) -> Result<Self, ErrorCode> {
+        let invalid = ErrorCode::InvalidTime;
+        let (negative, text) = match text {
+            [b'-', text @ ..] => (true, text),
+            text => (false, text),
+        };
+        let hour_digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (hours, rest) = text.split_at(hour_digits);
+        let (clock, mut rest) = rest.split_at_checked(6).ok_or(invalid)?;
+        let &[b':', m1, m2, b':', s1, s2] = clock else {
+            return Err(invalid);
+        };
+        let minutes = two_digits(m1, m2).filter(|minute| *minute < 60).ok_or(invalid)?;
+        let seconds = two_digits(s1, s2).filter(|second| *second < 60).ok_or(invalid)?;
+        let nanos = take_fraction(&mut rest)?;
+        if !rest.is_empty() {
+            return Err(invalid);
+        }
+        let hours = match hours {
+            [] => return Err(invalid),
+            [_, _, _, _, ..] => return Err(ErrorCode::OutOfRange.of_sign(negative)),
+            digits => digits.iter().fold(0, |hours, digit| hours * 10 + u64::from(digit - b'0')),
+        };
+        Self::new(negative, hours * 3_600 + (minutes * 60 + seconds).unsigned_abs(), nanos)
+    }
+
+    /// The value of a `Time` column: a fraction is cut off.
+    pub(crate) fn time(self) -> i32 {
+        let seconds = i32::try_from(self.seconds).unwrap_or(i32::MAX);
+        if self.negative { -seconds } else { seconds }
+    }
+
+    /// The value of a `Time64` column.
+    pub(crate) fn time64(self, precision: u8) -> i64 {
+        let precision = usize::from(precision);
+        let whole = i64::from(self.seconds) * i64::from(POWERS[precision]);
+        let ticks = whole + i64::from(self.nanos / POWERS[9 - precision]);
+        if self.negative { -ticks } else { ticks }
+    }
+}
+
+/// A number's digits before the point, and the first nine after it, without its sign.
+fn whole_and_billionths(number: &Number<'_>) -> Result<(u64, u32), ErrorCode> {
+    if number.exponent != 0 || number.digits > DIGITS_U64 + 9 {
+        return Err(ErrorCode::InvalidTime);
+    }
+    let whole_digits = number.digits - number.fraction_digits;
+    let (mut value, mut fraction) = (0_u64, 0_u32);
+    let mut fraction_unit = 100_000_000;
+    for (place, digit) in number.magnitude.iter().enumerate() {
+        let digit = digit.wrapping_sub(b'0');
+        if place < whole_digits {
+            value =
+                value.checked_mul(10).and_then(|value| value.checked_add(digit.into())).ok_or(ErrorCode::OutOfRange)?;
+        } else if place > whole_digits {
+            fraction += u32::from(digit) * fraction_unit;
+            fraction_unit /= 10;
+        }
+    }
+    Ok((value, fraction))
+}
+
+/// Takes a point and its digits, if there are any, as nanoseconds.
+#[inline]
+fn take_fraction(rest: &mut &[u8]) -> Result<u32, ErrorCode> {
+    let [b'.', fraction @ ..] = *rest else {
+        return Ok(0);
+    };
+    let digits = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
+    if digits == 0 {
+        return Err(ErrorCode::InvalidTime);
+    }
+    let (mut nanos, mut unit) = (0, 100_000_000);
+    for digit in &fraction[..digits] {
+        nanos += u32::from(digit - b'0') * unit;
+        unit /= 10;
+    }
+    *rest = &fraction[digits..];
+    Ok(nanos)
 }
 
 /// Days since 1970-01-01 of the number or text of a date, within `least` and `greatest`.

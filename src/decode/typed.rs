@@ -28,9 +28,10 @@ use base64::prelude::BASE64_STANDARD;
 use ethnum::I256;
 
 use super::error::ErrorCode;
+use super::json::append_json;
 use super::text::{append_bool, append_fixed_text, append_number, number_from_text, push_bfloat16};
 use super::time::{self, Moment};
-use crate::columns::{ColumnBuilder, FixedColumn, FixedKind};
+use crate::columns::{ColumnBuilder, DynamicKind, FixedColumn, FixedKind, VariantColumn};
 
 /// A value as its format gives it.
 #[derive(Debug, Clone, Copy)]
@@ -91,8 +92,8 @@ type Outcome = Result<(), ErrorCode>;
 
 /// Appends a value to a column. An error leaves bytes that the row's rollback, or that of the column, removes.
 #[inline]
-pub(crate) fn append_typed(value: Typed<'_>, column: &mut ColumnBuilder) -> Outcome {
-    match column {
+pub(crate) fn append_typed(value: Typed<'_>, builder: &mut ColumnBuilder) -> Outcome {
+    match builder {
         ColumnBuilder::Fixed(column) => append_fixed(value, column),
         ColumnBuilder::String(column) => {
             match value {
@@ -117,8 +118,55 @@ pub(crate) fn append_typed(value: Typed<'_>, column: &mut ColumnBuilder) -> Outc
             }
             Ok(())
         }
+        ColumnBuilder::Variant(column) if column.is_dynamic() => append_dynamic(value, column),
+        ColumnBuilder::Variant(column) => append_variant(value, column),
+        ColumnBuilder::Json(_) => match value {
+            Typed::Text(text) => append_json(text.as_bytes(), builder).map_err(|fault| fault.code),
+            _ => Err(ErrorCode::TypeMismatch),
+        },
         ColumnBuilder::Array(_) | ColumnBuilder::Map(_) | ColumnBuilder::Tuple(_) => Err(ErrorCode::TypeMismatch),
     }
+}
+
+/// What is out of the range of its own kind is a text.
+fn append_dynamic(value: Typed<'_>, column: &mut VariantColumn) -> Outcome {
+    let kind = match value {
+        Typed::Bool(_) => DynamicKind::Bool,
+        Typed::Int(_) => DynamicKind::Integer,
+        Typed::UInt(value) if i64::try_from(value).is_ok() => DynamicKind::Integer,
+        Typed::UInt(_) => DynamicKind::Unsigned,
+        Typed::Float32(_) | Typed::Float64(_) => DynamicKind::Float,
+        Typed::Date(_) => DynamicKind::Date,
+        Typed::Timestamp { .. } | Typed::Instant { .. } | Typed::LocalTimestamp { .. } => DynamicKind::DateTime64,
+        _ => DynamicKind::Text,
+    };
+    for kind in [kind, DynamicKind::Text] {
+        let fits = append_typed(value, column.trial(kind.place())).is_ok();
+        column.end_trial(kind.place(), fits);
+        if fits {
+            return Ok(());
+        }
+    }
+    Err(ErrorCode::TypeMismatch)
+}
+
+/// A text is a text where the column has texts; for all else the order of the types decides.
+fn append_variant(value: Typed<'_>, column: &mut VariantColumn) -> Outcome {
+    let is_text = matches!(value, Typed::Text(_) | Typed::Bytes(_));
+    for texts_only in [true, false] {
+        for number in 0..column.types() {
+            let trial = column.trial(number);
+            if texts_only && !(is_text && trial.holds_bytes()) {
+                continue;
+            }
+            let fits = append_typed(value, trial).is_ok();
+            column.end_trial(number, fits);
+            if fits {
+                return Ok(());
+            }
+        }
+    }
+    Err(ErrorCode::TypeMismatch)
 }
 
 #[inline]

@@ -15,8 +15,11 @@ use crate::types::{BlockNumber, Claim, Partition};
 pub struct InputColumn {
     /// The target's column.
     pub name: String,
-    /// Its type, exactly as the target has it: with another one the server would convert, and other values pass.
+    /// Its type in the body: exactly the target's, as with another one the server would convert, and other values pass;
+    /// or the one that `conversion` takes.
     pub kind: String,
+    /// What makes the target's value of the body's, where that is another one.
+    pub conversion: Option<String>,
     /// Where the server is to fill a DEFAULT in.
     pub default: Option<ServerDefault>,
 }
@@ -111,6 +114,8 @@ impl InsertRequest {
         let query_id = query_id(writer, &insert);
         let mut settings = pins.insert().to_vec();
         settings.extend(pins.block(insert.rows));
+        let texts = insert.columns.iter().flat_map(|column| [Some(&column.kind), column.conversion.as_ref()]);
+        settings.extend(pins.types(texts.flatten().map(String::as_str)));
         let mut set = |name: &str, value: &str| settings.push((name.to_owned(), value.to_owned()));
         set("wait_end_of_query", "1");
         set("query_id", &query_id);
@@ -161,12 +166,14 @@ fn statement(insert: &Insert<'_>) -> String {
     for column in insert.columns {
         let name = sql::identifier(&column.name);
         structure.push(format!("{name} {}", column.kind));
+        let value = column.conversion.as_ref().unwrap_or(&name);
         match &column.default {
-            None => selected.push(name),
+            None if column.conversion.is_none() => selected.push(name),
+            None => selected.push(format!("{value} AS {name}")),
             Some(default) => {
                 let present = sql::identifier(&default.presence);
                 structure.push(format!("{present} UInt8"));
-                selected.push(format!("if({present}, {name}, {}) AS {name}", default.expression));
+                selected.push(format!("if({present}, {value}, {}) AS {name}", default.expression));
             }
         }
     }
@@ -192,7 +199,7 @@ mod tests {
     fn column(name: &str, kind: &str, default: Option<&str>) -> InputColumn {
         let default = default
             .map(|expression| ServerDefault { presence: format!("_has_{name}"), expression: expression.to_owned() });
-        InputColumn { name: name.to_owned(), kind: kind.to_owned(), default }
+        InputColumn { name: name.to_owned(), kind: kind.to_owned(), conversion: None, default }
     }
 
     fn request(columns: &[InputColumn], body: Body) -> InsertRequest {
@@ -235,6 +242,24 @@ mod tests {
             "INSERT INTO `iot`.`readings` (`b`, `a`) SELECT if(`_has_b`, `b`, a * 2) AS `b`, `a` FROM \
              input('`b` UInt32, `_has_b` UInt8, `a` UInt32') WHERE ",
             " FORMAT RowBinary",
+        );
+        let json = |default| InputColumn {
+            conversion: Some("CAST(`n.j`, 'JSON')".to_owned()),
+            ..column("n.j", "String", default)
+        };
+        check(
+            &[json(None), column("a", "UInt32", None)],
+            Body::Native { frames: Vec::new() },
+            "INSERT INTO `iot`.`readings` (`n.j`, `a`) SELECT CAST(`n.j`, 'JSON') AS `n.j`, `a` FROM \
+             input('`n.j` String, `a` UInt32') WHERE ",
+            " FORMAT Native",
+        );
+        check(
+            &[json(Some("CAST('{}', 'JSON')"))],
+            Body::Native { frames: Vec::new() },
+            "INSERT INTO `iot`.`readings` (`n.j`) SELECT if(`_has_n.j`, CAST(`n.j`, 'JSON'), CAST('{}', 'JSON')) AS `n.j` \
+             FROM input('`n.j` String, `_has_n.j` UInt8') WHERE ",
+            " FORMAT Native",
         );
     }
 

@@ -25,8 +25,12 @@ const COLUMNS: [(&str, &str); 16] = [
 
 /// The columns of the insert.
 pub(super) fn columns() -> Vec<InputColumn> {
-    let column =
-        |(name, kind): &(&str, &str)| InputColumn { name: (*name).to_owned(), kind: (*kind).to_owned(), default: None };
+    let column = |(name, kind): &(&str, &str)| InputColumn {
+        name: (*name).to_owned(),
+        kind: (*kind).to_owned(),
+        conversion: None,
+        default: None,
+    };
     COLUMNS.iter().map(column).collect()
 }
 

@@ -155,6 +155,7 @@ fn input_columns(body: &[BodyColumn], defaults: &BTreeMap<String, String>) -> Ve
     let column = |(index, column): (usize, &BodyColumn)| InputColumn {
         name: column.name.clone(),
         kind: column.type_text.clone(),
+        conversion: column.conversion.clone(),
         default: flags.get(&index).map(|presence| ServerDefault {
             presence: (*presence).to_owned(),
             expression: defaults.get(&column.name).cloned().expect("a flag is made for a default of the server"),

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::clickhouse::{Column, ConstantDefault, Coordinates, DefaultKind, Session, Table};
+use crate::clickhouse::{Column, ConstantDefault, Coordinates, DefaultKind, Session, Table, sql};
 use crate::columns::{
     Changes, ColumnSpec, ColumnType, CoordinateKind, CoordinateSpec, DefaultValue, OnError, Path, RowPlan, Source,
     UnknownFields,
@@ -34,6 +34,12 @@ pub async fn row_plan(
             continue;
         }
         let default = match column.default_kind {
+            // A constant would come as JSON text, which does not say what type it has inside the column.
+            DefaultKind::Default if ColumnType::parse(&column.kind).is_ok_and(|kind| kind.is_more_than_json()) => {
+                let expression = format!("CAST({}, {})", column.default_expression, sql::string(&column.kind));
+                server_defaults.insert(column.name.clone(), expression);
+                DefaultValue::ServerSide
+            }
             DefaultKind::Default => match column.constant_default(session).await? {
                 ConstantDefault::Json(json) => DefaultValue::Constant(json),
                 ConstantDefault::NotConstant => {

@@ -152,7 +152,12 @@ impl Fixture {
             ("v", "String"),
         ]
         .into_iter()
-        .map(|(name, kind)| InputColumn { name: name.to_owned(), kind: kind.to_owned(), default: None })
+        .map(|(name, kind)| InputColumn {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            conversion: None,
+            default: None,
+        })
         .collect();
         InsertRequest::new(
             self.session.pins(),

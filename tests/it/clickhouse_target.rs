@@ -66,6 +66,7 @@ async fn the_server_fills_a_default_in_where_a_record_has_no_value() {
     let column = |name: &str, default: Option<&str>| InputColumn {
         name: name.to_owned(),
         kind: "UInt32".to_owned(),
+        conversion: None,
         default: default
             .map(|expression| ServerDefault { presence: format!("_has_{name}"), expression: expression.to_owned() }),
     };

@@ -9,195 +9,20 @@ use std::sync::Arc;
 use devstack::Stack;
 use devstack::http::Client;
 use oncesink::block::native::{NativeBlock, NativeEncoder};
-use oncesink::columns::{ColumnSpec, Columns, CoordinateKind, CoordinateSpec, DefaultValue, RowCoordinates, RowPlan};
+use oncesink::columns::{
+    ColumnSpec, Columns, CoordinateKind, CoordinateSpec, DefaultValue, Path, RowCoordinates, RowPlan, Source, Step,
+};
 use oncesink::decode::RecordDecoder;
-use proptest::prelude::*;
-use proptest::strategy::ValueTree;
+use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
+
+use crate::column_values::{converted_types, types};
 
 const VALUES_PER_TYPE: usize = 40;
 
 /// How JSONEachRow reads: floats rounded correctly, RFC 3339 times taken, whatever the version's
 /// defaults are.
 const READ_SETTINGS: &str = "precise_float_parsing = 1, date_time_input_format = 'best_effort'";
-
-fn one_of(choices: &'static [&'static str]) -> BoxedStrategy<String> {
-    prop::sample::select(choices).prop_map(str::to_owned).boxed()
-}
-
-fn pattern(regex: &'static str) -> BoxedStrategy<String> {
-    prop::string::string_regex(regex).expect("the pattern is valid").boxed()
-}
-
-fn quoted(text: BoxedStrategy<String>) -> BoxedStrategy<String> {
-    text.prop_map(|text| serde_json::to_string(&text).expect("a text can be quoted")).boxed()
-}
-
-fn number(value: impl Strategy<Value = impl ToString> + 'static) -> BoxedStrategy<String> {
-    let number = value.prop_map(|value| value.to_string()).boxed();
-    prop_oneof![3 => number.clone(), 1 => quoted(number)].boxed()
-}
-
-fn digits(greatest: usize, negative: bool) -> BoxedStrategy<String> {
-    let sign = if negative { "-?" } else { "" };
-    let digits = format!("{sign}(0|[1-9][0-9]{{0,{}}})", greatest - 1);
-    let strategy = prop::string::string_regex(&digits).expect("the pattern is valid");
-    number(strategy.prop_filter("JSONEachRow refuses it", |text| text != "-0"))
-}
-
-fn float() -> BoxedStrategy<String> {
-    prop_oneof![
-        pattern("-?(0|[1-9][0-9]{0,18})(\\.[0-9]{1,20})?([eE][-+]?[0-9])?"),
-        (-1e9..1e9_f64).prop_map(|float| float.to_string()),
-        one_of(&["true", "false", "\"nan\"", "\"inf\"", "\"-inf\"", "\"1.5\"", "-0", "null"]),
-    ]
-    .boxed()
-}
-
-fn decimal(whole: usize, fraction: usize) -> BoxedStrategy<String> {
-    let whole = if whole == 0 { "0".to_owned() } else { format!("(0|[1-9][0-9]{{0,{}}})", whole - 1) };
-    let text = format!("-?{whole}(\\.[0-9]{{1,{}}})?", fraction + 3);
-    number(prop::string::string_regex(&text).expect("the pattern is valid"))
-}
-
-fn string() -> BoxedStrategy<String> {
-    let text = pattern("[a-zA-Z \"\\\\/\u{0}\u{1f}\n\u{e9}\u{4e2d}\u{1f600}]{0,24}");
-    prop_oneof![
-        4 => quoted(text),
-        1 => one_of(&["5", "-1.50", "1e3", "true", "null", "{\"a\" : [1,  2]}", "[ 1, \"]\" ]", "\"\\ud83d\\ude00\\u0041\""]),
-    ]
-    .boxed()
-}
-
-fn label() -> BoxedStrategy<String> {
-    one_of(&["\"a\"", "\"b\"", "\"\"", "\"long enough to be no small string\"", "null"])
-}
-
-fn date(years: &'static str) -> BoxedStrategy<String> {
-    let text = format!("{years}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])");
-    prop::string::string_regex(&text).expect("the pattern is valid").boxed()
-}
-
-fn time(years: &'static str) -> BoxedStrategy<String> {
-    let clock = "[ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?";
-    let zone = one_of(&["", "", "", "Z", "+02:00", "-0530", "+00:00"]);
-    let text = (date(years), pattern(clock), zone).prop_map(|(date, clock, zone)| format!("\"{date}{clock}{zone}\""));
-    prop_oneof![6 => text, 1 => number(1_000_000_000..2_000_000_000_u32), 1 => quoted(date(years))].boxed()
-}
-
-fn list(item: BoxedStrategy<String>) -> BoxedStrategy<String> {
-    prop::collection::vec(item, 0..5).prop_map(|items| format!("[{}]", items.join(", "))).boxed()
-}
-
-fn object(key: BoxedStrategy<String>, value: BoxedStrategy<String>) -> BoxedStrategy<String> {
-    prop::collection::vec((key, value), 0..4)
-        .prop_map(|fields| {
-            let fields: Vec<_> = fields.iter().map(|(k, v)| format!("{k}: {v}")).collect();
-            format!("{{{}}}", fields.join(","))
-        })
-        .boxed()
-}
-
-fn ip_v6() -> BoxedStrategy<String> {
-    let groups = prop::collection::vec(any::<u16>().prop_map(|group| format!("{group:x}")), 8);
-    let text = groups.prop_map(|groups| format!("\"{}\"", groups.join(":")));
-    prop_oneof![text, one_of(&["\"::1\"", "\"1.2.3.4\"", "\"fe80::1:2\"", "\"::\""])].boxed()
-}
-
-fn uuid() -> BoxedStrategy<String> {
-    quoted(pattern("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-fA-F]{12}"))
-}
-
-/// Every column type with values that both readers take.
-fn types() -> Vec<(&'static str, BoxedStrategy<String>)> {
-    const RECENT: &str = "20[0-9][0-9]";
-    vec![
-        ("Int8", number(any::<i8>())),
-        ("Int16", number(any::<i16>())),
-        ("Int32", number(any::<i32>())),
-        ("Int64", number(any::<i64>())),
-        ("Int128", number(any::<i128>())),
-        ("Int256", digits(76, true)),
-        ("UInt8", prop_oneof![number(any::<u8>()), one_of(&["true", "false", "null"])].boxed()),
-        ("UInt16", number(any::<u16>())),
-        ("UInt32", number(any::<u32>())),
-        ("UInt64", number(any::<u64>())),
-        ("UInt128", number(any::<u128>())),
-        ("UInt256", digits(77, false)),
-        ("Float32", float()),
-        ("Float64", float()),
-        ("BFloat16", float()),
-        ("Bool", one_of(&["true", "false", "1", "0", "null"])),
-        ("String", string()),
-        ("FixedString(9)", quoted(pattern("[a-z\u{e9}]{0,4}"))),
-        (
-            "Date",
-            prop_oneof![
-                quoted(date(RECENT)),
-                number(0..65_536).prop_filter("a bare number", |n| !n.starts_with('"')).boxed()
-            ]
-            .boxed(),
-        ),
-        ("Date32", quoted(date("(19|20|21|22)[0-9][0-9]"))),
-        ("DateTime", time(RECENT)),
-        ("DateTime('Europe/Berlin')", time("20[2-9][0-9]")),
-        ("DateTime('America/New_York')", time("202[0-9]")),
-        ("DateTime64(0)", time(RECENT)),
-        ("DateTime64(3)", time("(19|20|21|22)[0-9][0-9]")),
-        ("DateTime64(6, 'Asia/Kolkata')", time(RECENT)),
-        ("DateTime64(9)", time("(19|20|21)[0-9][0-9]")),
-        ("DateTime64(3, 'Australia/Lord_Howe')", time("20[0-2][0-9]")),
-        ("UUID", uuid()),
-        ("Decimal(9, 2)", decimal(7, 2)),
-        ("Decimal(18, 18)", decimal(0, 18)),
-        ("Decimal(38, 10)", decimal(28, 10)),
-        ("Decimal(76, 30)", decimal(46, 30)),
-        ("Enum8('a' = -1, 'b\\'s' = 2, '' = 0)", one_of(&["\"a\"", "\"b's\"", "\"\"", "2", "\"-1\""])),
-        ("Enum16('x' = 1000, 'y' = -1000)", one_of(&["\"x\"", "\"y\"", "-1000"])),
-        ("IPv4", any::<u32>().prop_map(|ip| format!("\"{}\"", std::net::Ipv4Addr::from(ip))).boxed()),
-        ("IPv6", ip_v6()),
-        ("Nullable(Int32)", prop_oneof![number(any::<i32>()), one_of(&["null"])].boxed()),
-        ("Nullable(String)", string()),
-        ("Nullable(DateTime64(3))", prop_oneof![time(RECENT), one_of(&["null"])].boxed()),
-        ("LowCardinality(String)", prop_oneof![label(), string()].boxed()),
-        ("LowCardinality(Nullable(String))", prop_oneof![label(), string()].boxed()),
-        ("LowCardinality(Int64)", number(-3..3_i64)),
-        ("LowCardinality(FixedString(3))", one_of(&["\"a\"", "\"abc\"", "\"\""])),
-        ("Array(Int32)", prop_oneof![list(number(any::<i32>())), one_of(&["null", "[1, null]"])].boxed()),
-        ("Array(Array(LowCardinality(Nullable(String))))", list(list(label()))),
-        ("Array(LowCardinality(String))", one_of(&["[]"])),
-        ("Map(String, Int32)", object(quoted(pattern("[a-c\n]{0,3}")), number(any::<i32>()))),
-        (
-            "Map(LowCardinality(String), Nullable(Float64))",
-            object(quoted(pattern("[a-c]")), prop_oneof![float(), one_of(&["null"])].boxed()),
-        ),
-        ("Map(UInt16, Array(String))", object(quoted(pattern("[1-9][0-9]{0,3}")), list(string()))),
-        (
-            "Tuple(Int32, String, Array(UInt8))",
-            (number(any::<i32>()), string(), list(number(any::<u8>())))
-                .prop_map(|(a, b, c)| format!("[{a},{b},{c}]"))
-                .boxed(),
-        ),
-        (
-            "Tuple(a Int32, `b c` LowCardinality(String), d Tuple(e UInt8, f Nullable(String)))",
-            one_of(&[
-                "{\"b c\":\"q\",\"a\":1,\"d\":{\"f\":null,\"e\":3}}",
-                "{}",
-                "{\"z\":1,\"d\":{\"f\":\"x\"}}",
-                "null",
-                "{\"a\":null}",
-            ]),
-        ),
-        (
-            "Array(Tuple(k LowCardinality(String), v Map(String, Array(Decimal(9, 2)))))",
-            list(
-                (label(), object(quoted(pattern("[a-c]")), list(decimal(5, 2))))
-                    .prop_map(|(k, v)| format!("{{\"k\":{k},\"v\":{v}}}"))
-                    .boxed(),
-            ),
-        ),
-    ]
-}
 
 #[test]
 fn our_block_stores_what_json_each_row_stores() {
@@ -206,18 +31,29 @@ fn our_block_stores_what_json_each_row_stores() {
     for (type_text, values) in types() {
         let values: Vec<_> =
             (0..VALUES_PER_TYPE).map(|_| values.new_tree(&mut random).expect("values can be made").current()).collect();
-        check(&client, type_text, &values);
+        check(&client, type_text, "1", &values);
     }
 }
 
-/// Stores the values once by each way, and compares what the engine then shows.
-fn check(client: &Client, type_text: &str, values: &[String]) {
+#[test]
+fn what_the_server_makes_of_our_texts_is_what_json_each_row_stores() {
+    let client = client();
+    let mut random = TestRunner::deterministic();
+    for (type_text, shown, values) in converted_types() {
+        let values: Vec<_> =
+            (0..VALUES_PER_TYPE).map(|_| values.new_tree(&mut random).expect("values can be made").current()).collect();
+        check(&client, type_text, shown, &values);
+    }
+}
+
+/// Stores the values once by each way, and compares what the engine then shows of them, and what `shown` says.
+fn check(client: &Client, type_text: &str, shown: &str, values: &[String]) {
     let ours = Scratch::new(client, &format!("_offset UInt64, x {type_text}"));
     let theirs = Scratch::new(client, &format!("_offset UInt64, x {type_text}"));
 
     let records: Vec<_> = values.iter().map(|value| format!("{{\"x\": {value}}}")).collect();
     let block = encode(client, &[("x", type_text, DefaultValue::TypeZero)], &records);
-    ours.insert(&block, "x, _offset", "x, _offset");
+    ours.insert(&block, "x, _offset", &format!("{}, _offset", value_of("x", &block)));
 
     let rows = values.iter().enumerate();
     let lines: String = rows.map(|(offset, value)| format!("{{\"_offset\": {offset}, \"x\": {value}}}\n")).collect();
@@ -225,7 +61,7 @@ fn check(client: &Client, type_text: &str, values: &[String]) {
     post(client, &[("query", &sql)], lines.as_bytes());
 
     let shown = |table: &Scratch| {
-        let sql = format!("SELECT _offset, x, hex(toString(x)) FROM {} ORDER BY _offset", table.name);
+        let sql = format!("SELECT _offset, x, hex(toString(x)), {shown} FROM {} ORDER BY _offset", table.name);
         client.query(&sql).expect("the engine answers")
     };
     let (ours, theirs) = (shown(&ours), shown(&theirs));
@@ -248,6 +84,115 @@ fn a_default_that_only_the_server_knows_is_evaluated_by_it() {
     assert_eq!(client.query(&sql).expect("the engine answers"), "given\nfrom 2\nfrom 3\n\n");
 }
 
+#[test]
+fn texts_and_types_of_a_value_that_differ_from_json_each_row_on_purpose() {
+    let client = client();
+    // A column's type, a value, what we store of it and what JSONEachRow stores.
+    let check = |type_text: &str, value: &str, ours: &str, theirs: &str| {
+        let shown = match type_text {
+            "Dynamic" => "dynamicType(x)",
+            text if text.starts_with("Variant") => "variantType(x)",
+            _ => "'-'",
+        };
+        let one = |table: &Scratch| {
+            client
+                .query(&format!("SELECT {shown}, x FROM {}", table.name))
+                .expect("the engine answers")
+                .trim_end_matches('\n')
+                .to_owned()
+        };
+        let (our_table, their_table) = (scratch(&client, type_text), scratch(&client, type_text));
+        let record = format!("{{\"x\": {value}}}");
+        let block = encode(&client, &[("x", type_text, DefaultValue::TypeZero)], std::slice::from_ref(&record));
+        our_table.insert(&block, "x, _offset", &format!("{}, _offset", value_of("x", &block)));
+        let sql = format!("INSERT INTO {} SETTINGS {READ_SETTINGS} FORMAT JSONEachRow", their_table.name);
+        post(&client, &[("query", &sql)], record.as_bytes());
+        assert_eq!((one(&our_table).as_str(), one(&their_table).as_str()), (ours, theirs), "{type_text} {value}");
+    };
+    // Seconds, as in quotes and as in every other column of times.
+    check("Time64(3)", "5", "-\t00:00:05.000", "-\t00:00:00.005");
+    // An object keeps its names and may have others in the next row.
+    check("Dynamic", "{\"a\":1}", "JSON\t{\"a\":1}", "Tuple(a Int64)\t(1)");
+    // Texts in a list stay texts.
+    check("Dynamic", "[\"2024-01-31\"]", "Array(String)\t['2024-01-31']", "Array(Date)\t['2024-01-31']");
+    // What a number column of its own would refuse is a text.
+    check("Variant(String, UInt64)", "\"\"", "String\t", "UInt64\t0");
+    check("Variant(String, UInt64)", "\"true\"", "String\ttrue", "UInt64\t1");
+    check("Variant(Float64, String)", "1e400", "String\t1e400", "Float64\tinf");
+}
+
+#[test]
+fn a_nested_column_is_a_list_of_objects() {
+    let client = client();
+    let table = Scratch::with(&client, "_offset UInt64, n Nested(a UInt8, `b c` String, j JSON)", "flatten_nested");
+    let records =
+        ["{\"n\": [{\"a\": 1, \"b c\": \"x\", \"j\": {\"k\": 1}}, {\"a\": 2}]}", "{\"n\": []}", "{}", "{\"n\": [{}]}"];
+    let type_text =
+        client.query(&format!("SELECT type FROM system.columns WHERE name = 'n' AND table = '{}'", table.table()));
+    let type_text = type_text.expect("the engine answers");
+    let block = encode(&client, &[("n", type_text.trim(), DefaultValue::TypeZero)], &records.map(str::to_owned));
+    table.insert(&block, "n, _offset", &format!("{} AS n, _offset", value_of("n", &block)));
+    let sql = format!("SELECT toJSONString(n) FROM {} ORDER BY _offset", table.name);
+    assert_eq!(
+        client.query(&sql).expect("the engine answers"),
+        "[{\"a\":1,\"b c\":\"x\",\"j\":{\"k\":1}},{\"a\":2,\"b c\":\"\",\"j\":{}}]\n[]\n[]\n\
+         [{\"a\":0,\"b c\":\"\",\"j\":{}}]\n"
+    );
+}
+
+#[test]
+fn a_flattened_nested_column_is_a_column_per_field() {
+    let client = client();
+    let table = Scratch::new(&client, "_offset UInt64, n Nested(a UInt8, b String)");
+    let columns = [("n.a", "Array(UInt8)", DefaultValue::TypeZero), ("n.b", "Array(String)", DefaultValue::ServerSide)];
+    let path = |spec: ColumnSpec| {
+        let path = spec.name.split('.').map(|field| Step::Field(field.to_owned())).collect();
+        spec.from_source(Source::Value(Path(path)))
+    };
+    let records = ["{\"n\": {\"a\": [1, 2], \"b\": [\"x\", \"y\"]}}", "{\"n\": {\"a\": [3]}}", "{}"];
+    let block = encode_with(&client, &columns, path, &records.map(str::to_owned));
+    let fallback = "arrayMap(_ -> 'none', `n.a`)";
+    table.insert(
+        &block,
+        "`n.a`, `n.b`, _offset",
+        &format!("`n.a`, if(`_has_n.b`, `n.b`, {fallback}) AS `n.b`, _offset"),
+    );
+    let sql = format!("SELECT `n.a`, n.b FROM {} ORDER BY _offset", table.name);
+    assert_eq!(client.query(&sql).expect("the engine answers"), "[1,2]\t['x','y']\n[3]\t['none']\n[]\t[]\n");
+}
+
+#[test]
+fn a_default_beside_a_text_that_the_server_reads_is_of_the_same_type() {
+    let client = client();
+    let table =
+        Scratch::new(&client, "_offset UInt64, j JSON DEFAULT '{\"d\": 1}', v Variant(String, UInt8) DEFAULT 5");
+    let columns = [("j", "JSON", DefaultValue::ServerSide), ("v", "Variant(String, UInt8)", DefaultValue::ServerSide)];
+    let records = ["{\"j\": {\"k\": \"x\"}, \"v\": \"y\"}", "{}", "{\"j\": null, \"v\": null}"];
+    let block = encode(&client, &columns, &records.map(str::to_owned));
+    let json = value_of("j", &block);
+    table.insert(
+        &block,
+        "j, v, _offset",
+        &format!(
+            "if(_has_j, {json}, CAST('{{\"d\": 1}}', 'JSON')) AS j, \
+             if(_has_v, v, CAST(5, 'Variant(String, UInt8)')) AS v, _offset"
+        ),
+    );
+    let sql = format!("SELECT j, v, variantType(v) FROM {} ORDER BY _offset", table.name);
+    let expected = "{\"k\":\"x\"}\ty\tString\n{\"d\":1}\t5\tUInt8\n{\"d\":1}\t\\N\tNone\n";
+    assert_eq!(client.query(&sql).expect("the engine answers"), expected);
+}
+
+/// The expression of a column, as the statement has it.
+fn value_of(name: &str, block: &NativeBlock) -> String {
+    let column = block.body_columns.iter().find(|column| column.name == name).expect("the block has the column");
+    column.conversion.clone().unwrap_or_else(|| name.to_owned())
+}
+
+fn scratch<'a>(client: &'a Client, type_text: &str) -> Scratch<'a> {
+    Scratch::new(client, &format!("_offset UInt64, x {type_text}"))
+}
+
 fn client() -> Client {
     let stack = Stack::shared().expect("the stack starts");
     Client::new(stack.clickhouse_url())
@@ -255,9 +200,19 @@ fn client() -> Client {
 
 /// One block of all records, whose offsets count from 0.
 fn encode(client: &Client, columns: &[(&str, &str, DefaultValue)], records: &[String]) -> NativeBlock {
+    encode_with(client, columns, |spec| spec, records)
+}
+
+/// The same, with columns changed.
+fn encode_with(
+    client: &Client,
+    columns: &[(&str, &str, DefaultValue)],
+    change: impl Fn(ColumnSpec) -> ColumnSpec,
+    records: &[String],
+) -> NativeBlock {
     let columns = columns
         .iter()
-        .map(|(name, text, default)| ColumnSpec::new(*name, *text, default.clone()).expect("the type is known"))
+        .map(|(name, text, default)| change(ColumnSpec::new(*name, *text, default.clone()).expect("the type is known")))
         .collect();
     let offset = CoordinateSpec::new(CoordinateKind::Offset, "_offset", "UInt64").expect("the type is known");
     let zone = client.query("SELECT timezone()").expect("the engine answers");
@@ -281,20 +236,33 @@ struct Scratch<'a> {
 
 impl<'a> Scratch<'a> {
     fn new(client: &'a Client, columns: &str) -> Self {
+        Self::with(client, columns, "")
+    }
+
+    /// With a setting turned off.
+    fn with(client: &'a Client, columns: &str, off: &str) -> Self {
         let name = format!("default.columns_{:032x}", rand::random::<u128>());
         let sql = format!("CREATE TABLE {name} ({columns}) ENGINE = MergeTree ORDER BY _offset");
-        post(client, &[("allow_suspicious_low_cardinality_types", "1")], sql.as_bytes());
+        let mut settings = TYPE_SETTINGS.to_vec();
+        settings.extend([(off, "0")].iter().filter(|(name, _)| !name.is_empty()));
+        post(client, &settings, sql.as_bytes());
         Self { client, name }
+    }
+
+    /// The name without the database.
+    fn table(&self) -> &str {
+        self.name.trim_start_matches("default.")
     }
 
     /// Inserts as the sink does: one compressed Native block through `input()`.
     fn insert(&self, block: &NativeBlock, columns: &str, select: &str) {
         let structure: Vec<_> =
-            block.body_columns.iter().map(|column| format!("{} {}", column.name, column.type_text)).collect();
+            block.body_columns.iter().map(|column| format!("`{}` {}", column.name, column.type_text)).collect();
         let structure = structure.join(", ").replace('\\', "\\\\").replace('\'', "\\'");
         let sql =
             format!("INSERT INTO {} ({columns}) SELECT {select} FROM input('{structure}') FORMAT Native", self.name);
-        let settings = [("query", sql.as_str()), ("decompress", "1"), ("allow_suspicious_low_cardinality_types", "1")];
+        let mut settings = vec![("query", sql.as_str()), ("decompress", "1")];
+        settings.extend(TYPE_SETTINGS);
         post(self.client, &settings, &block.frames.concat());
     }
 }
@@ -309,6 +277,13 @@ impl Drop for Scratch<'_> {
         }
     }
 }
+
+/// What lets every type be made; an insert of the sink sends those that its types need.
+const TYPE_SETTINGS: [(&str, &str); 3] = [
+    ("allow_suspicious_low_cardinality_types", "1"),
+    ("allow_suspicious_variant_types", "1"),
+    ("enable_time_time64_type", "1"),
+];
 
 fn post(client: &Client, parameters: &[(&str, &str)], body: &[u8]) {
     let reply = client.post(parameters, body).expect("the engine answers");

@@ -13,6 +13,7 @@ mod clickhouse_look;
 mod clickhouse_pins;
 mod clickhouse_state;
 mod clickhouse_target;
+mod column_values;
 mod columns;
 mod commands;
 mod crashes;

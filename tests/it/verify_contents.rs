@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::support::scenario::Scenario;
 
 /// Columns, and for each an edit of one of its values.
-const COLUMNS: [(&str, &str, &str); 27] = [
+const COLUMNS: [(&str, &str, &str); 31] = [
     ("temp", "Float64", "temp + 1"),
     ("i8", "Int8", "i8 + 1"),
     ("i64", "Int64", "-i64"),
@@ -33,11 +33,22 @@ const COLUMNS: [(&str, &str, &str); 27] = [
     ("pair", "Tuple(a UInt8, b Nullable(String))", "(pair.1 + 1, pair.2)::Tuple(a UInt8, b Nullable(String))"),
     ("constant", "String DEFAULT 'none'", "'some'"),
     ("at9", "DateTime64(9, 'UTC')", "addNanoseconds(at9, 1)"),
+    ("span", "Time64(3)", "CAST('00:00:00.001', 'Time64(3)')"),
+    (
+        "either",
+        "Variant(Array(LowCardinality(String)), String, UInt32)",
+        "CAST(NULL, 'Variant(Array(LowCardinality(String)), String, UInt32)')",
+    ),
+    ("spot", "Point", "(spot.1, spot.2 + 1)::Point"),
+    ("largest", "SimpleAggregateFunction(max, UInt16)", "largest + 1"),
 ];
 
 /// One column each whose value does not come from the record alone.
 const LEFT_OUT: &str = "doubled UInt64 DEFAULT id * 2, next UInt64 MATERIALIZED id + 1, alias UInt64 ALIAS id + 2, \
-                        passing String DEFAULT 'p' TTL at + INTERVAL 100 YEAR";
+                        passing String DEFAULT 'p' TTL at + INTERVAL 100 YEAR, document JSON, anything Array(Dynamic)";
+
+/// A column for each field, whose names have a dot.
+const NESTED: &str = "n Nested(a UInt8, b String)";
 
 const RECORDS: u64 = 60;
 /// These do not decode.
@@ -74,6 +85,12 @@ fn record(id: u64) -> String {
         id % 3
     )
     .unwrap();
+    write!(
+        json,
+        r#","span":"1:00:00.{id:03}","either":{},"spot":[{id}.5,-1],"largest":{id},"n.a":[1,{id}],"n.b":["x","y"],"document":{{"id":{id}}},"anything":[{id},"x"]"#,
+        ["7", "\"x\"", "[\"a\",\"b\"]"][usize::try_from(id % 3).unwrap()]
+    )
+    .unwrap();
     if !sparse {
         write!(
             json,
@@ -92,7 +109,7 @@ fn stored_scenario(name: &str) -> Scenario {
     let columns: Vec<String> = COLUMNS.iter().map(|(column, kind, _)| format!("{column} {kind}")).collect();
     scenario.table = format!("{}.wide", scenario.database);
     scenario.servers.query(&format!(
-        "CREATE TABLE {} (id UInt64, sensor LowCardinality(String), {}, {LEFT_OUT}, _topic LowCardinality(String), \
+        "CREATE TABLE {} (id UInt64, sensor LowCardinality(String), {}, {LEFT_OUT}, {NESTED}, _topic LowCardinality(String), \
          _partition Int32, _offset UInt64, _replay UInt32, INDEX offsets _offset TYPE minmax) \
          ENGINE = MergeTree ORDER BY (sensor, id)",
         scenario.table,
@@ -132,7 +149,8 @@ fn an_edit_of_any_column_is_found() {
         &[
             "61 records compared, clean: every consumed record is stored exactly once, with its contents",
             "columns that are not compared: next (MATERIALIZED), alias (ALIAS), doubled (its default is evaluated by the \
-             server), passing (its values expire)",
+             server), passing (its values expire), document (its value is made by the server from JSON text), anything (its \
+             value is made by the server from JSON text)",
         ],
     );
     let count = COLUMNS.len();

@@ -39,6 +39,8 @@ impl ContentsPlan {
             .map(|column| {
                 let reason = if expiring.contains(&column.name) {
                     "its values expire"
+                } else if column.column_type.is_made_from_json() {
+                    "its value is made by the server from JSON text"
                 } else if column.default == DefaultValue::ServerSide {
                     "its default is evaluated by the server"
                 } else {

@@ -10,6 +10,7 @@
 //! - A missing field, and null for a column that has no NULL, give the column's default.
 
 mod cursor;
+mod dynamic;
 mod keys;
 mod value;
 mod walk;

@@ -11,17 +11,27 @@
 //! | `Bool` | true, false, 1, 0 |
 //! | `String` | strings; of numbers, literals, lists and objects their text as it stands |
 //! | `Decimal` | numbers, the same in quotes; digits beyond the scale are cut off |
-//! | dates, times | see [`crate::decode::time`] |
+//! | dates, times, `Time`, `Time64` | see [`crate::decode::time`] |
 //! | `UUID`, IPs | their usual texts; `IPv6` also an IPv4 text |
 //! | enums | a name, a value, a value in quotes |
 //! | `Array`, unnamed `Tuple` | a list, of a tuple exactly as long |
 //! | `Map` | an object; keys that repeat are kept, as in ClickHouse |
 //! | named `Tuple` | an object; missing fields get defaults, unknown ones are dropped |
+//! | `Nested` | a list of objects, each as for a named `Tuple` |
+//! | `Point`, `Ring`, `Polygon` and their like | lists of numbers as `[1.5, 2.5]`, and lists of such |
+//! | `SimpleAggregateFunction` | what its type takes |
+//! | `Variant` | what one of its types takes, tried in ClickHouse's order; a number is no `Bool` here, a text no `Decimal` |
+//! | `JSON` | an object |
+//! | `Dynamic` | see [`super::dynamic`] |
 //! | any, for null | NULL where allowed, else the default |
 
 use super::cursor::Cursor;
+use super::dynamic::append_dynamic;
 
-use crate::columns::{ArrayColumn, ColumnBuilder, DictionaryColumn, FixedColumn, MapColumn, StringColumn, TupleColumn};
+use crate::columns::{
+    ArrayColumn, ColumnBuilder, DictionaryColumn, FixedColumn, FixedKind, JsonColumn, MapColumn, StringColumn,
+    TupleColumn, VariantColumn,
+};
 use crate::decode::error::{ErrorCode, Fault};
 use crate::decode::text::{append_bool, append_fixed_text, append_number, append_text};
 
@@ -57,7 +67,52 @@ fn append_composite(json: &mut Cursor<'_>, column: &mut ColumnBuilder, scratch: 
             append_named_tuple(json, column, scratch)
         }
         ColumnBuilder::Tuple(column) => append_tuple(json, column, scratch),
+        ColumnBuilder::Variant(column) if column.is_dynamic() => append_dynamic(json, column, scratch),
+        ColumnBuilder::Variant(column) => append_variant(json, column, scratch),
+        ColumnBuilder::Json(column) => append_text_of(json, column),
     }
+}
+
+fn append_variant(json: &mut Cursor<'_>, column: &mut VariantColumn, scratch: &mut Vec<u8>) -> Outcome {
+    let (start, first) = (json.mark(), json.peek());
+    for number in 0..column.types() {
+        let trial = column.trial(number);
+        if !is_tried(first, trial) {
+            continue;
+        }
+        let fits = append_value(json, trial, scratch).is_ok();
+        column.end_trial(number, fits);
+        if fits {
+            return Ok(());
+        }
+        json.back_to(start);
+    }
+    Err(mismatch(json))
+}
+
+/// Whether ClickHouse tries a type for a value with this first byte, of those that it would take in a column of their own.
+fn is_tried(first: u8, column: &ColumnBuilder) -> bool {
+    match column {
+        ColumnBuilder::Fixed(column) => match column.kind {
+            FixedKind::Bool => matches!(first, b't' | b'f'),
+            FixedKind::Decimal { .. } => first != b'"',
+            _ => true,
+        },
+        ColumnBuilder::Nullable(column) => is_tried(first, &column.values),
+        ColumnBuilder::Dictionary(column) => is_tried(first, &column.values),
+        _ => true,
+    }
+}
+
+/// Appends the text of an object, which is checked to be JSON.
+fn append_text_of(json: &mut Cursor<'_>, column: &mut JsonColumn) -> Outcome {
+    if json.peek() != b'{' {
+        return Err(mismatch(json));
+    }
+    let start = json.at;
+    json.skip_value()?;
+    column.text.push(json.since(start));
+    Ok(())
 }
 
 #[inline]

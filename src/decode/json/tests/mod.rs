@@ -2,6 +2,7 @@
 
 mod properties;
 mod records;
+mod special;
 mod values;
 
 use std::sync::Arc;

@@ -105,7 +105,7 @@ fn record() -> impl Strategy<Value = (String, bool)> {
         prop::collection::vec(string_value(), 0..3),
         prop::option::of(any::<i8>()),
         prop::collection::vec(("[a-c]", any::<u8>()), 0..3),
-        0..12_u8,
+        0..14_u8,
         any::<u8>(),
     );
     fields.prop_map(|(n, s, list, o, map, fault, order)| {
@@ -120,6 +120,8 @@ fn record() -> impl Strategy<Value = (String, bool)> {
             format!("\"o\":{}", o.map_or("null".into(), |o| o.to_string())),
             format!("\"m\":{{{}}}", map.join(",")),
             format!("\"t\":[{n},[{}]]", list.join(",")),
+            format!("\"v\":[{n},{},[{}]]", quote(&s), list.join(",")),
+            format!("\"j\":[{{\"a\":{n}}},{{\"b\":{}}}]", quote(&s)),
         ];
         let places = fields.len();
         fields.rotate_left(usize::from(order) % places);
@@ -132,12 +134,14 @@ fn record() -> impl Strategy<Value = (String, bool)> {
             4 => fields.push("\"s\":\"\\ud800\"".into()),
             5 => fields.push("\"t\":[1,[\"fresh\",[1]".into()),
             6 => fields.push("\"m\":{\"fresh\":300}".into()),
+            7 => fields.push("\"v\":[1,\"fresh\",[\"fresh\"],{}]".into()),
+            8 => fields.push("\"j\":[{\"fresh\":1},1]".into()),
             _ => {
                 // A good record may lack a field.
                 fields.truncate(places - usize::from(fault % 2));
             }
         }
-        (format!("{{{}}}", fields.join(",")), fault > 6)
+        (format!("{{{}}}", fields.join(",")), fault > 8)
     })
 }
 
@@ -208,6 +212,8 @@ proptest! {
             ("o", "Nullable(Int8)"),
             ("m", "Map(LowCardinality(String), UInt8)"),
             ("t", "Tuple(Int32, Array(String))"),
+            ("v", "Array(Variant(Array(LowCardinality(String)), Int32, LowCardinality(FixedString(80))))"),
+            ("j", "Array(JSON)"),
         ]);
         let (mut mixed, mut good_only) = (Table::new(&plan), Table::new(&plan));
         for (offset, (record, good)) in (0_i64..).zip(&records) {

@@ -5,7 +5,7 @@ use crate::decode::Stage;
 
 /// Decodes `{"x": <value>}` between two rows without `x`, and compares what is stored, or the code
 /// of the error; the rows around must never suffer.
-fn check(type_text: &str, cases: &[(&str, &str)]) {
+pub(super) fn check(type_text: &str, cases: &[(&str, &str)]) {
     for (value, expected) in cases {
         let mut table = Table::new(&plan(&[("x", type_text)]));
         table.push("{}").unwrap();
