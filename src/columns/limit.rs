@@ -111,3 +111,95 @@ fn push_float_limit(column: &mut FixedColumn, below: bool) -> bool {
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::block::native::NativeEncoder;
+    use crate::block::test_reader;
+    use crate::columns::{ColumnSpec, Columns, DefaultValue, RowCoordinates, RowPlan};
+
+    /// What is stored for a value that was refused with this code; `none` where there is no nearest one.
+    fn limit(kind: &str, code: ErrorCode) -> String {
+        let spec = ColumnSpec::new("x", kind, DefaultValue::TypeZero).unwrap();
+        let plan = Arc::new(RowPlan::new(vec![spec], Vec::new(), "UTC").unwrap());
+        let mut columns = Columns::new(&plan).unwrap();
+        columns.begin_row();
+        let before = columns.wire_bytes();
+        if !columns.open(0).unwrap().push_limit(code) {
+            assert_eq!(columns.wire_bytes(), before, "{kind} {code}");
+            return "none".to_owned();
+        }
+        columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset: 0, replay: 0 });
+        let raw = test_reader::decompress(&NativeEncoder::new().encode(&columns).frames);
+        test_reader::read_block(&raw).remove(0).2.join(" ")
+    }
+
+    fn check(kind: &str, least: impl ToString, greatest: impl ToString) {
+        let found = [limit(kind, ErrorCode::BelowRange), limit(kind, ErrorCode::OutOfRange)];
+        assert_eq!(found, [least.to_string(), greatest.to_string()], "{kind}");
+        for code in [ErrorCode::TypeMismatch, ErrorCode::InvalidNumber, ErrorCode::TooLong, ErrorCode::InvalidJson] {
+            assert_eq!(limit(kind, code), "none", "{kind} {code}");
+        }
+    }
+
+    #[test]
+    fn every_kind_has_its_limits() {
+        check("Int8", i8::MIN, i8::MAX);
+        check("Int16", i16::MIN, i16::MAX);
+        check("Int32", i32::MIN, i32::MAX);
+        check("Int64", i64::MIN, i64::MAX);
+        check("Int128", i128::MIN, i128::MAX);
+        check("Int256", I256::MIN, I256::MAX);
+        check("UInt8", 0, u8::MAX);
+        check("UInt16", 0, u16::MAX);
+        check("UInt32", 0, u32::MAX);
+        check("UInt64", 0, u64::MAX);
+        check("UInt128", 0, u128::MAX);
+        check("UInt256", 0, ethnum::U256::MAX);
+        check("Float32", format!("{:?}", f32::MIN), format!("{:?}", f32::MAX));
+        check("Float64", format!("{:?}", f64::MIN), format!("{:?}", f64::MAX));
+        let bfloat = f32::from_bits(0x7F7F_0000);
+        check("BFloat16", -bfloat, bfloat);
+        check("Decimal(4, 2)", -9_999, 9_999);
+        check("Decimal(9, 0)", -999_999_999, 999_999_999);
+        check("Decimal(18, 3)", -999_999_999_999_999_999_i64, 999_999_999_999_999_999_i64);
+        check("Decimal(38, 10)", format!("-{}", "9".repeat(38)), "9".repeat(38));
+        check("Decimal(76, 76)", format!("-{}", "9".repeat(76)), "9".repeat(76));
+        check("Date", 0, 65_535);
+        check("Date32", -25_567, 120_529);
+        check("DateTime", 0, u32::MAX);
+        check("DateTime('Asia/Tokyo')", 0, u32::MAX);
+        check("DateTime64(0)", -2_208_988_800_i64, 10_413_791_999_i64);
+        check("DateTime64(3)", -2_208_988_800_000_i64, 10_413_791_999_999_i64);
+        check("DateTime64(9)", -2_208_988_800_000_000_000_i64, i64::MAX);
+        check("Nullable(UInt8)", 0, 255);
+        check("LowCardinality(Int16)", i16::MIN, i16::MAX);
+        check("LowCardinality(Nullable(UInt8))", 0, 255);
+        check("Nullable(Decimal(4, 2))", -9_999, 9_999);
+    }
+
+    #[test]
+    fn what_has_no_order_has_no_limits() {
+        for kind in [
+            "Bool",
+            "String",
+            "FixedString(3)",
+            "UUID",
+            "IPv4",
+            "IPv6",
+            "Enum8('a' = 1)",
+            "Enum16('a' = 1)",
+            "Nullable(String)",
+            "LowCardinality(String)",
+            "LowCardinality(Nullable(String))",
+            "Array(UInt8)",
+            "Map(String, UInt8)",
+            "Tuple(UInt8)",
+        ] {
+            check(kind, "none", "none");
+        }
+    }
+}

@@ -25,4 +25,6 @@ pub(crate) use json::append_json_text;
 pub use record::{Headers, Record, RecordDecoder, Undecoded};
 
 #[cfg(test)]
+mod tests_formats;
+#[cfg(test)]
 mod tests_record;

@@ -10,25 +10,30 @@ use crate::columns::{
 };
 
 /// A column: name, type, source.
-type Mapped<'a> = (&'a str, &'a str, &'a str);
+pub(super) type Mapped<'a> = (&'a str, &'a str, &'a str);
 
-fn spec((name, kind, source): &Mapped<'_>) -> ColumnSpec {
+pub(super) fn spec((name, kind, source): &Mapped<'_>) -> ColumnSpec {
     ColumnSpec::new(*name, *kind, DefaultValue::TypeZero).unwrap().from_source(Source::parse(source).unwrap())
 }
 
-fn plan(columns: Vec<ColumnSpec>) -> Arc<RowPlan> {
+pub(super) fn plan(columns: Vec<ColumnSpec>) -> Arc<RowPlan> {
     Arc::new(RowPlan::new(columns, Vec::new(), "UTC").unwrap())
 }
 
 /// The reader shows texts as Rust writes them.
 fn unquoted(shown: &str) -> String {
-    shown.trim_matches('"').replace("\\\"", "\"").replace("\\\\", "\\")
+    let inner = shown.strip_prefix('"').and_then(|shown| shown.strip_suffix('"'));
+    inner.unwrap_or(shown).replace("\\\"", "\"").replace("\\\\", "\\")
+}
+
+fn decoded(plan: &Arc<RowPlan>, record: &Record<'_>) -> String {
+    decoded_by(&mut RecordDecoder::json(plan), plan, record)
 }
 
 /// The stored row, as `column=value` pairs, or why there is none.
-fn decoded(plan: &Arc<RowPlan>, record: &Record<'_>) -> String {
+pub(super) fn decoded_by(decoder: &mut RecordDecoder, plan: &Arc<RowPlan>, record: &Record<'_>) -> String {
     let mut columns = Columns::new(plan).unwrap();
-    if let Err(undecoded) = RecordDecoder::json(plan).decode(record, &mut columns) {
+    if let Err(undecoded) = decoder.decode(record, &mut columns) {
         return match undecoded {
             Undecoded::Bad(error) => format!("{}: {}", error.code, error.reason),
             Undecoded::Skipped => "skipped".to_owned(),

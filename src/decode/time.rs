@@ -53,6 +53,11 @@ impl Moment {
 
     /// The same moment, its seconds read as local time of `zone`.
     pub(crate) fn local_in(self, zone: &mut Zone) -> Self {
+        // No offset brings what is further away than a day into the range of any column.
+        let days = FIRST_DAY - 1..=LAST_DAY + 1;
+        if !days.contains(&self.days()) {
+            return self;
+        }
         Self { seconds: zone.unix_seconds(self.seconds), ..self }
     }
 

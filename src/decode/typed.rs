@@ -21,6 +21,9 @@
 //!
 //! Never changes a value in silence: what does not fit is an error.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::{self, Write as _};
 
 use base64::Engine as _;
@@ -97,7 +100,7 @@ pub(crate) fn append_typed(value: Typed<'_>, builder: &mut ColumnBuilder) -> Out
         ColumnBuilder::Fixed(column) => append_fixed(value, column),
         ColumnBuilder::String(column) => {
             match value {
-                Typed::Text(text) => column.push(text.as_bytes()),
+                Typed::Text(text) | Typed::Enum { name: Some(text), .. } => column.push(text.as_bytes()),
                 Typed::Bytes(bytes) => column.push(bytes),
                 other => column.push(text_of(other).as_bytes()),
             }
@@ -109,7 +112,7 @@ pub(crate) fn append_typed(value: Typed<'_>, builder: &mut ColumnBuilder) -> Out
         }
         ColumnBuilder::Dictionary(column) => {
             match (value, column.values.as_ref()) {
-                (Typed::Text(text), ColumnBuilder::String(_)) => column.push_string(text.as_bytes()),
+                (Typed::Text(text) | Typed::Enum { name: Some(text), .. }, ColumnBuilder::String(_)) => column.push_string(text.as_bytes()),
                 (Typed::Bytes(bytes), ColumnBuilder::String(_)) => column.push_string(bytes),
                 _ => {
                     append_typed(value, &mut column.values)?;
@@ -240,7 +243,8 @@ fn append_fixed(value: Typed<'_>, column: &mut FixedColumn) -> Outcome {
                 column.push(value.to_le_bytes());
                 Ok(())
             }
-            _ => append_bytes(&value.to_be_bytes(), column),
+            FixedKind::FixedString => append_bytes(&value.to_be_bytes(), column),
+            _ => Err(ErrorCode::TypeMismatch),
         },
         Typed::Duration { .. } => append_fixed_text(text_of(value).as_str().as_bytes(), column),
     }
