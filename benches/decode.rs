@@ -1,4 +1,4 @@
-//! CPU nanoseconds per row of the hot path: JSON to columns, columns to Native frames; of the frames, LZ4 and hash alone.
+//! CPU nanoseconds per row of the hot path: JSON and Avro to columns, columns to Native frames; of the frames, LZ4 and hash alone.
 //!
 //! `cargo bench --bench decode`; an argument is the number of rounds. Prints the median of the
 //! rounds and the fastest one. A bench is not a test: it fails for wrong results only.
@@ -13,7 +13,7 @@ mod plan;
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 use oncesink::block::native::NativeEncoder;
 use oncesink::columns::{Columns, RowCoordinates};
-use oncesink::decode::RecordDecoder;
+use oncesink::decode::{AvroFraming, AvroOptions, AvroSchema, Format, RecordDecoder};
 use plan::plan;
 
 /// As in the program: what frames cost to allocate belongs to the figure.
@@ -35,16 +35,19 @@ fn main() {
     let mut decoder = RecordDecoder::json(&plan);
     let mut encoder = NativeEncoder::new();
 
-    let (mut decode, mut encode) = (Vec::new(), Vec::new());
+    let l2 = load::Load::named("L2").expect("there is such a load");
+    let avro: Vec<Vec<u8>> = l2.records(0).take(ROWS).map(|record| record[REGISTRY_FRAME_BYTES..].to_vec()).collect();
+    let schema = AvroFraming::Bare(AvroSchema::alone(load::formats::AVRO));
+    let format = Format::Avro(AvroOptions { framing: schema, reader: None });
+    let mut avro_decoder = RecordDecoder::new(&plan, &format, None).expect("the schema is good");
+
+    let (mut decode, mut decode_avro, mut encode) = (Vec::new(), Vec::new(), Vec::new());
     let mut block = None;
     for _ in 0..rounds {
         columns.clear();
-        decode.push(nanos_per_row(|| {
-            for (offset, record) in (0_i64..).zip(&records) {
-                decoder.decode_value(record, &mut columns).expect("the record is good");
-                columns.commit_row(&RowCoordinates { topic: "readings", partition: 3, offset, replay: 0 });
-            }
-        }));
+        decode_avro.push(nanos_per_row(|| decode_all(&avro, &mut avro_decoder, &mut columns)));
+        columns.clear();
+        decode.push(nanos_per_row(|| decode_all(&records, &mut decoder, &mut columns)));
         encode.push(nanos_per_row(|| block = Some(encoder.encode(&columns))));
     }
     let block = block.expect("at least one round was run");
@@ -52,6 +55,8 @@ fn main() {
     println!("{ROWS} rows, {} bytes of JSON a row", bytes / ROWS);
     println!("native {} bytes a row, compressed {}", block.raw_bytes / ROWS, block.compressed_bytes / ROWS);
     report("decode + commit", &mut decode);
+    println!("{} bytes of Avro a row", avro.iter().map(Vec::len).sum::<usize>() / ROWS);
+    report("the same of Avro", &mut decode_avro);
     report("native + lz4 + hash", &mut encode);
 
     // The same bytes in the same pieces, without the columns around them.
@@ -77,6 +82,16 @@ fn main() {
     }
     report("of it lz4", &mut lz4);
     report("of it hash", &mut hash);
+}
+
+/// A zero byte and the schema's id.
+const REGISTRY_FRAME_BYTES: usize = 5;
+
+fn decode_all(records: &[Vec<u8>], decoder: &mut RecordDecoder, columns: &mut Columns) {
+    for (offset, record) in (0_i64..).zip(records) {
+        decoder.decode_value(record, columns).expect("the record is good");
+        columns.commit_row(&RowCoordinates { topic: "readings", partition: 3, offset, replay: 0 });
+    }
 }
 
 /// Checksum, method, compressed and raw length.

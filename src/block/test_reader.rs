@@ -210,10 +210,11 @@ impl Reader<'_> {
                 [1] => "true".into(),
                 other => panic!("Bool {other:?}"),
             },
-            ColumnType::String => format!("{:?}", self.text()),
-            ColumnType::FixedString(bytes) => {
-                format!("{:?}", String::from_utf8(self.bytes(*bytes)).unwrap())
+            ColumnType::String => {
+                let bytes = self.varint();
+                shown(self.bytes(bytes))
             }
+            ColumnType::FixedString(bytes) => shown(self.bytes(*bytes)),
             ColumnType::Uuid => {
                 let (high, low) = (u64::from_le_bytes(self.take()), u64::from_le_bytes(self.take()));
                 format!("{high:016x}{low:016x}")
@@ -228,6 +229,14 @@ impl Reader<'_> {
             ColumnType::Ipv6 => std::net::Ipv6Addr::from(self.take::<16>()).to_string(),
             composite => panic!("{composite:?} is no leaf"),
         }
+    }
+}
+
+/// A text in quotes; what is none, as a literal of bytes.
+fn shown(bytes: Vec<u8>) -> String {
+    match String::from_utf8(bytes) {
+        Ok(text) => format!("{text:?}"),
+        Err(error) => format!("b\"{}\"", error.as_bytes().escape_ascii()),
     }
 }
 

@@ -58,7 +58,7 @@ pub enum ErrorCode {
     InvalidUtf8,
     /// The record is not JSON by RFC 8259.
     InvalidJson,
-    /// The record is JSON, but not an object.
+    /// The record is no object: neither a JSON object nor anything else with fields.
     NotAnObject,
     /// Brackets nest deeper than the limit.
     TooDeep,
@@ -88,7 +88,7 @@ pub enum ErrorCode {
     TooLong,
     /// The record does not begin as its framing says.
     InvalidFraming,
-    /// The registry has no schema of this id.
+    /// No schema is known by what the record names.
     UnknownSchema,
     /// The schema is there, and cannot be used.
     UnusableSchema,
@@ -205,7 +205,7 @@ impl ErrorCode {
             Self::Empty => "the record has no bytes",
             Self::InvalidUtf8 => "the record is not utf-8",
             Self::InvalidJson => "not json",
-            Self::NotAnObject => "the record is not a json object",
+            Self::NotAnObject => "the record is not an object",
             Self::TooDeep => "brackets nest too deeply",
             Self::TrailingData => "bytes follow the record",
             Self::DuplicateKey => "the key occurs twice",
@@ -219,7 +219,7 @@ impl ErrorCode {
             Self::UnknownEnumValue => "not a value of the enum",
             Self::TooLong => "longer than the column",
             Self::InvalidFraming => "the record does not begin as its framing says",
-            Self::UnknownSchema => "the registry has no such schema",
+            Self::UnknownSchema => "no such schema is known",
             Self::UnusableSchema => "the schema cannot be used",
             Self::InvalidAvro => "not avro by its schema",
             Self::InvalidProtobuf => "not protobuf by its schema",

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::avro::{AvroDecoder, AvroOptions};
 use super::csv::{CsvDecoder, CsvOptions};
 use super::error::{DecodeError, Fault, Shown};
 use super::json::JsonDecoder;
@@ -19,6 +20,8 @@ pub enum Format {
     Json,
     /// Delimited text.
     Csv(CsvOptions),
+    /// Avro by schemas that are given.
+    Avro(AvroOptions),
     /// Bytes that are not looked into.
     Raw,
 }
@@ -49,6 +52,7 @@ impl From<Fault> for Stop {
 pub(super) enum ValueDecoder {
     Json(JsonDecoder),
     Csv(CsvDecoder),
+    Avro(AvroDecoder),
     Raw(RawDecoder),
 }
 
@@ -58,6 +62,7 @@ impl ValueDecoder {
         Ok(match format {
             Format::Json => Self::Json(JsonDecoder::new(plan, root)),
             Format::Csv(options) => Self::Csv(CsvDecoder::new(plan, &root, options)?),
+            Format::Avro(options) => Self::Avro(AvroDecoder::new(plan, &root, options)?),
             Format::Raw => Self::Raw(RawDecoder::new(plan, root)?),
         })
     }
@@ -74,6 +79,7 @@ impl ValueDecoder {
         match self {
             Self::Json(decoder) => decoder.decode(bytes, rest, columns)?,
             Self::Csv(decoder) => decoder.decode(bytes, rest, columns)?,
+            Self::Avro(decoder) => decoder.decode(bytes, rest, columns)?,
             Self::Raw(decoder) => decoder.decode(bytes, columns)?,
         }
         Ok(())
@@ -81,10 +87,10 @@ impl ValueDecoder {
 
     /// The error for people. `field` is the column's name and type.
     pub(super) fn explain(&self, fault: Fault, bytes: &[u8], field: Option<(&str, &str)>) -> DecodeError {
-        let error = fault.explain(bytes, field, Shown::Text);
         match self {
-            Self::Csv(decoder) => decoder.place(error),
-            Self::Json(_) | Self::Raw(_) => error,
+            Self::Csv(decoder) => decoder.place(fault.explain(bytes, field, Shown::Text)),
+            Self::Avro(_) => fault.explain(bytes, field, Shown::Bytes),
+            Self::Json(_) | Self::Raw(_) => fault.explain(bytes, field, Shown::Text),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! letter. Never builds a tree, never keeps a record, and never changes a value in silence: a
 //! number that does not fit is an error, not a wrap.
 
+mod avro;
 mod csv;
 mod envelope;
 mod error;
@@ -18,6 +19,7 @@ mod text;
 mod time;
 mod typed;
 
+pub use avro::{AvroFraming, AvroOptions, AvroSchema};
 pub use csv::CsvOptions;
 pub use error::{DecodeError, ErrorCode, Stage};
 pub use format::Format;

@@ -1,0 +1,318 @@
+//! Shapes, the columns that want their values, and the types of these columns: to one plan.
+//!
+//! Everything that is the same for all records is decided here: which field goes where, which field of a tuple it is, what
+//! never fits.
+
+use super::resolve::resolve;
+use super::schema::{AvroSchema, Defaults, Parsed};
+use super::shape::{Blob, Id, Items, Scalar, Shape};
+use crate::columns::{ColumnType, RowPlan, TupleField};
+use crate::decode::target::Target;
+
+/// Pieces of a plan: a type with many unions inside each other has the product of their branches.
+const PIECES_MAX: usize = 100_000;
+
+/// How the records of one schema become rows.
+#[derive(Debug)]
+pub(crate) struct AvroPlan {
+    pub(super) shapes: Vec<Shape>,
+    pub(super) root: Place,
+    /// CRC-64-AVRO of the writer's schema.
+    pub(crate) fingerprint: u64,
+}
+
+/// What becomes of a value.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) shape: Id,
+    /// The columns that take it as a whole.
+    pub(super) columns: Box<[Column]>,
+    pub(super) parts: Parts,
+}
+
+/// What becomes of the parts of a value.
+#[derive(Debug)]
+pub(super) enum Parts {
+    /// Nothing.
+    None,
+    /// Columns want fields of a record that is no record.
+    NoFields,
+    Record(RecordPlan),
+    /// By their keys.
+    Map(Box<[(Box<str>, Place)]>, Id),
+    /// By their numbers.
+    Array(Box<[(usize, Place)]>, Items),
+    Union(Box<[Place]>),
+}
+
+/// A record's fields in the order in which they were written, and those that only the reader has.
+#[derive(Debug)]
+pub(super) struct RecordPlan {
+    pub(super) fields: Box<[FieldPlan]>,
+    pub(super) defaults: Box<[(FieldPlan, Box<[u8]>)]>,
+}
+
+/// What becomes of a field.
+#[derive(Debug)]
+pub(super) struct FieldPlan {
+    pub(super) taken: Taken,
+    pub(super) shape: Id,
+    /// `None` where it was written and is not to be read.
+    pub(super) name: Option<Box<str>>,
+}
+
+/// Who takes a value.
+#[derive(Debug)]
+pub(super) enum Taken {
+    Nobody,
+    /// One column, as a whole.
+    Column(Column),
+    Place(Box<Place>),
+}
+
+/// A column, and how a value becomes one of its values.
+#[derive(Debug)]
+pub(super) struct Column {
+    pub(super) number: usize,
+    pub(super) accepts_null: bool,
+    pub(super) fit: Fit,
+}
+
+/// How a value becomes one of a type of columns.
+#[derive(Debug)]
+pub(super) enum Fit {
+    Null,
+    Scalar(Scalar),
+    /// A symbol of this enum.
+    Symbol(Id),
+    Union(Box<[Fit]>),
+    /// As JSON.
+    Text(Id),
+    /// A record as a tuple with names.
+    Tuple(TupleFit),
+    /// A record as a map of its fields.
+    Pairs(PairsFit),
+    /// A list.
+    Array(Box<Fit>, Items),
+    /// A list as a tuple without names: so many, each with a type of its own.
+    Sequence(Box<[Fit]>, Items),
+    Map(Box<Fit>),
+    /// It never fits.
+    Refused,
+}
+
+/// Which field of a tuple each field of a record is.
+#[derive(Debug)]
+pub(super) struct TupleFit {
+    /// In the order in which they were written; those of no field are passed over.
+    pub(super) fields: Box<[(Id, Option<(usize, Fit)>)]>,
+    pub(super) defaults: Box<[(usize, Fit, Box<[u8]>)]>,
+    /// Fields of the tuple that the record does not have.
+    pub(super) absent: Box<[usize]>,
+}
+
+/// The fields of a record as entries of a map.
+#[derive(Debug)]
+pub(super) struct PairsFit {
+    /// In the order in which they were written; without a name those that are not to be read.
+    pub(super) fields: Box<[(Id, Option<(Box<str>, Fit)>)]>,
+    pub(super) defaults: Box<[(Box<str>, Fit, Box<[u8]>)]>,
+}
+
+impl AvroPlan {
+    /// The plan for data that was written with `writer`, and is read as `reader` where there is one, into the columns of `row`
+    /// that `target` names.
+    ///
+    /// # Errors
+    /// Says, for people, why a schema cannot be used, or not be read as the reader's.
+    pub(crate) fn compile(
+        writer: &AvroSchema,
+        reader: Option<&AvroSchema>,
+        row: &RowPlan,
+        target: &Target,
+    ) -> Result<Self, String> {
+        let parsed = Parsed::new(writer, Defaults::Dropped).map_err(|e| format!("the schema cannot be used: {e}"))?;
+        let named = parsed.named().map_err(|error| format!("the schema cannot be used: {error}"))?;
+        let fingerprint = named.fingerprint().map_err(|error| format!("the schema cannot be used: {error}"))?;
+        let (shapes, root) = match reader {
+            None => resolve(&named, &named).map_err(|error| format!("the schema cannot be used: {error}"))?,
+            Some(reader) => {
+                let of_reader = |error| format!("the reader's schema cannot be used: {error}");
+                let parsed = Parsed::new(reader, Defaults::Kept).map_err(of_reader)?;
+                let reader = parsed.named().map_err(of_reader)?;
+                resolve(&named, &reader).map_err(|e| format!("the schema cannot be read as the reader's: {e}"))?
+            }
+        };
+        let mut compiler = Compiler { shapes: &shapes, row, pieces: 0 };
+        let root = compiler.root(root, target)?;
+        Ok(Self { shapes, root, fingerprint })
+    }
+}
+
+struct Compiler<'s> {
+    shapes: &'s [Shape],
+    row: &'s RowPlan,
+    pieces: usize,
+}
+
+impl Compiler<'_> {
+    fn count(&mut self) -> Result<(), String> {
+        self.pieces += 1;
+        if self.pieces > PIECES_MAX {
+            return Err(format!("schema and columns together have more than {PIECES_MAX} pieces"));
+        }
+        Ok(())
+    }
+
+    fn root(&mut self, shape: Id, target: &Target) -> Result<Place, String> {
+        let place = self.place(shape, target, true, true)?;
+        if let Parts::NoFields = place.parts {
+            return Err("the schema has no fields, and columns are filled from fields".to_owned());
+        }
+        Ok(place)
+    }
+
+    /// What becomes of a value; without `whole`, the columns that take all of it are left to somebody else.
+    fn place(&mut self, shape: Id, target: &Target, is_root: bool, whole: bool) -> Result<Place, String> {
+        self.count()?;
+        let columns = if whole { target.columns.as_slice() } else { &[] };
+        let columns = columns.iter().map(|column| self.column(shape, *column)).collect::<Result<_, _>>()?;
+        let parts = match &self.shapes[shape] {
+            Shape::Union(branches) if is_root || target.has_children() => {
+                let places = branches.iter().map(|branch| self.place(*branch, target, is_root, false));
+                Parts::Union(places.collect::<Result<_, _>>()?)
+            }
+            // What becomes of each of its fields has to be said, also where no column wants one.
+            Shape::Record(record) if is_root || !target.fields.is_empty() => {
+                let mut fields = Vec::with_capacity(record.fields.len());
+                for field in &record.fields {
+                    fields.push(self.field(field.shape, field.name.as_deref(), target)?);
+                }
+                let mut defaults = Vec::with_capacity(record.defaults.len());
+                for field in &record.defaults {
+                    let plan = self.field(field.shape, Some(&field.name), target)?;
+                    defaults.push((plan, field.bytes.clone()));
+                }
+                Parts::Record(RecordPlan { fields: fields.into(), defaults: defaults.into() })
+            }
+            Shape::Map(items) if is_root || !target.fields.is_empty() => {
+                let place = |(name, child): &(String, Target)| {
+                    Ok((name.as_str().into(), self.place(items.shape, child, false, true)?))
+                };
+                Parts::Map(target.fields.iter().map(place).collect::<Result<_, String>>()?, items.shape)
+            }
+            Shape::Array(items) if !target.elements.is_empty() => {
+                let place = |(number, child): &(usize, Target)| {
+                    Ok((*number, self.place(items.shape, child, false, true)?))
+                };
+                Parts::Array(target.elements.iter().map(place).collect::<Result<_, String>>()?, *items)
+            }
+            _ if is_root && !target.fields.is_empty() => Parts::NoFields,
+            _ => Parts::None,
+        };
+        Ok(Place { shape, columns, parts })
+    }
+
+    fn field(&mut self, shape: Id, name: Option<&str>, target: &Target) -> Result<FieldPlan, String> {
+        let taken = match name.and_then(|name| target.field(name)) {
+            None => Taken::Nobody,
+            Some(target) => match target.columns.as_slice() {
+                [column] if !target.has_children() => Taken::Column(self.column(shape, *column)?),
+                _ => Taken::Place(Box::new(self.place(shape, target, false, true)?)),
+            },
+        };
+        Ok(FieldPlan { taken, shape, name: name.map(Box::from) })
+    }
+
+    fn column(&mut self, shape: Id, number: usize) -> Result<Column, String> {
+        let column_type = &self.row.columns()[number].column_type;
+        Ok(Column { number, accepts_null: column_type.accepts_null(), fit: self.fit(shape, column_type)? })
+    }
+
+    /// As deep as the type of the column.
+    fn fit(&mut self, shape: Id, column_type: &ColumnType) -> Result<Fit, String> {
+        self.count()?;
+        Ok(match (&self.shapes[shape], column_type) {
+            (Shape::Null, _) => Fit::Null,
+            (Shape::Union(branches), _) => {
+                let fits = branches.iter().map(|branch| self.fit(*branch, column_type));
+                Fit::Union(fits.collect::<Result<_, _>>()?)
+            }
+            // A text as it stands, also where it is no UUID.
+            (Shape::Scalar(Scalar::Sized(Blob::UuidText)), text) if holds_text(text) => {
+                Fit::Scalar(Scalar::Sized(Blob::Text))
+            }
+            (Shape::Scalar(scalar), _) => Fit::Scalar(*scalar),
+            (Shape::Enum(_), _) => Fit::Symbol(shape),
+            (Shape::Record(_) | Shape::Array(_) | Shape::Map(_), text) if holds_text(text) => Fit::Text(shape),
+            (Shape::Record(_), ColumnType::Tuple(fields)) if fields.iter().all(|field| field.name.is_some()) => {
+                Fit::Tuple(self.tuple(shape, fields)?)
+            }
+            (Shape::Record(_), ColumnType::Map(_, value)) => Fit::Pairs(self.pairs(shape, value)?),
+            (Shape::Array(items), ColumnType::Array(inner)) => {
+                Fit::Array(Box::new(self.fit(items.shape, inner)?), *items)
+            }
+            (Shape::Array(items), ColumnType::Tuple(fields)) if fields.iter().all(|field| field.name.is_none()) => {
+                let fits = fields.iter().map(|field| self.fit(items.shape, &field.field_type));
+                Fit::Sequence(fits.collect::<Result<_, _>>()?, *items)
+            }
+            (Shape::Map(items), ColumnType::Map(_, value)) => Fit::Map(Box::new(self.fit(items.shape, value)?)),
+            (Shape::Record(_) | Shape::Array(_) | Shape::Map(_) | Shape::Refused(_), _) => Fit::Refused,
+        })
+    }
+
+    fn tuple(&mut self, shape: Id, wanted: &[TupleField]) -> Result<TupleFit, String> {
+        let Shape::Record(record) = &self.shapes[shape] else {
+            unreachable!("a record was matched");
+        };
+        let place = |name: &str| wanted.iter().position(|field| field.name.as_deref() == Some(name));
+        let mut absent: Vec<usize> = (0..wanted.len()).collect();
+        let mut fields = Vec::with_capacity(record.fields.len());
+        for field in &record.fields {
+            let fit = match field.name.as_deref().and_then(place) {
+                None => None,
+                Some(place) => {
+                    absent.retain(|absent| *absent != place);
+                    Some((place, self.fit(field.shape, &wanted[place].field_type)?))
+                }
+            };
+            fields.push((field.shape, fit));
+        }
+        let mut defaults = Vec::new();
+        for field in &record.defaults {
+            if let Some(place) = place(&field.name) {
+                absent.retain(|absent| *absent != place);
+                defaults.push((place, self.fit(field.shape, &wanted[place].field_type)?, field.bytes.clone()));
+            }
+        }
+        Ok(TupleFit { fields: fields.into(), defaults: defaults.into(), absent: absent.into() })
+    }
+
+    fn pairs(&mut self, shape: Id, value: &ColumnType) -> Result<PairsFit, String> {
+        let Shape::Record(record) = &self.shapes[shape] else {
+            unreachable!("a record was matched");
+        };
+        let mut fields = Vec::with_capacity(record.fields.len());
+        for field in &record.fields {
+            let fit = match &field.name {
+                None => None,
+                Some(name) => Some((name.clone(), self.fit(field.shape, value)?)),
+            };
+            fields.push((field.shape, fit));
+        }
+        let mut defaults = Vec::with_capacity(record.defaults.len());
+        for field in &record.defaults {
+            defaults.push((field.name.clone(), self.fit(field.shape, value)?, field.bytes.clone()));
+        }
+        Ok(PairsFit { fields: fields.into(), defaults: defaults.into() })
+    }
+}
+
+/// Whether a column takes any text as it is.
+fn holds_text(column_type: &ColumnType) -> bool {
+    match column_type {
+        ColumnType::String => true,
+        ColumnType::Nullable(inner) | ColumnType::LowCardinality(inner) => holds_text(inner),
+        _ => false,
+    }
+}

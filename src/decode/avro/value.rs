@@ -1,0 +1,375 @@
+//! One Avro value into one column, and past it.
+//!
+//! | value | columns |
+//! |---|---|
+//! | record | `Tuple` with names: fields by name, missing ones get defaults; `Map`: its fields' names and values |
+//! | array | `Array`; `Tuple` without names, of exactly as many fields |
+//! | map | `Map`; keys that repeat are kept |
+//! | any of these | `String`, also `Nullable` and `LowCardinality`: as JSON |
+//! | union | what the column takes of the branch that the record has |
+//! | null | NULL where allowed, else the default |
+//! | enum, and all other types | see [`crate::decode::typed`] |
+//! | string with the meaning of a UUID | `String` as it stands; else a UUID |
+
+use ethnum::I256;
+
+use super::compile::{Fit, PairsFit, TupleFit};
+use super::cursor::{Cursor, invalid_utf8};
+use super::json;
+use super::shape::{Blob, Id, Items, Scalar, Shape, Symbol, Whole};
+use crate::columns::{ArrayColumn, ColumnBuilder, MapColumn, TupleColumn};
+use crate::decode::error::{ErrorCode, Fault};
+use crate::decode::typed::{DECIMAL_SCALE_MAX, Typed, append_typed};
+
+type Outcome = Result<(), Fault>;
+
+/// What appending a value needs beside the value.
+#[derive(Debug)]
+pub(super) struct Values<'p> {
+    pub(super) shapes: &'p [Shape],
+    /// Holds texts that are made.
+    pub(super) scratch: &'p mut Vec<u8>,
+}
+
+impl Values<'_> {
+    /// Takes one value and appends it to the column.
+    #[inline]
+    pub(super) fn append(&mut self, avro: &mut Cursor<'_>, fit: &Fit, column: &mut ColumnBuilder) -> Outcome {
+        match fit {
+            Fit::Scalar(scalar) => append_scalar(avro, *scalar, column),
+            other => self.append_other(avro, other, column),
+        }
+    }
+
+    fn append_other(&mut self, avro: &mut Cursor<'_>, fit: &Fit, column: &mut ColumnBuilder) -> Outcome {
+        let at = avro.at;
+        let refused = Err(Fault { code: ErrorCode::TypeMismatch, at });
+        match (fit, column) {
+            (Fit::Null, column) => {
+                column.push_zero();
+                Ok(())
+            }
+            (Fit::Union(branches), column) => {
+                let branch = avro.choice(branches.len())?;
+                self.append(avro, &branches[branch], column)
+            }
+            (Fit::Symbol(id), column) => {
+                let symbol = symbol(avro, self.shapes, *id)?;
+                append_typed(symbol, column).map_err(|code| Fault { code, at })
+            }
+            (Fit::Text(id), column) => self.append_json(avro, *id, column),
+            (Fit::Tuple(fit), ColumnBuilder::Tuple(column)) => self.append_tuple(avro, fit, column),
+            (Fit::Pairs(fit), ColumnBuilder::Map(column)) => self.append_pairs(avro, fit, column),
+            (Fit::Array(fit, items), ColumnBuilder::Array(column)) => self.append_array(avro, fit, *items, column),
+            (Fit::Sequence(fits, items), ColumnBuilder::Tuple(column)) => {
+                self.append_sequence(avro, fits, *items, column)
+            }
+            (Fit::Map(fit), ColumnBuilder::Map(column)) => self.append_map(avro, fit, column),
+            (Fit::Scalar(scalar), column) => append_scalar(avro, *scalar, column),
+            _ => refused,
+        }
+    }
+
+    /// As deep as the schema, which [`Cursor::enter`] bounds.
+    fn append_json(&mut self, avro: &mut Cursor<'_>, id: Id, column: &mut ColumnBuilder) -> Outcome {
+        let at = avro.at;
+        self.scratch.clear();
+        json::write(avro, self.shapes, id, self.scratch)?;
+        append_typed(Typed::Bytes(self.scratch), column).map_err(|code| Fault { code, at })
+    }
+
+    fn append_tuple(&mut self, avro: &mut Cursor<'_>, fit: &TupleFit, column: &mut TupleColumn) -> Outcome {
+        avro.enter()?;
+        for (shape, field) in &fit.fields {
+            match field {
+                Some((place, fit)) => self.append(avro, fit, &mut column.fields[*place])?,
+                None => skip(avro, self.shapes, *shape)?,
+            }
+        }
+        for (place, fit, bytes) in &fit.defaults {
+            self.append_default(avro, fit, bytes, &mut column.fields[*place])?;
+        }
+        for place in &fit.absent {
+            column.fields[*place].push_zero();
+        }
+        avro.leave();
+        Ok(())
+    }
+
+    fn append_pairs(&mut self, avro: &mut Cursor<'_>, fit: &PairsFit, column: &mut MapColumn) -> Outcome {
+        avro.enter()?;
+        let mut entries = 0;
+        for (shape, field) in &fit.fields {
+            match field {
+                Some((name, fit)) => {
+                    append_key(name, avro.at, column)?;
+                    self.append(avro, fit, &mut column.values)?;
+                    entries += 1;
+                }
+                None => skip(avro, self.shapes, *shape)?,
+            }
+        }
+        for (name, fit, bytes) in &fit.defaults {
+            append_key(name, avro.at, column)?;
+            self.append_default(avro, fit, bytes, &mut column.values)?;
+            entries += 1;
+        }
+        column.offsets.push(entries);
+        avro.leave();
+        Ok(())
+    }
+
+    /// A value that stands in the reader's schema and not in the record.
+    fn append_default(&mut self, avro: &Cursor<'_>, fit: &Fit, bytes: &[u8], column: &mut ColumnBuilder) -> Outcome {
+        let appended = self.append(&mut avro.aside(bytes), fit, column);
+        appended.map_err(|fault| Fault { at: avro.at, ..fault })
+    }
+
+    fn append_array(
+        &mut self,
+        avro: &mut Cursor<'_>,
+        fit: &Fit,
+        items: Items,
+        column: &mut ArrayColumn,
+    ) -> Outcome {
+        avro.enter()?;
+        let mut elements = 0;
+        while let Some(block) = avro.block(items.weight)? {
+            for _ in 0..block.items {
+                self.append(avro, fit, &mut column.values)?;
+            }
+            avro.end_block(block)?;
+            elements += block.items;
+        }
+        column.offsets.push(elements);
+        avro.leave();
+        Ok(())
+    }
+
+    fn append_sequence(
+        &mut self,
+        avro: &mut Cursor<'_>,
+        fits: &[Fit],
+        items: Items,
+        column: &mut TupleColumn,
+    ) -> Outcome {
+        let wrong_length = Err(Fault { code: ErrorCode::TypeMismatch, at: avro.at });
+        avro.enter()?;
+        let mut places = fits.iter().zip(&mut column.fields);
+        while let Some(block) = avro.block(items.weight)? {
+            for _ in 0..block.items {
+                match places.next() {
+                    Some((fit, field)) => self.append(avro, fit, field)?,
+                    None => return wrong_length,
+                }
+            }
+            avro.end_block(block)?;
+        }
+        avro.leave();
+        if places.next().is_some() { wrong_length } else { Ok(()) }
+    }
+
+    fn append_map(&mut self, avro: &mut Cursor<'_>, fit: &Fit, column: &mut MapColumn) -> Outcome {
+        avro.enter()?;
+        let mut entries = 0;
+        while let Some(block) = avro.block(0)? {
+            for _ in 0..block.items {
+                append_scalar(avro, Scalar::Sized(Blob::Text), &mut column.keys)?;
+                self.append(avro, fit, &mut column.values)?;
+            }
+            avro.end_block(block)?;
+            entries += block.items;
+        }
+        column.offsets.push(entries);
+        avro.leave();
+        Ok(())
+    }
+}
+
+fn append_key(name: &str, at: usize, column: &mut MapColumn) -> Outcome {
+    append_typed(Typed::Text(name), &mut column.keys).map_err(|code| Fault { code, at })
+}
+
+/// The quick ways of the usual types, then the general one.
+#[inline]
+fn append_scalar(avro: &mut Cursor<'_>, scalar: Scalar, column: &mut ColumnBuilder) -> Outcome {
+    let at = avro.at;
+    let appended = match scalar {
+        Scalar::Long(Whole::Number) => append_typed(Typed::Int(avro.long()?), column),
+        Scalar::Int(Whole::Number) => append_typed(Typed::Int(avro.int()?.into()), column),
+        Scalar::Double => append_typed(Typed::Float64(avro.double()?), column),
+        Scalar::Float => append_typed(Typed::Float32(avro.float()?), column),
+        Scalar::Boolean => append_typed(Typed::Bool(avro.boolean()?), column),
+        Scalar::Long(Whole::Timestamp(precision)) => {
+            append_typed(Typed::Timestamp { ticks: avro.long()?, precision }, column)
+        }
+        Scalar::Sized(Blob::Text) => {
+            let (start, end) = avro.sized()?;
+            let text = text(avro.bytes(), start, end)?;
+            if let ColumnBuilder::String(column) = column {
+                column.push_piece(avro.bytes(), start, end);
+                return Ok(());
+            }
+            append_typed(Typed::Text(text), column)
+        }
+        other => append_typed(read(avro, other)?, column),
+    };
+    appended.map_err(|code| Fault { code, at })
+}
+
+#[inline]
+fn text(record: &[u8], start: usize, end: usize) -> Result<&str, Fault> {
+    let bytes = &record[start..end];
+    simdutf8::basic::from_utf8(bytes).map_err(|_| invalid_utf8(bytes, start))
+}
+
+/// Takes one value of a scalar type.
+pub(super) fn read<'r>(avro: &mut Cursor<'r>, scalar: Scalar) -> Result<Typed<'r>, Fault> {
+    let at = avro.at;
+    Ok(match scalar {
+        Scalar::Boolean => Typed::Bool(avro.boolean()?),
+        Scalar::Int(whole) => integer(avro.int()?.into(), whole),
+        Scalar::Long(whole) => integer(avro.long()?, whole),
+        Scalar::Float => Typed::Float32(avro.float()?),
+        Scalar::FloatAsDouble => Typed::Float64(avro.float()?.into()),
+        Scalar::Double => Typed::Float64(avro.double()?),
+        Scalar::Sized(Blob::Text) => {
+            let (start, end) = avro.sized()?;
+            Typed::Text(text(avro.bytes(), start, end)?)
+        }
+        Scalar::Sized(blob) => {
+            let (start, end) = avro.sized()?;
+            meaning(&avro.bytes()[start..end], blob).map_err(|code| Fault { code, at })?
+        }
+        Scalar::Fixed(size, blob) => meaning(avro.take(size)?, blob).map_err(|code| Fault { code, at })?,
+    })
+}
+
+fn integer(value: i64, whole: Whole) -> Typed<'static> {
+    match whole {
+        Whole::Number => Typed::Int(value),
+        Whole::Float => Typed::Float32(value as f32),
+        Whole::Double => Typed::Float64(value as f64),
+        Whole::Date => Typed::Date(value),
+        Whole::TimeOfDay(precision) => Typed::TimeOfDay { ticks: value, precision },
+        Whole::Timestamp(precision) => Typed::Timestamp { ticks: value, precision },
+        Whole::LocalTimestamp(precision) => Typed::LocalTimestamp { ticks: value, precision },
+    }
+}
+
+/// What bytes mean.
+fn meaning(bytes: &[u8], blob: Blob) -> Result<Typed<'_>, ErrorCode> {
+    Ok(match blob {
+        Blob::Bytes => Typed::Bytes(bytes),
+        Blob::Text => Typed::Text(simdutf8::basic::from_utf8(bytes).map_err(|_| ErrorCode::InvalidUtf8)?),
+        Blob::UuidText => {
+            let uuid = uuid::Uuid::try_parse_ascii(bytes).map_err(|_| ErrorCode::InvalidUuid)?;
+            Typed::Uuid(uuid.as_u128())
+        }
+        Blob::Uuid => Typed::Uuid(u128::from_be_bytes(bytes.try_into().map_err(|_| ErrorCode::InvalidAvro)?)),
+        Blob::Decimal { scale } => decimal(bytes, scale.into())?,
+        Blob::BigDecimal => {
+            let mut inner = Cursor::new(bytes, 0);
+            let parts = inner.sized().and_then(|digits| Ok((digits, inner.long()?)));
+            let ((start, end), scale) = parts.map_err(|_| ErrorCode::InvalidAvro)?;
+            if !inner.at_end() {
+                return Err(ErrorCode::InvalidAvro);
+            }
+            decimal(&bytes[start..end], scale)?
+        }
+        Blob::Duration => {
+            let (parts, []) = bytes.as_chunks::<4>() else {
+                return Err(ErrorCode::InvalidAvro);
+            };
+            let &[months, days, millis] = parts else {
+                return Err(ErrorCode::InvalidAvro);
+            };
+            let number = u32::from_le_bytes;
+            Typed::Duration { months: number(months), days: number(days), millis: number(millis) }
+        }
+    })
+}
+
+/// An integer, its greatest byte first, without the digits behind the point.
+fn decimal(bytes: &[u8], scale: i64) -> Result<Typed<'static>, ErrorCode> {
+    let negative = bytes.first().is_some_and(|first| *first >= 0x80);
+    let sign = if negative { 0xFF } else { 0 };
+    let kept = bytes.len().min(32);
+    let (above, digits) = bytes.split_at(bytes.len() - kept);
+    let out_of_range = ErrorCode::OutOfRange.of_sign(negative);
+    let mut wide = [sign; 32];
+    wide[32 - kept..].copy_from_slice(digits);
+    let unscaled = I256::from_be_bytes(wide);
+    if above.iter().any(|byte| *byte != sign) || (unscaled < I256::ZERO) != negative {
+        return Err(out_of_range);
+    }
+    if scale < 0 {
+        let places = u32::try_from(scale.unsigned_abs()).ok().filter(|places| *places <= 76);
+        let factor = places.and_then(|places| I256::new(10).checked_pow(places));
+        let unscaled = factor.and_then(|factor| unscaled.checked_mul(factor)).ok_or(out_of_range)?;
+        return Ok(Typed::Decimal { unscaled, scale: 0 });
+    }
+    let scale = u32::try_from(scale).ok().filter(|scale| *scale as usize <= DECIMAL_SCALE_MAX);
+    Ok(Typed::Decimal { unscaled, scale: scale.ok_or(ErrorCode::OutOfRange)? })
+}
+
+/// Takes a symbol of the enum `id`.
+pub(super) fn symbol<'p>(avro: &mut Cursor<'_>, shapes: &'p [Shape], id: Id) -> Result<Typed<'p>, Fault> {
+    let Shape::Enum(symbols) = &shapes[id] else {
+        unreachable!("the plan says so of enums only");
+    };
+    let at = avro.at;
+    match &symbols[avro.choice(symbols.len())?] {
+        Some(Symbol { name, number }) => Ok(Typed::Enum { name: Some(name), number: *number }),
+        None => Err(Fault { code: ErrorCode::UnknownEnumValue, at }),
+    }
+}
+
+/// Steps over one value. Checks lengths, counts and numbers of branches, but no text.
+pub(super) fn skip(avro: &mut Cursor<'_>, shapes: &[Shape], id: Id) -> Outcome {
+    match &shapes[id] {
+        Shape::Null => Ok(()),
+        Shape::Scalar(scalar) => match scalar {
+            Scalar::Boolean => avro.boolean().map(drop),
+            Scalar::Int(_) => avro.int().map(drop),
+            Scalar::Long(_) => avro.long().map(drop),
+            Scalar::Float | Scalar::FloatAsDouble => avro.take(4).map(drop),
+            Scalar::Double => avro.take(8).map(drop),
+            Scalar::Sized(_) => avro.sized().map(drop),
+            Scalar::Fixed(size, _) => avro.take(*size).map(drop),
+        },
+        Shape::Enum(symbols) => avro.choice(symbols.len()).map(drop),
+        Shape::Record(record) => {
+            avro.enter()?;
+            for field in &record.fields {
+                skip(avro, shapes, field.shape)?;
+            }
+            avro.leave();
+            Ok(())
+        }
+        Shape::Array(items) => skip_blocks(avro, shapes, *items, false),
+        Shape::Map(items) => skip_blocks(avro, shapes, *items, true),
+        Shape::Union(branches) => {
+            let branch = avro.choice(branches.len())?;
+            skip(avro, shapes, branches[branch])
+        }
+        Shape::Refused(written) => skip(avro, shapes, *written),
+    }
+}
+
+fn skip_blocks(avro: &mut Cursor<'_>, shapes: &[Shape], items: Items, keyed: bool) -> Outcome {
+    avro.enter()?;
+    while let Some(block) = avro.block(items.weight)? {
+        if avro.pass_block(block) {
+            continue;
+        }
+        for _ in 0..block.items {
+            if keyed {
+                avro.sized()?;
+            }
+            skip(avro, shapes, items.shape)?;
+        }
+    }
+    avro.leave();
+    Ok(())
+}
