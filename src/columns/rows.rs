@@ -51,6 +51,8 @@ struct DataColumn {
     builder: ColumnBuilder,
     /// The row that was begun last in this column.
     row: u64,
+    /// The row in which a value was replaced last.
+    replaced_row: u64,
 }
 
 /// Which rows have a value in a column whose default only the server can evaluate.
@@ -73,7 +75,7 @@ impl Columns {
             .iter()
             .map(|spec| {
                 let builder = ColumnBuilder::new(&spec.column_type, zone)?;
-                Ok(DataColumn { builder, row: 0 })
+                Ok(DataColumn { builder, row: 0, replaced_row: 0 })
             })
             .collect::<Result<Vec<_>, _>>()?;
         let coordinates = plan
@@ -203,8 +205,38 @@ impl Columns {
                 }
             }
         }
+        self.data[column].replaced_row = self.row;
         self.replaced_in_open_row += 1;
         true
+    }
+
+    /// Takes back what the open row has in a column, as if it had not been opened.
+    #[cold]
+    pub(crate) fn withdraw(&mut self, column: usize) {
+        debug_assert!(self.has_value(column));
+        if let Filler::ServerSide(presence) = &self.plan.fillers[column] {
+            self.presences[*presence].missing_in_open_row = false;
+        }
+        let column = &mut self.data[column];
+        column.builder.rollback();
+        // Rows count from 1.
+        column.row = 0;
+        self.begun -= 1;
+        if std::mem::take(&mut column.replaced_row) == self.row {
+            self.replaced_in_open_row -= 1;
+        }
+    }
+
+    /// Whether the open row has a value in a column.
+    #[inline]
+    pub(crate) fn has_value(&self, column: usize) -> bool {
+        self.data[column].row == self.row
+    }
+
+    /// Whether the open row has a value in every data column.
+    #[inline]
+    pub(crate) fn row_is_full(&self) -> bool {
+        self.begun == self.data.len()
     }
 
     /// How many values were replaced in the rows kept since this was asked last.
@@ -215,7 +247,7 @@ impl Columns {
     /// Gives every column that the record had no field for its default.
     #[inline]
     pub(crate) fn complete_row(&mut self) {
-        if self.begun == self.data.len() {
+        if self.row_is_full() {
             return;
         }
         for column in 0..self.data.len() {

@@ -33,6 +33,12 @@ impl<'a> Cursor<'a> {
         Self { bytes, at: 0, depth: 0 }
     }
 
+    /// The same behind what stands in front of the text.
+    #[inline]
+    pub(crate) fn starting_at(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at, depth: 0 }
+    }
+
     /// The next byte; 0, which no JSON text has outside of strings, at the end.
     #[inline]
     pub(crate) fn peek(&self) -> u8 {

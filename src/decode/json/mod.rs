@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub(super) use self::cursor::Cursor;
 use self::keys::{KeyGuess, START};
 use self::value::append_value;
-use self::walk::Walk;
+pub(super) use self::walk::Walk;
 use super::error::{DecodeError, ErrorCode, Fault, Shown};
 use super::record::Rest;
 use super::target::Target;
@@ -67,19 +67,25 @@ impl JsonDecoder {
         }
     }
 
-    /// Fills the open row; columns that the record has no field for are left.
-    pub(super) fn decode(&mut self, record: &[u8], rest: &mut Rest, columns: &mut Columns) -> Result<(), Fault> {
-        let decoded = self.decode_record(record, rest, columns);
+    /// Fills the open row from the text that begins at byte `at`; columns that it has no field for are left.
+    pub(super) fn decode(
+        &mut self,
+        record: &[u8],
+        at: usize,
+        rest: &mut Rest,
+        columns: &mut Columns,
+    ) -> Result<(), Fault> {
+        let decoded = self.decode_record(record, at, rest, columns);
         self.walk.shrink();
         decoded
     }
 
-    fn decode_record(&mut self, record: &[u8], rest: &mut Rest, columns: &mut Columns) -> Result<(), Fault> {
-        check_utf8(record)?;
-        let mut json = Cursor::new(record);
+    fn decode_record(&mut self, record: &[u8], at: usize, rest: &mut Rest, columns: &mut Columns) -> Result<(), Fault> {
+        check_utf8(&record[at..]).map_err(|fault| Fault { at: at + fault.at, ..fault })?;
+        let mut json = Cursor::starting_at(record, at);
         if !self.root.columns.is_empty() {
             self.walk.whole(&mut json, &self.root, columns)?;
-            json = Cursor::new(record);
+            json = Cursor::starting_at(record, at);
         }
         if self.root.fields.is_empty() && !self.root.columns.is_empty() && rest.is_ignored() {
             json.next_token();

@@ -14,7 +14,7 @@ type Outcome = Result<(), Fault>;
 
 /// What every value needs.
 #[derive(Debug)]
-pub(super) struct Walk {
+pub(in crate::decode) struct Walk {
     /// Per column: whether null is a value.
     accepts_null: Vec<bool>,
     /// Holds strings that have escapes.
@@ -22,12 +22,12 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    pub(super) fn new(plan: &Arc<RowPlan>) -> Self {
+    pub(in crate::decode) fn new(plan: &Arc<RowPlan>) -> Self {
         let accepts_null = plan.columns().iter().map(|spec| spec.column_type.accepts_null()).collect();
         Self { accepts_null, scratch: Vec::new() }
     }
 
-    pub(super) fn shrink(&mut self) {
+    pub(in crate::decode) fn shrink(&mut self) {
         if self.scratch.capacity() > SCRATCH_BYTES_KEPT {
             self.scratch = Vec::new();
         }
@@ -63,7 +63,7 @@ impl Walk {
     }
 
     /// The value at the cursor to all columns that take it or a part of it. As deep as the paths are.
-    pub(super) fn tree(&mut self, json: &mut Cursor<'_>, target: &Target, columns: &mut Columns) -> Outcome {
+    pub(in crate::decode) fn tree(&mut self, json: &mut Cursor<'_>, target: &Target, columns: &mut Columns) -> Outcome {
         let start = json.mark();
         self.whole(json, target, columns)?;
         if !target.has_children() {

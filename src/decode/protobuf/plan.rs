@@ -1,0 +1,319 @@
+//! What becomes of the fields of a message: its type and the columns' types, brought together once.
+//!
+//! Takes a message's descriptor and the tree of columns, gives a [`ProtobufPlan`] that any number of readers share. All that
+//! depends on names and types is settled here: a record costs a table look-up for each field.
+
+use prost_reflect::MessageDescriptor;
+
+use super::shape::{Field, Kind, Label, Shapes, WellKnown};
+use crate::columns::{ColumnBuilder, RowPlan};
+use crate::decode::target::Target;
+
+/// How the records of one message type become rows of one table.
+#[derive(Debug)]
+pub(crate) struct ProtobufPlan {
+    pub(super) shapes: Shapes,
+    /// The columns that take the record as a whole.
+    pub(super) root_columns: Vec<(usize, Fill)>,
+    /// The record itself, as if it were a field of another message.
+    pub(super) root_field: Field,
+    pub(super) root: Node,
+}
+
+/// What becomes of the fields of a message.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) message: usize,
+    /// By field.
+    pub(super) uses: Box<[Use]>,
+    pub(super) takers: Box<[Taker]>,
+    /// Columns that have a value also where the message lacks the field: field, column and how.
+    pub(super) always: Box<[(usize, usize, Fill)]>,
+}
+
+/// What a field is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    Nothing,
+    /// Its coming takes another field of its oneof away.
+    Rival,
+    /// The one scalar of one column that nothing else fills.
+    Column(usize),
+    /// The taker of this number.
+    Taker(usize),
+}
+
+/// What becomes of the value at a place.
+#[derive(Debug)]
+pub(super) struct Taker {
+    /// The columns that take it as a whole.
+    pub(super) columns: Vec<(usize, Fill)>,
+    pub(super) inside: Inside,
+}
+
+/// Columns that take parts of a value.
+#[derive(Debug)]
+pub(super) enum Inside {
+    Nothing,
+    Message(Node),
+    /// Of a list: by the element's number.
+    Elements(Vec<(usize, Taker)>),
+    /// Of a map: by the key.
+    Entries(Vec<(MapKey, Taker)>),
+    /// Of a value that only the record gives a shape: as of JSON.
+    Json(Target),
+}
+
+/// A key of a map that a path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum MapKey {
+    Text(String),
+    /// The bits of an integer or a boolean.
+    Bits(u64),
+}
+
+impl MapKey {
+    /// `None` where the map can have no such key.
+    fn parse(text: &str, kind: Kind) -> Option<Self> {
+        match kind {
+            Kind::String => Some(Self::Text(text.to_owned())),
+            Kind::Bool => text.parse().ok().map(|value: bool| Self::Bits(value.into())),
+            Kind::UInt32 | Kind::UInt64 | Kind::Fixed32 | Kind::Fixed64 => text.parse().ok().map(Self::Bits),
+            _ => text.parse().ok().map(|value: i64| Self::Bits(value.cast_unsigned())),
+        }
+    }
+}
+
+/// How a value gets into a column.
+#[derive(Debug, Clone)]
+pub(super) enum Fill {
+    /// A scalar, by `append_typed`.
+    Scalar,
+    Timestamp,
+    Duration,
+    Decimal,
+    /// The one field of this message, or its zero.
+    Wrapper(usize),
+    /// The paths of a mask, as one text.
+    Mask,
+    /// As JSON text: of one value, or of the whole list or map.
+    Json {
+        whole: bool,
+    },
+    /// A value that only the record gives a shape, as JSON is taken.
+    Dynamic,
+    /// A list into an array.
+    List(Box<Fill>),
+    /// A list into a tuple without names, which it is as long as.
+    Places(Box<[Fill]>),
+    /// A map into a map; the entries are messages of this number.
+    Entries(usize, Box<Fill>),
+    /// A message into a tuple.
+    Tuple(Box<TupleFill>),
+    /// A message into a map, by the names of its fields.
+    Members(usize, Box<[Fill]>),
+}
+
+/// A message into a tuple with names.
+#[derive(Debug, Clone)]
+pub(super) struct TupleFill {
+    pub(super) message: usize,
+    /// Field, place in the tuple, and how; sorted by field.
+    pub(super) fields: Box<[(usize, usize, Fill)]>,
+    /// Places that no field is for.
+    pub(super) others: Box<[usize]>,
+    /// By field: whether it is to be looked at.
+    pub(super) wanted: Box<[bool]>,
+}
+
+impl ProtobufPlan {
+    /// A plan for records of this message.
+    ///
+    /// # Errors
+    /// Says why there can be none.
+    pub(crate) fn compile(message: &MessageDescriptor, plan: &RowPlan, target: &Target) -> Result<Self, String> {
+        let shapes = Shapes::compile(message)?;
+        let mut compiler = Compiler { shapes: &shapes, columns: Vec::new(), fed: vec![0; plan.columns().len()] };
+        for spec in plan.columns() {
+            let builder =
+                ColumnBuilder::new(&spec.column_type, &plan.server_zone).map_err(|error| error.to_string())?;
+            compiler.columns.push(builder);
+        }
+        compiler.count(target);
+        let of_root = |column: &usize| (*column, compiler.one(Kind::Message(0), &compiler.columns[*column]));
+        let root_columns = target.columns.iter().map(of_root).collect();
+        let root = compiler.node(0, target);
+        Ok(Self { root_columns, root_field: Field::of_message(0), root, shapes })
+    }
+}
+
+struct Compiler<'a> {
+    shapes: &'a Shapes,
+    /// Empty columns, whose types are looked at.
+    columns: Vec<ColumnBuilder>,
+    /// By column: from how many places it is filled.
+    fed: Vec<usize>,
+}
+
+impl Compiler<'_> {
+    fn count(&mut self, target: &Target) {
+        for column in &target.columns {
+            self.fed[*column] += 1;
+        }
+        target.fields.iter().for_each(|(_, child)| self.count(child));
+        target.elements.iter().for_each(|(_, child)| self.count(child));
+    }
+
+    fn node(&self, message: usize, target: &Target) -> Node {
+        let shape = &self.shapes.messages[message];
+        // A field may be called by either of its names.
+        let mut merged: Vec<(usize, Target)> = Vec::new();
+        for (name, child) in &target.fields {
+            let Some(slot) = shape.named(name) else { continue };
+            match merged.iter_mut().find(|(known, _)| *known == slot) {
+                Some((_, known)) => merge(known, child),
+                None => merged.push((slot, child.clone())),
+            }
+        }
+        let mut uses = vec![Use::Nothing; shape.fields.len()];
+        let (mut takers, mut always) = (Vec::new(), Vec::new());
+        for (slot, target) in &merged {
+            let field = &shape.fields[*slot];
+            let taker = self.taker(field, field.label, target);
+            if field.always {
+                always.extend(taker.columns.iter().map(|(column, fill)| (*slot, *column, fill.clone())));
+            }
+            uses[*slot] = match taker.columns.as_slice() {
+                [(column, Fill::Scalar)] if self.is_direct(field, *column, target) => Use::Column(*column),
+                _ => {
+                    takers.push(taker);
+                    Use::Taker(takers.len() - 1)
+                }
+            };
+        }
+        for (slot, field) in shape.fields.iter().enumerate() {
+            let is_rival = |(other, _): &(usize, Target)| shape.fields[*other].oneof == field.oneof;
+            if uses[slot] == Use::Nothing && field.oneof.is_some() && merged.iter().any(is_rival) {
+                uses[slot] = Use::Rival;
+            }
+        }
+        Node { message, uses: uses.into(), takers: takers.into(), always: always.into() }
+    }
+
+    /// Whether the last value of the field is that of the column, whatever else the record holds.
+    fn is_direct(&self, field: &Field, column: usize, target: &Target) -> bool {
+        let alone = self.fed[column] == target.columns.iter().filter(|own| **own == column).count();
+        field.label == Label::One && field.oneof.is_none() && !field.closed && alone
+    }
+
+    fn taker(&self, field: &Field, label: Label, target: &Target) -> Taker {
+        let mut columns: Vec<(usize, Fill)> = Vec::new();
+        for column in &target.columns {
+            if !columns.iter().any(|(known, _)| known == column) {
+                columns.push((*column, self.fill(field.kind, label, &self.columns[*column])));
+            }
+        }
+        let well_known = match field.kind {
+            Kind::Message(message) => self.shapes.messages[message].well_known,
+            _ => None,
+        };
+        let inside = match (label, field.kind) {
+            (Label::Many, _) => {
+                let taker = |(number, child): &(usize, Target)| (*number, self.taker(field, Label::One, child));
+                Inside::Elements(target.elements.iter().map(taker).collect())
+            }
+            (Label::Map(entry), _) => {
+                let [key, value] = self.shapes.entry(entry);
+                let taker = |(text, child): &(String, Target)| {
+                    Some((MapKey::parse(text, key.kind)?, self.taker(value, value.label, child)))
+                };
+                Inside::Entries(target.fields.iter().filter_map(taker).collect())
+            }
+            (Label::One, Kind::Message(_)) if is_dynamic(well_known) => {
+                columns.clear();
+                Inside::Json(target.clone())
+            }
+            (Label::One, Kind::Message(message)) if !target.fields.is_empty() => {
+                Inside::Message(self.node(message, target))
+            }
+            (Label::One, _) => Inside::Nothing,
+        };
+        Taker { columns, inside }
+    }
+
+    fn fill(&self, kind: Kind, label: Label, column: &ColumnBuilder) -> Fill {
+        match (label, column) {
+            (Label::One, column) => self.one(kind, column),
+            (Label::Many, ColumnBuilder::Array(array)) => Fill::List(Box::new(self.one(kind, &array.values))),
+            (Label::Many, ColumnBuilder::Tuple(tuple)) if tuple.names.iter().any(Option::is_none) => {
+                Fill::Places(tuple.fields.iter().map(|field| self.one(kind, field)).collect())
+            }
+            (Label::Map(entry), ColumnBuilder::Map(map)) => {
+                let [_, value] = self.shapes.entry(entry);
+                Fill::Entries(entry, Box::new(self.one(value.kind, &map.values)))
+            }
+            (Label::Many | Label::Map(_), _) => Fill::Json { whole: true },
+        }
+    }
+
+    /// As deep as the column's type is.
+    fn one(&self, kind: Kind, column: &ColumnBuilder) -> Fill {
+        let Kind::Message(message) = kind else {
+            return Fill::Scalar;
+        };
+        let shape = &self.shapes.messages[message];
+        match (shape.well_known, column) {
+            (Some(WellKnown::Value | WellKnown::Struct | WellKnown::ListValue), _) => Fill::Dynamic,
+            (_, ColumnBuilder::Tuple(tuple)) if tuple.names.iter().all(Option::is_some) => {
+                let (mut fields, mut others) = (Vec::new(), Vec::new());
+                for (place, (name, column)) in tuple.names.iter().zip(&tuple.fields).enumerate() {
+                    match name.as_deref().and_then(|name| shape.named(name)) {
+                        Some(slot) => {
+                            let field = &shape.fields[slot];
+                            fields.push((slot, place, self.fill(field.kind, field.label, column)));
+                        }
+                        None => others.push(place),
+                    }
+                }
+                fields.sort_by_key(|(slot, ..)| *slot);
+                let is_field = |slot: usize| fields.iter().any(|(own, ..)| *own == slot);
+                let is_rival = |oneof| fields.iter().any(|(own, ..)| shape.fields[*own].oneof == oneof);
+                let wanted =
+                    |(slot, field): (usize, &Field)| is_field(slot) || field.oneof.is_some() && is_rival(field.oneof);
+                let wanted = shape.fields.iter().enumerate().map(wanted).collect();
+                Fill::Tuple(Box::new(TupleFill { message, fields: fields.into(), others: others.into(), wanted }))
+            }
+            (_, ColumnBuilder::Map(map)) => {
+                let fill = |field: &Field| self.fill(field.kind, field.label, &map.values);
+                Fill::Members(message, shape.fields.iter().map(fill).collect())
+            }
+            (Some(WellKnown::Timestamp), _) => Fill::Timestamp,
+            (Some(WellKnown::Duration), _) => Fill::Duration,
+            (Some(WellKnown::Decimal), _) => Fill::Decimal,
+            (Some(WellKnown::Wrapper), _) => Fill::Wrapper(message),
+            (Some(WellKnown::FieldMask), _) => Fill::Mask,
+            (Some(WellKnown::Any) | None, _) => Fill::Json { whole: false },
+        }
+    }
+}
+
+fn is_dynamic(well_known: Option<WellKnown>) -> bool {
+    matches!(well_known, Some(WellKnown::Struct | WellKnown::Value | WellKnown::ListValue))
+}
+
+/// Adds the columns of one place to those of another that has turned out to be the same.
+fn merge(known: &mut Target, other: &Target) {
+    known.columns.extend(&other.columns);
+    for (name, child) in &other.fields {
+        match known.fields.iter_mut().find(|(own, _)| own == name) {
+            Some((_, own)) => merge(own, child),
+            None => known.fields.push((name.clone(), child.clone())),
+        }
+    }
+    for (number, child) in &other.elements {
+        match known.elements.iter_mut().find(|(own, _)| own == number) {
+            Some((_, own)) => merge(own, child),
+            None => known.elements.push((*number, child.clone())),
+        }
+    }
+}
