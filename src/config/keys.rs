@@ -8,22 +8,10 @@ pub(super) struct Key {
     /// The section it stands in: empty for the top level, `topics[].batch` for a section inside a list.
     pub(super) section: &'static str,
     pub(super) name: &'static str,
-    pub(super) status: Status,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Status {
-    Accepted,
-    /// Designed, but not in this version; the text is what to do instead.
-    Later(&'static str),
 }
 
 const fn accepted(section: &'static str, name: &'static str) -> Key {
-    Key { section, name, status: Status::Accepted }
-}
-
-const fn later(section: &'static str, name: &'static str, instead: &'static str) -> Key {
-    Key { section, name, status: Status::Later(instead) }
+    Key { section, name }
 }
 
 pub(super) const TOP: &str = "";
@@ -156,15 +144,12 @@ pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
 
 /// The names that `section` accepts.
 pub(super) fn accepted_in(section: &str) -> impl Iterator<Item = &'static str> {
-    KEYS.iter().filter(move |key| key.section == section && key.status == Status::Accepted).map(|key| key.name)
+    KEYS.iter().filter(move |key| key.section == section).map(|key| key.name)
 }
 
 /// The sections other than `section` that accept `name`.
 pub(super) fn sections_of(name: &str, section: &str) -> Vec<&'static str> {
-    KEYS.iter()
-        .filter(|key| key.name == name && key.section != section && key.status == Status::Accepted)
-        .map(|key| key.section)
-        .collect()
+    KEYS.iter().filter(|key| key.name == name && key.section != section).map(|key| key.section).collect()
 }
 
 /// The candidate that `written` was most likely meant to be; `None` where nothing is near.
@@ -236,9 +221,7 @@ mod tests {
                 && section != "kafka.properties"
             {
                 let name = row.split('`').next().unwrap();
-                let key = find(section, name).unwrap_or_else(|| panic!("{section} {name}"));
-                let later = row.contains("| not in this version |");
-                assert_eq!(later, key.status != Status::Accepted, "{key:?}");
+                assert!(find(section, name).is_some(), "{section} {name}");
                 listed.push((section, name));
             }
         }

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 
 use super::error::{ConfigError, Located, Location, Problem};
-use super::keys::{self, Status};
+use super::keys;
 use super::tree::{Entry, Node, NodeKind, Scalar};
 
 /// How much of a value an error shows, in characters.
@@ -84,14 +84,8 @@ impl<'a> Section<'a> {
     ) -> Option<Self> {
         let mut section = Self::open_free(report, node, location, path)?;
         for entry in section.entries {
-            match keys::find(rules, &entry.key).map(|key| key.status) {
-                Some(Status::Accepted) => {}
-                Some(Status::Later(instead)) => report.add(
-                    &entry.key_location,
-                    format!("`{}` is not in this version", section.path_of(&entry.key)),
-                    instead,
-                ),
-                None => section.report_unknown(entry, rules),
+            if keys::find(rules, &entry.key).is_none() {
+                section.report_unknown(entry, rules);
             }
         }
         Some(section)

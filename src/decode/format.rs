@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::avro::{AvroDecoder, AvroOptions};
+use super::avro::{AvroDecoder, AvroOptions, AvroSchema};
 use super::csv::{CsvDecoder, CsvOptions};
 use super::error::{DecodeError, Fault, Shown};
 use super::json::JsonDecoder;
+use super::protobuf::{ProtobufDecoder, ProtobufSchema};
 use super::raw::RawDecoder;
 use super::record::{Record, Rest};
+use super::registered::{Language, RegisteredDecoder, Registry, prefix};
 use super::target::Target;
 use crate::columns::{Columns, RowPlan};
 use crate::registry::SchemaKey;
@@ -18,10 +20,18 @@ use crate::registry::SchemaKey;
 pub enum Format {
     /// A JSON object.
     Json,
-    /// Delimited text.
-    Csv(CsvOptions),
+    /// A JSON object with a schema's id in front of it, which says nothing that is needed to read it.
+    FramedJson,
     /// Avro by schemas that are given.
     Avro(AvroOptions),
+    /// Avro whose schemas the registry knows, read as another one where one is given.
+    RegisteredAvro(Registry, Option<AvroSchema>),
+    /// Protobuf of this message.
+    Protobuf(ProtobufSchema, String),
+    /// Protobuf whose schemas the registry knows.
+    RegisteredProtobuf(Registry),
+    /// Delimited text.
+    Csv(CsvOptions),
     /// Bytes that are not looked into.
     Raw,
 }
@@ -51,18 +61,32 @@ impl From<Fault> for Stop {
 #[derive(Debug)]
 pub(super) enum ValueDecoder {
     Json(JsonDecoder),
-    Csv(CsvDecoder),
+    FramedJson(JsonDecoder),
     Avro(AvroDecoder),
+    Protobuf(ProtobufDecoder),
+    Registered(Box<RegisteredDecoder>),
+    Csv(CsvDecoder),
     Raw(RawDecoder),
 }
 
 impl ValueDecoder {
     /// `root` says what becomes of a value.
-    pub(super) fn new(plan: &Arc<RowPlan>, root: Target, format: &Format, _part: Part) -> Result<Self, String> {
+    pub(super) fn new(plan: &Arc<RowPlan>, root: Target, format: &Format, part: Part) -> Result<Self, String> {
         Ok(match format {
             Format::Json => Self::Json(JsonDecoder::new(plan, root)),
-            Format::Csv(options) => Self::Csv(CsvDecoder::new(plan, &root, options)?),
+            Format::FramedJson => Self::FramedJson(JsonDecoder::new(plan, root)),
             Format::Avro(options) => Self::Avro(AvroDecoder::new(plan, &root, options)?),
+            Format::RegisteredAvro(registry, reader) => {
+                let language = Language::Avro(reader.clone());
+                Self::Registered(Box::new(RegisteredDecoder::new(plan, root, registry, language, part)))
+            }
+            Format::Protobuf(schema, message) => {
+                Self::Protobuf(ProtobufDecoder::new(plan, &root, &schema.message(message)?)?)
+            }
+            Format::RegisteredProtobuf(registry) => {
+                Self::Registered(Box::new(RegisteredDecoder::new(plan, root, registry, Language::Protobuf, part)))
+            }
+            Format::Csv(options) => Self::Csv(CsvDecoder::new(plan, &root, options)?),
             Format::Raw => Self::Raw(RawDecoder::new(plan, root)?),
         })
     }
@@ -72,14 +96,20 @@ impl ValueDecoder {
     pub(super) fn decode(
         &mut self,
         bytes: &[u8],
-        _record: &Record<'_>,
+        record: &Record<'_>,
         rest: &mut Rest,
         columns: &mut Columns,
     ) -> Result<(), Stop> {
         match self {
-            Self::Json(decoder) => decoder.decode(bytes, rest, columns)?,
-            Self::Csv(decoder) => decoder.decode(bytes, rest, columns)?,
+            Self::Json(decoder) => decoder.decode(bytes, 0, rest, columns)?,
+            Self::FramedJson(decoder) => {
+                let (_, at) = prefix(bytes)?;
+                decoder.decode(bytes, at, rest, columns)?;
+            }
             Self::Avro(decoder) => decoder.decode(bytes, rest, columns)?,
+            Self::Protobuf(decoder) => decoder.decode(bytes, rest, columns)?,
+            Self::Registered(decoder) => decoder.decode(bytes, record.headers, rest, columns)?,
+            Self::Csv(decoder) => decoder.decode(bytes, rest, columns)?,
             Self::Raw(decoder) => decoder.decode(bytes, columns)?,
         }
         Ok(())
@@ -87,10 +117,15 @@ impl ValueDecoder {
 
     /// The error for people. `field` is the column's name and type.
     pub(super) fn explain(&self, fault: Fault, bytes: &[u8], field: Option<(&str, &str)>) -> DecodeError {
+        let shown = match self {
+            Self::Json(_) | Self::Csv(_) | Self::Raw(_) => Shown::Text,
+            Self::FramedJson(_) | Self::Avro(_) | Self::Protobuf(_) | Self::Registered(_) => Shown::Bytes,
+        };
+        let error = fault.explain(bytes, field, shown);
         match self {
-            Self::Csv(decoder) => decoder.place(fault.explain(bytes, field, Shown::Text)),
-            Self::Avro(_) => fault.explain(bytes, field, Shown::Bytes),
-            Self::Json(_) | Self::Raw(_) => fault.explain(bytes, field, Shown::Text),
+            Self::Csv(decoder) => decoder.place(error),
+            Self::Registered(decoder) => decoder.explain(error),
+            Self::Json(_) | Self::FramedJson(_) | Self::Avro(_) | Self::Protobuf(_) | Self::Raw(_) => error,
         }
     }
 }

@@ -12,8 +12,10 @@ mod error;
 mod format;
 mod json;
 mod number;
+mod protobuf;
 mod raw;
 mod record;
+mod registered;
 mod target;
 mod text;
 mod time;
@@ -24,9 +26,9 @@ pub use csv::CsvOptions;
 pub use error::{DecodeError, ErrorCode, Stage};
 pub use format::Format;
 pub(crate) use json::append_json_text;
+pub use protobuf::ProtobufSchema;
 pub use record::{Headers, Record, RecordDecoder, Undecoded};
+pub use registered::Registry;
 
-#[cfg(test)]
-mod tests_formats;
 #[cfg(test)]
 mod tests_record;

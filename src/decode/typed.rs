@@ -112,7 +112,9 @@ pub(crate) fn append_typed(value: Typed<'_>, builder: &mut ColumnBuilder) -> Out
         }
         ColumnBuilder::Dictionary(column) => {
             match (value, column.values.as_ref()) {
-                (Typed::Text(text) | Typed::Enum { name: Some(text), .. }, ColumnBuilder::String(_)) => column.push_string(text.as_bytes()),
+                (Typed::Text(text) | Typed::Enum { name: Some(text), .. }, ColumnBuilder::String(_)) => {
+                    column.push_string(text.as_bytes())
+                }
                 (Typed::Bytes(bytes), ColumnBuilder::String(_)) => column.push_string(bytes),
                 _ => {
                     append_typed(value, &mut column.values)?;

@@ -19,6 +19,7 @@ mod commands;
 mod crashes;
 mod failpoints;
 mod faults;
+mod formats;
 mod hostile;
 mod kafka_consumer;
 mod kafka_errors;

@@ -202,9 +202,8 @@ impl Compiler<'_> {
                 Parts::Map(target.fields.iter().map(place).collect::<Result<_, String>>()?, items.shape)
             }
             Shape::Array(items) if !target.elements.is_empty() => {
-                let place = |(number, child): &(usize, Target)| {
-                    Ok((*number, self.place(items.shape, child, false, true)?))
-                };
+                let place =
+                    |(number, child): &(usize, Target)| Ok((*number, self.place(items.shape, child, false, true)?));
                 Parts::Array(target.elements.iter().map(place).collect::<Result<_, String>>()?, *items)
             }
             _ if is_root && !target.fields.is_empty() => Parts::NoFields,

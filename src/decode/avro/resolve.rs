@@ -290,9 +290,8 @@ fn matches<S: HasName>(written: &S, wanted: &S) -> bool {
 fn symbols(written: &EnumSchema, wanted: &EnumSchema) -> Box<[Option<Symbol>]> {
     let find = |name: &String| wanted.symbols.iter().position(|symbol| symbol == name);
     let default = wanted.default.as_ref().and_then(find);
-    let symbol = |place: usize| {
-        Some(Symbol { name: wanted.symbols[place].as_str().into(), number: i32::try_from(place).ok()? })
-    };
+    let symbol =
+        |place: usize| Some(Symbol { name: wanted.symbols[place].as_str().into(), number: i32::try_from(place).ok()? });
     written.symbols.iter().map(|name| find(name).or(default).and_then(symbol)).collect()
 }
 

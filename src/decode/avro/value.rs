@@ -125,13 +125,7 @@ impl Values<'_> {
         appended.map_err(|fault| Fault { at: avro.at, ..fault })
     }
 
-    fn append_array(
-        &mut self,
-        avro: &mut Cursor<'_>,
-        fit: &Fit,
-        items: Items,
-        column: &mut ArrayColumn,
-    ) -> Outcome {
+    fn append_array(&mut self, avro: &mut Cursor<'_>, fit: &Fit, items: Items, column: &mut ArrayColumn) -> Outcome {
         avro.enter()?;
         let mut elements = 0;
         while let Some(block) = avro.block(items.weight)? {

@@ -8,7 +8,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicRe
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::message::Message as _;
+use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -127,6 +127,19 @@ impl Kafka {
                 record = back;
             }
         }
+        producer.flush(TIMEOUT).unwrap();
+    }
+
+    /// Produces one record with a key and headers; without a value it is a tombstone.
+    pub(crate) fn produce_one(&self, topic: &str, key: &[u8], value: Option<&[u8]>, headers: &[(&str, &[u8])]) {
+        let producer: BaseProducer = self.config.create().unwrap();
+        let mut all = OwnedHeaders::new();
+        for (name, value) in headers {
+            all = all.insert(Header { key: name, value: Some(*value) });
+        }
+        let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(0).key(key).headers(all);
+        record.payload = value;
+        producer.send(record).unwrap();
         producer.flush(TIMEOUT).unwrap();
     }
 

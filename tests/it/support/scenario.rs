@@ -65,6 +65,10 @@ pub(crate) struct Scenario {
     produced: BTreeSet<Unit>,
     next_offset: BTreeMap<i32, u64>,
     next_id: u64,
+    /// The topic's detectors, as lines of its entry.
+    pub(crate) detector_lines: Vec<String>,
+    /// More lines of `kafka`.
+    pub(crate) kafka_lines: Vec<String>,
     /// More lines below the topic's entry of the configuration.
     pub(crate) topic_lines: Vec<String>,
     /// More lines at the top level of the configuration.
@@ -108,6 +112,11 @@ impl Scenario {
             produced: BTreeSet::new(),
             next_offset: BTreeMap::new(),
             next_id: 0,
+            detector_lines: vec![
+                "detectors:".to_owned(),
+                "  - { name: too_hot, when: temp > 90, key: sensor, alerts_per_block_max: 100000 }".to_owned(),
+            ],
+            kafka_lines: Vec::new(),
             topic_lines: Vec::new(),
             top_lines: Vec::new(),
             clickhouse_through: None,
@@ -134,6 +143,9 @@ impl Scenario {
         for (property, value) in &self.servers.kafka_properties {
             writeln!(text, "    {property}: {value}").unwrap();
         }
+        for line in &self.kafka_lines {
+            writeln!(text, "  {line}").unwrap();
+        }
         writeln!(text, "clickhouse:\n  url: {url}").unwrap();
         for line in &self.servers.clickhouse_lines {
             writeln!(text, "  {line}").unwrap();
@@ -152,14 +164,13 @@ impl Scenario {
             text,
             "topics:\n  - topic: {topic}\n    table: {table}\n    batch: {{ linger: {linger}, rows_max: 5000, \
              inserts_per_second_max: 20 }}\n    \
-             coordinates: {{ topic: _topic, partition: _partition, offset: _offset, replay: _replay }}\n    \
-             detectors:\n      - {{ name: too_hot, when: temp > 90, key: sensor, alerts_per_block_max: 100000 }}",
+             coordinates: {{ topic: _topic, partition: _partition, offset: _offset, replay: _replay }}",
             topic = self.topic,
             table = self.table,
             linger = self.linger,
         )
         .unwrap();
-        for line in &self.topic_lines {
+        for line in self.detector_lines.iter().chain(&self.topic_lines) {
             writeln!(text, "    {line}").unwrap();
         }
         text

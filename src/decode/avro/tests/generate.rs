@@ -203,7 +203,9 @@ impl Generator {
             Schema::Boolean => Value::Boolean(self.random.random()),
             Schema::Int => Value::Int(self.int()),
             Schema::Long => Value::Long(self.long()),
-            Schema::Float => Value::Float(self.pick(&[0.0, -0.0, 1.5, f32::MAX, f32::MIN_POSITIVE, f32::INFINITY, 0.1])),
+            Schema::Float => {
+                Value::Float(self.pick(&[0.0, -0.0, 1.5, f32::MAX, f32::MIN_POSITIVE, f32::INFINITY, 0.1]))
+            }
             Schema::Double => {
                 let random = f64::from(self.int()) / 1_000.0;
                 Value::Double(self.pick(&[0.0, -1e300, 5e-324, f64::NEG_INFINITY, 0.1, random, random]))
@@ -302,7 +304,8 @@ impl Generator {
     }
 
     pub(super) fn text(&mut self) -> String {
-        let words = ["", "a", "plain text", "\u{e9}\u{1F600}", "\"quoted\"\n", "\u{0}", "a text of more than thirty-two bytes"];
+        let words =
+            ["", "a", "plain text", "\u{e9}\u{1F600}", "\"quoted\"\n", "\u{0}", "a text of more than thirty-two bytes"];
         let count = self.below(3);
         (0..count).map(|_| self.pick(&words)).collect()
     }
@@ -373,7 +376,9 @@ impl Generator {
             Schema::Union(union) => match union.variants() {
                 [Schema::Null, other] | [other, Schema::Null] => {
                     let column = self.column(other, names, depth);
-                    let plain = !["Nullable", "LowCardinality", "Array", "Map", "Tuple"].iter().any(|kind| column.starts_with(kind));
+                    let plain = !["Nullable", "LowCardinality", "Array", "Map", "Tuple"]
+                        .iter()
+                        .any(|kind| column.starts_with(kind));
                     if plain && !self.one_in(4) { format!("Nullable({column})") } else { column }
                 }
                 _ => of(self, &["String", "Nullable(String)", "LowCardinality(String)"]),

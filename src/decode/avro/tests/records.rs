@@ -96,7 +96,11 @@ fn items_without_bytes_are_bounded() {
     check(list, nulls(most + 1), "0");
     check(list, nulls(1 << 60), "0");
     check(list, [long(most), long(1), long(0), long(1)].concat(), "3");
-    check("{\"type\": \"array\", \"items\": {\"type\": \"fixed\", \"name\": \"F\", \"size\": 0}}", nulls(most + 1), "0");
+    check(
+        "{\"type\": \"array\", \"items\": {\"type\": \"fixed\", \"name\": \"F\", \"size\": 0}}",
+        nulls(most + 1),
+        "0",
+    );
     // Two nulls and the record around them are three times the work.
     let pair = record("P", &[("a", "\"null\""), ("b", "\"null\"")]);
     let pairs = format!("{{\"type\": \"array\", \"items\": {pair}}}");
@@ -112,7 +116,8 @@ fn items_without_bytes_are_bounded() {
 
 #[test]
 fn recursion_is_bounded() {
-    let list = "{\"type\": \"record\", \"name\": \"L\", \"fields\": [{\"name\": \"next\", \"type\": [\"null\", \"L\"]}]}";
+    let list =
+        "{\"type\": \"record\", \"name\": \"L\", \"fields\": [{\"name\": \"next\", \"type\": [\"null\", \"L\"]}]}";
     // The record around it counts too.
     let deepest = DEPTH_MAX as usize - 1;
     let chain = |links: usize| [vec![2; links - 1], vec![0, 2]].concat();
@@ -124,7 +129,11 @@ fn recursion_is_bounded() {
     check(trees, [4, 4, 0, 0, 0, 0, 0, 2], "ok");
     check(trees, vec![2; 100_000], "31 too_deep");
     // No bytes, and no end.
-    check("{\"type\": \"record\", \"name\": \"X\", \"fields\": [{\"name\": \"x\", \"type\": \"X\"}]}", [2], "0 too_deep");
+    check(
+        "{\"type\": \"record\", \"name\": \"X\", \"fields\": [{\"name\": \"x\", \"type\": \"X\"}]}",
+        [2],
+        "0 too_deep",
+    );
     // As a column of its own depth.
     let schema = record("R", &[("v", list)]);
     let column = "Tuple(next Tuple(next Tuple(next Nullable(String))))";
@@ -177,7 +186,8 @@ fn every_beginning_of_a_record_is_refused() {
 fn an_error_says_what_where_and_which_field() {
     let schema = record("R", &[("a", "\"int\""), ("s", "\"string\"")]);
     let mut table = Table::new(plan(vec![spec("s", "String"), spec("a", "UInt8")]), &schema);
-    let shown = |error: crate::decode::DecodeError| format!("{error} [{} {:?}]", error.code.stage().as_str(), error.field);
+    let shown =
+        |error: crate::decode::DecodeError| format!("{error} [{} {:?}]", error.code.stage().as_str(), error.field);
     let out_of_range = table.push([long(300), sized("x")].concat()).unwrap_err();
     assert_eq!(out_of_range.code.stage(), Stage::Convert);
     assert_eq!(
@@ -196,10 +206,7 @@ fn an_error_says_what_where_and_which_field() {
         shown(table.push([2]).unwrap_err()),
         "field s (String): not avro by its schema at byte 1: the end [decode Some(\"s\")]"
     );
-    assert_eq!(
-        shown(table.push([2, 0, 7]).unwrap_err()),
-        "bytes follow the record at byte 2: 0x07 [decode None]"
-    );
+    assert_eq!(shown(table.push([2, 0, 7]).unwrap_err()), "bytes follow the record at byte 2: 0x07 [decode None]");
 }
 
 #[test]
@@ -257,7 +264,8 @@ fn paths() {
         format!("{first} {{\"skipped\": \"s\", \"a\": \"\", \"m\": \"{{}}\", \"l\": \"[]\"}}")
     });
     // One value for several columns, and parts of it for others.
-    let columns = [("v", "a", "String"), ("c", "$.a.c", "String"), ("b", "$.a.b[0]", "UInt8"), ("again", "$.a.b[0]", "String")];
+    let columns =
+        [("v", "a", "String"), ("c", "$.a.c", "String"), ("b", "$.a.b[0]", "UInt8"), ("again", "$.a.b[0]", "String")];
     let columns = columns.map(|(name, path, kind)| spec(name, kind).from_source(Source::parse(path).unwrap()));
     let mut table = Table::new(plan(columns.into()), &schema);
     table.push(&full).unwrap();
@@ -308,7 +316,8 @@ fn fields_that_no_column_takes() {
     let mut table = Table::new(with_unknown_fields(UnknownFields::DeadLetter), &known);
     assert_eq!(outcome(&mut table, &long(5)), "5 / \"\"");
     // Of a map the keys are the fields.
-    let mut table = Table::new(with_unknown_fields(UnknownFields::Collect(1)), "{\"type\": \"map\", \"values\": \"int\"}");
+    let mut table =
+        Table::new(with_unknown_fields(UnknownFields::Collect(1)), "{\"type\": \"map\", \"values\": \"int\"}");
     let map = [long(2), sized("z"), long(1), sized("a"), long(2), long(0)].concat();
     assert_eq!(outcome(&mut table, &map), "2 / \"{\\\"z\\\":1}\"");
     let bad_key = [long(1), sized([0xFF]), long(1), long(0)].concat();
@@ -408,7 +417,8 @@ fn a_row_that_fails_is_taken_back_in_every_column() {
         ("n", "[\"null\", \"double\"]"),
         ("z", "\"boolean\""),
     ];
-    let types = ["UInt64", "Array(LowCardinality(String))", "Map(String, Nullable(Int64))", "Nullable(Float64)", "Bool"];
+    let types =
+        ["UInt64", "Array(LowCardinality(String))", "Map(String, Nullable(Int64))", "Nullable(Float64)", "Bool"];
     let schema = record("R", &fields);
     let columns = || fields.iter().zip(types).map(|((name, _), kind)| spec(name, kind)).collect::<Vec<_>>();
     let good = [

@@ -30,9 +30,8 @@ pub(super) fn stored(value: &Value, schema: &Schema, names: &ResolvedSchema<'_>,
         }
         (Value::Record(fields), Schema::Record(record), ColumnType::Map(_, wanted)) => {
             let pairs = fields.iter().zip(&record.fields);
-            let pairs = pairs.map(|((name, value), field)| {
-                format!("{name:?}: {}", stored(value, &field.schema, names, wanted))
-            });
+            let pairs = pairs
+                .map(|((name, value), field)| format!("{name:?}: {}", stored(value, &field.schema, names, wanted)));
             format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
         }
         (Value::Array(items), Schema::Array(array), ColumnType::Array(wanted)) => {

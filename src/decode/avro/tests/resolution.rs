@@ -44,10 +44,34 @@ fn promotions() {
         let expected = format!("{writer} cannot be read as {reader}");
         check(&format!("\"{writer}\""), &format!("\"{reader}\""), [], "String", &expected);
     }
-    check("{\"type\": \"array\", \"items\": \"int\"}", "{\"type\": \"array\", \"items\": \"double\"}", [2, 8, 0], "Array(Float64)", "[4.0]");
-    check("{\"type\": \"map\", \"values\": \"int\"}", "{\"type\": \"map\", \"values\": \"long\"}", [2, 2, b'k', 8, 0], "String", "\"{\\\"k\\\":4}\"");
-    check("{\"type\": \"array\", \"items\": \"int\"}", "{\"type\": \"map\", \"values\": \"int\"}", [], "String", "array cannot be read as map");
-    check("{\"type\": \"array\", \"items\": \"string\"}", "{\"type\": \"array\", \"items\": \"int\"}", [], "String", "string cannot be read as int");
+    check(
+        "{\"type\": \"array\", \"items\": \"int\"}",
+        "{\"type\": \"array\", \"items\": \"double\"}",
+        [2, 8, 0],
+        "Array(Float64)",
+        "[4.0]",
+    );
+    check(
+        "{\"type\": \"map\", \"values\": \"int\"}",
+        "{\"type\": \"map\", \"values\": \"long\"}",
+        [2, 2, b'k', 8, 0],
+        "String",
+        "\"{\\\"k\\\":4}\"",
+    );
+    check(
+        "{\"type\": \"array\", \"items\": \"int\"}",
+        "{\"type\": \"map\", \"values\": \"int\"}",
+        [],
+        "String",
+        "array cannot be read as map",
+    );
+    check(
+        "{\"type\": \"array\", \"items\": \"string\"}",
+        "{\"type\": \"array\", \"items\": \"int\"}",
+        [],
+        "String",
+        "string cannot be read as int",
+    );
 }
 
 #[test]
@@ -64,7 +88,8 @@ fn logical_types() {
     check(&millis, &micros, [], "DateTime", "long cannot be read as long");
     check(&millis, &local, [], "DateTime", "long cannot be read as long");
     check(&date, &millis, [], "DateTime", "int cannot be read as long");
-    let decimal = |scale| format!("{{\"type\": \"bytes\", \"logicalType\": \"decimal\", \"precision\": 9, \"scale\": {scale}}}");
+    let decimal =
+        |scale| format!("{{\"type\": \"bytes\", \"logicalType\": \"decimal\", \"precision\": 9, \"scale\": {scale}}}");
     let fixed = "{\"type\": \"fixed\", \"name\": \"F\", \"size\": 2, \"logicalType\": \"decimal\", \"precision\": 4, \"scale\": 2}";
     check("\"bytes\"", &decimal(2), sized([5]), "String", "\"0.05\"");
     check("\"string\"", &decimal(2), sized("0"), "String", "\"0.48\"");
@@ -84,12 +109,20 @@ fn logical_types() {
 
 #[test]
 fn names_and_aliases() {
-    let fixed = |name: &str, more: &str, size: u32| format!("{{\"type\": \"fixed\", \"name\": \"{name}\", \"size\": {size}{more}}}");
+    let fixed = |name: &str, more: &str, size: u32| {
+        format!("{{\"type\": \"fixed\", \"name\": \"{name}\", \"size\": {size}{more}}}")
+    };
     check(&fixed("F", "", 1), &fixed("other.F", "", 1), "x", "String", "\"x\"");
     check(&fixed("F", "", 1), &fixed("F", "", 2), [], "String", "fixed F cannot be read as fixed F");
     check(&fixed("F", "", 1), &fixed("G", "", 1), [], "String", "fixed F cannot be read as fixed G");
     check(&fixed("F", "", 1), &fixed("G", ", \"aliases\": [\"F\"]", 1), "x", "String", "\"x\"");
-    check(&fixed("a.F", "", 1), &fixed("b.G", ", \"aliases\": [\"F\"]", 1), [], "String", "fixed a.F cannot be read as fixed b.G");
+    check(
+        &fixed("a.F", "", 1),
+        &fixed("b.G", ", \"aliases\": [\"F\"]", 1),
+        [],
+        "String",
+        "fixed a.F cannot be read as fixed b.G",
+    );
     check(&fixed("a.F", "", 1), &fixed("b.G", ", \"aliases\": [\"a.F\"]", 1), "x", "String", "\"x\"");
     let inner = record("I", &[("x", "\"int\"")]);
     let renamed = "{\"type\": \"record\", \"name\": \"J\", \"aliases\": [\"I\"], \"fields\": [\
@@ -160,7 +193,8 @@ fn a_value_that_the_reader_refuses_may_be_replaced() {
 
 #[test]
 fn fields_that_come_and_go() {
-    let writer = record("R", &[("gone", "{\"type\": \"array\", \"items\": \"string\"}"), ("b", "\"int\""), ("a", "\"int\"")]);
+    let writer =
+        record("R", &[("gone", "{\"type\": \"array\", \"items\": \"string\"}"), ("b", "\"int\""), ("a", "\"int\"")]);
     let reader = "{\"type\": \"record\", \"name\": \"R\", \"fields\": [\
         {\"name\": \"a\", \"type\": \"long\"}, \
         {\"name\": \"new\", \"type\": \"string\", \"default\": \"n\"}, \
@@ -183,7 +217,9 @@ fn fields_that_come_and_go() {
 #[test]
 fn defaults() {
     let check = |kind: &str, default: &str, column: &str, expected: &str| {
-        let inner = format!("{{\"type\": \"record\", \"name\": \"I\", \"fields\": [{{\"name\": \"d\", \"type\": {kind}, \"default\": {default}}}]}}");
+        let inner = format!(
+            "{{\"type\": \"record\", \"name\": \"I\", \"fields\": [{{\"name\": \"d\", \"type\": {kind}, \"default\": {default}}}]}}"
+        );
         let writer = record("R", &[("i", &record("I", &[])), ("w", "\"int\"")]);
         let reader = record("R", &[("i", &inner), ("w", "\"int\"")]);
         let column = spec("v", column).from_source(crate::columns::Source::parse("$.i.d").unwrap());
@@ -219,13 +255,23 @@ fn defaults() {
     check("[\"null\", \"int\"]", "null", "Nullable(Int8)", "NULL");
     check("[\"null\", \"int\"]", "7", "Nullable(Int8)", "7");
     check("{\"type\": \"int\", \"logicalType\": \"date\"}", "7", "Date32", "7");
-    check("{\"type\": \"bytes\", \"logicalType\": \"decimal\", \"precision\": 4, \"scale\": 1}", "\"\\u0005\"", "String", "\"0.5\"");
+    check(
+        "{\"type\": \"bytes\", \"logicalType\": \"decimal\", \"precision\": 4, \"scale\": 1}",
+        "\"\\u0005\"",
+        "String",
+        "\"0.5\"",
+    );
     let nested = "{\"type\": \"record\", \"name\": \"N\", \"fields\": [\
         {\"name\": \"a\", \"type\": \"int\"}, {\"name\": \"b\", \"type\": \"string\", \"default\": \"inner\"}]}";
     check(nested, "{\"a\": 1}", "Tuple(b String, a Int8)", "(\"inner\", 1)");
     check("\"int\"", "300", "UInt8", "out_of_range");
     let long = format!("\"{}\"", "x".repeat(70_000));
-    check("{\"type\": \"array\", \"items\": \"string\"}", &format!("[{long}, \"y\"]"), "String", "its default is too large");
+    check(
+        "{\"type\": \"array\", \"items\": \"string\"}",
+        &format!("[{long}, \"y\"]"),
+        "String",
+        "its default is too large",
+    );
 }
 
 #[test]
@@ -257,9 +303,12 @@ fn recursive_types() {
     let writer = record(
         "R",
         &[
-            ("u", "[\"null\", {\"type\": \"record\", \"name\": \"A\", \"fields\": [\
+            (
+                "u",
+                "[\"null\", {\"type\": \"record\", \"name\": \"A\", \"fields\": [\
                 {\"name\": \"b\", \"type\": [\"null\", {\"type\": \"record\", \"name\": \"B\", \"fields\": [\
-                    {\"name\": \"a\", \"type\": [\"null\", \"A\"]}]}]}, {\"name\": \"x\", \"type\": \"string\"}]}]"),
+                    {\"name\": \"a\", \"type\": [\"null\", \"A\"]}]}]}, {\"name\": \"x\", \"type\": \"string\"}]}]",
+            ),
             ("b", "[\"null\", \"B\"]"),
             ("w", "\"int\""),
         ],

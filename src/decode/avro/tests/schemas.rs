@@ -30,7 +30,10 @@ fn schemas_that_cannot_be_used() {
     check("{\"type\": \"record\", \"name\": \"R\", \"fields\": [7]}", "a field of a record is no object");
     check("{\"type\": \"record\", \"name\": \"no name\", \"fields\": []}", "the schema cannot be used: ");
     check("{\"type\": \"fixed\", \"name\": \"F\", \"size\": -1}", "a fixed has -1 bytes");
-    check("{\"type\": \"fixed\", \"name\": \"F\", \"size\": 9223372036854775808}", "a fixed has 9223372036854775808 bytes");
+    check(
+        "{\"type\": \"fixed\", \"name\": \"F\", \"size\": 9223372036854775808}",
+        "a fixed has 9223372036854775808 bytes",
+    );
     check("{\"type\": \"enum\", \"name\": \"E\", \"symbols\": [\"A\", \"A\"]}", "the schema cannot be used: ");
     check("[\"int\", \"int\"]", "the schema cannot be used: ");
     let same = record("S", &[("x", "\"int\"")]);
@@ -77,7 +80,8 @@ fn references_are_found_by_name() {
     let point = "{\"type\": \"record\", \"name\": \"Point\", \"namespace\": \"geo\", \"fields\": [\
         {\"name\": \"x\", \"type\": \"int\"}, {\"name\": \"kind\", \"type\": {\"type\": \"enum\", \"name\": \"Kind\", \"symbols\": [\"A\", \"B\"]}}]}";
     let line = "{\"type\": \"array\", \"items\": \"geo.Point\"}";
-    let schema = |text: String| AvroFraming::Bare(AvroSchema { text, references: vec![point.to_owned(), line.to_owned()] });
+    let schema =
+        |text: String| AvroFraming::Bare(AvroSchema { text, references: vec![point.to_owned(), line.to_owned()] });
     let fields = record("R", &[("v", "\"geo.Point\""), ("k", "\"geo.Kind\"")]);
     let columns = || plan(vec![spec("v", "Tuple(x Int8, kind String)"), spec("k", "String")]);
     let mut table = Table::try_new(columns(), &schema(fields), None).unwrap();
@@ -93,7 +97,8 @@ fn references_are_found_by_name() {
 #[test]
 fn a_logical_type_of_a_named_fixed_holds_where_it_is_named() {
     let amount = "{\"type\": \"fixed\", \"name\": \"Amount\", \"size\": 2, \"logicalType\": \"decimal\", \"precision\": 4, \"scale\": 2}";
-    let schema = record("R", &[("a", amount), ("b", "\"Amount\""), ("c", "{\"type\": \"array\", \"items\": \"Amount\"}")]);
+    let schema =
+        record("R", &[("a", amount), ("b", "\"Amount\""), ("c", "{\"type\": \"array\", \"items\": \"Amount\"}")]);
     let columns = vec![spec("a", "String"), spec("b", "Decimal(4, 2)"), spec("c", "String")];
     let mut table = Table::new(plan(columns), &schema);
     let record = [vec![0, 1, 0, 2], long(1), vec![0, 3], long(0)].concat();
@@ -153,7 +158,16 @@ fn columns_and_branches_that_multiply_are_bounded() {
     // Unions of many records inside each other, and a tuple as deep as a type may be.
     let names: Vec<String> = (0..60).map(|number| format!("\"U{number}\"")).collect();
     let union = format!("[\"null\", {}]", names.join(", "));
-    let first = record("U0", &[("n", &format!("[\"null\", {}]", (1..60).map(|number| record(&format!("U{number}"), &[("n", "\"U0\"")])).collect::<Vec<_>>().join(", ")))]);
+    let first = record(
+        "U0",
+        &[(
+            "n",
+            &format!(
+                "[\"null\", {}]",
+                (1..60).map(|number| record(&format!("U{number}"), &[("n", "\"U0\"")])).collect::<Vec<_>>().join(", ")
+            ),
+        )],
+    );
     let column = format!("{}Int8{}", "Tuple(n ".repeat(20), ")".repeat(20));
     let plan = plan(vec![spec("v", &column)]);
     let schema = AvroSchema { text: record("R", &[("v", &union)]), references: vec![first] };

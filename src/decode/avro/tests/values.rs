@@ -137,8 +137,16 @@ fn bytes_and_texts() {
     );
     check("\"bytes\"", sized([0xFF, 0]), &[("String", "b\"\\xff\\x00\"")]);
     check("\"bytes\"", sized([7; 16]), &[("UUID", "07070707070707070707070707070707")]);
-    check("{\"type\": \"fixed\", \"name\": \"F\", \"size\": 2}", "hi", &[("String", "\"hi\""), ("IPv4", "type_mismatch")]);
-    check("{\"type\": \"fixed\", \"name\": \"F\", \"size\": 0}", "", &[("String", "\"\""), ("FixedString(1)", "\"\\0\"")]);
+    check(
+        "{\"type\": \"fixed\", \"name\": \"F\", \"size\": 2}",
+        "hi",
+        &[("String", "\"hi\""), ("IPv4", "type_mismatch")],
+    );
+    check(
+        "{\"type\": \"fixed\", \"name\": \"F\", \"size\": 0}",
+        "",
+        &[("String", "\"\""), ("FixedString(1)", "\"\\0\"")],
+    );
     check(
         "\"string\"",
         sized("caf\u{e9}"),
@@ -155,10 +163,11 @@ fn bytes_and_texts() {
     );
     check("\"string\"", sized("-12"), &[("Int8", "-12"), ("Float64", "-12.0"), ("UInt8", "out_of_range")]);
     check("\"string\"", sized("2026-01-31"), &[("Date32", "20484")]);
-    check("\"string\"", sized("a text of more than thirty-two bytes in all"), &[(
-        "String",
-        "\"a text of more than thirty-two bytes in all\"",
-    )]);
+    check(
+        "\"string\"",
+        sized("a text of more than thirty-two bytes in all"),
+        &[("String", "\"a text of more than thirty-two bytes in all\"")],
+    );
     for bad in [&b"\xff"[..], b"a\xc3", b"\xed\xa0\x80"] {
         check("\"string\"", sized(bad), &[("String", "invalid_utf8"), ("Int8", "invalid_utf8")]);
     }
@@ -330,10 +339,30 @@ fn logical_types_that_the_specification_lacks_are_ignored() {
         ("{\"type\": \"string\", \"logicalType\": 7}", sized("x"), "String", "\"x\""),
         ("{\"type\": \"bytes\", \"logicalType\": \"uuid\"}", sized("ab"), "String", "\"ab\""),
         ("{\"type\": \"bytes\", \"logicalType\": \"decimal\"}", sized("ab"), "String", "\"ab\""),
-        ("{\"type\": \"bytes\", \"logicalType\": \"decimal\", \"precision\": 2, \"scale\": 3}", sized("ab"), "String", "\"ab\""),
-        ("{\"type\": \"bytes\", \"logicalType\": \"decimal\", \"precision\": 2, \"scale\": \"1\"}", sized("a"), "String", "\"a\""),
-        ("{\"type\": \"fixed\", \"name\": \"F\", \"size\": 2, \"logicalType\": \"duration\"}", b"ab".to_vec(), "String", "\"ab\""),
-        ("{\"type\": \"fixed\", \"name\": \"F\", \"size\": 2, \"logicalType\": \"uuid\"}", b"ab".to_vec(), "String", "\"ab\""),
+        (
+            "{\"type\": \"bytes\", \"logicalType\": \"decimal\", \"precision\": 2, \"scale\": 3}",
+            sized("ab"),
+            "String",
+            "\"ab\"",
+        ),
+        (
+            "{\"type\": \"bytes\", \"logicalType\": \"decimal\", \"precision\": 2, \"scale\": \"1\"}",
+            sized("a"),
+            "String",
+            "\"a\"",
+        ),
+        (
+            "{\"type\": \"fixed\", \"name\": \"F\", \"size\": 2, \"logicalType\": \"duration\"}",
+            b"ab".to_vec(),
+            "String",
+            "\"ab\"",
+        ),
+        (
+            "{\"type\": \"fixed\", \"name\": \"F\", \"size\": 2, \"logicalType\": \"uuid\"}",
+            b"ab".to_vec(),
+            "String",
+            "\"ab\"",
+        ),
     ] {
         check(schema, bytes, &[(column, expected)]);
     }
@@ -421,14 +450,18 @@ fn lists_and_maps() {
 
 #[test]
 fn unions_of_several_types() {
-    let union = format!("[\"null\", \"int\", \"string\", \"boolean\", {POINT}, {{\"type\": \"array\", \"items\": \"long\"}}]");
+    let union =
+        format!("[\"null\", \"int\", \"string\", \"boolean\", {POINT}, {{\"type\": \"array\", \"items\": \"long\"}}]");
     let columns = ["String", "Nullable(Int64)", "Array(Int8)", "Tuple(x Int8)"];
     for (bytes, expected) in [
         (long(0), ["\"\"", "NULL", "[]", "(0)"]),
         ([long(1), long(5)].concat(), ["\"5\"", "5", "type_mismatch", "type_mismatch"]),
         ([long(2), sized("x")].concat(), ["\"x\"", "invalid_number", "type_mismatch", "type_mismatch"]),
         ([long(3), vec![1]].concat(), ["\"true\"", "1", "type_mismatch", "type_mismatch"]),
-        ([long(4), long(1), long(0)].concat(), ["\"{\\\"x\\\":1,\\\"label\\\":null}\"", "type_mismatch", "type_mismatch", "(1)"]),
+        (
+            [long(4), long(1), long(0)].concat(),
+            ["\"{\\\"x\\\":1,\\\"label\\\":null}\"", "type_mismatch", "type_mismatch", "(1)"],
+        ),
         ([long(5), long(1), long(9), long(0)].concat(), ["\"[9]\"", "type_mismatch", "[9]", "type_mismatch"]),
         (long(6), ["invalid_avro"; 4]),
         (long(-1), ["invalid_avro"; 4]),
@@ -457,7 +490,11 @@ fn values_as_json() {
     of("{\"type\": \"bytes\", \"logicalType\": \"decimal\", \"precision\": 4, \"scale\": 1}", &sized([12]), "1.2");
     of("{\"type\": \"int\", \"logicalType\": \"date\"}", &long(0), "\"1970-01-01\"");
     of("{\"type\": \"string\", \"logicalType\": \"uuid\"}", &sized("X"), "\"X\"");
-    of("{\"type\": \"map\", \"values\": \"int\"}", &[long(1), sized("k\""), long(1), long(0)].concat(), "{\"k\\\"\":1}");
+    of(
+        "{\"type\": \"map\", \"values\": \"int\"}",
+        &[long(1), sized("k\""), long(1), long(0)].concat(),
+        "{\"k\\\"\":1}",
+    );
 }
 
 #[test]

@@ -1,0 +1,363 @@
+//! Records of every format, from a real broker through the connector into a real engine.
+
+use std::fmt::Write as _;
+
+use apache_avro::Schema;
+use apache_avro::types::Value;
+use apache_avro::writer::datum::GenericDatumWriter;
+use devstack::Registry;
+
+use crate::support::scenario::Scenario;
+use crate::support::wait_for;
+
+const READING: &str = r#"{"type":"record","name":"Reading","namespace":"iot","fields":[
+    {"name":"id","type":"long"},{"name":"sensor","type":"string"},{"name":"temp","type":"double"},
+    {"name":"note","type":["null","string"]}]}"#;
+
+/// A scenario whose table has these columns beside the coordinates, and no detectors.
+fn scenario(name: &str, columns: &str, engine: &str) -> Scenario {
+    let mut scenario = Scenario::shared(name, 1);
+    scenario.detector_lines.clear();
+    scenario.table = format!("{}.target", scenario.database);
+    scenario.servers.query(&format!(
+        "CREATE TABLE {} ({columns}, _topic LowCardinality(String), _partition Int32, _offset UInt64, \
+         _replay UInt32, INDEX offsets _offset TYPE minmax) ENGINE = {engine}",
+        scenario.table
+    ));
+    scenario
+}
+
+/// What the table has, by offset.
+fn stored(scenario: &Scenario, columns: &str) -> String {
+    scenario.servers.query(&format!("SELECT {columns} FROM {} ORDER BY _offset", scenario.table))
+}
+
+/// Offset, code and schema id of each dead letter.
+fn dead(scenario: &Scenario) -> String {
+    scenario.servers.query(&format!(
+        "SELECT kafka_offset, error_code, schema_id FROM {}.dead_letters ORDER BY kafka_offset",
+        scenario.database
+    ))
+}
+
+/// Runs a connector until everything is stored and committed.
+fn run(scenario: &Scenario) {
+    let mut connector = scenario.start("a");
+    scenario.wait_until_done();
+    assert_eq!(connector.terminate(), Some(0));
+}
+
+fn framed(id: u32, body: &[u8]) -> Vec<u8> {
+    [&[0][..], &id.to_be_bytes(), body].concat()
+}
+
+fn avro(schema: &str, fields: &[(&str, Value)]) -> Vec<u8> {
+    let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let schema = Schema::parse_str(schema).unwrap();
+    let writer = GenericDatumWriter::builder(&schema).build().unwrap();
+    writer.write_value_to_vec(Value::Record(fields)).unwrap()
+}
+
+fn reading(id: i64, note: Option<&str>) -> Vec<u8> {
+    let note = match note {
+        None => Value::Union(0, Box::new(Value::Null)),
+        Some(note) => Value::Union(1, Box::new(Value::String(note.to_owned()))),
+    };
+    avro(
+        READING,
+        &[
+            ("id", Value::Long(id)),
+            ("sensor", Value::String(format!("s{id}"))),
+            ("temp", Value::Double(20.5)),
+            ("note", note),
+        ],
+    )
+}
+
+fn registry_line(registry: &Registry, unknown_after: &str) -> String {
+    format!("schema_registry: {{ url: \"{}\", unknown_schema_after: {unknown_after} }}", registry.url())
+}
+
+/// Records of two versions of a schema; ids that the registry does not know; damaged records. Meanwhile the registry is
+/// frozen: records wait for it.
+#[test]
+fn avro_records_are_read_by_the_schemas_that_they_name() {
+    let registry = Registry::start(None).unwrap();
+    let first = registry.register("readings-value", "AVRO", READING, &[]).unwrap();
+    let second_text =
+        READING.replace(r#"{"name":"note""#, r#"{"name":"added","type":{"type":"map","values":"int"}},{"name":"note""#);
+    let second = registry.register("readings-value", "AVRO", &second_text, &[]).unwrap();
+    let mut scenario = Scenario::shared("avro", 2);
+    scenario.kafka_lines.push(registry_line(&registry, "1s"));
+    scenario.topic_lines.extend(["format: avro".to_owned(), "bad_share_max: 100%".to_owned()]);
+    let added = Value::Map([("x".to_owned(), Value::Int(1))].into());
+    let wider = avro(
+        &second_text,
+        &[
+            ("id", Value::Long(4)),
+            ("sensor", Value::String("s4".to_owned())),
+            ("temp", Value::Double(95.0)),
+            ("added", added),
+            ("note", Value::Union(0, Box::new(Value::Null))),
+        ],
+    );
+    let mut truncated = framed(first, &reading(9, Some("cut")));
+    truncated.pop();
+    let trailing = [framed(first, &reading(9, None)), vec![0]].concat();
+    scenario.produce_payloads(&[
+        (0, framed(first, &reading(1, Some("one")))),
+        (0, framed(first, &reading(2, None))),
+        (1, framed(second, &wider)),
+        (0, truncated),
+        (0, trailing),
+        (0, framed(77_777, &reading(5, None))),
+        (0, reading(6, None)),
+        (0, vec![0, 0]),
+        (0, framed(first, &reading(7, None))),
+    ]);
+    registry.pause().unwrap();
+    let mut connector = scenario.start("a");
+    connector.wait_for_log("waits for its schema");
+    assert_eq!(scenario.stored_count(), 0);
+    registry.resume().unwrap();
+    scenario.wait_until_done();
+    scenario.assert_exactly_once();
+
+    // A version that comes while the connector runs.
+    let third_text = READING.replace(r#""type":"double""#, r#""type":"float""#);
+    let third = registry.register("other-value", "AVRO", &third_text, &[]).unwrap();
+    let narrower = avro(
+        &third_text,
+        &[
+            ("id", Value::Long(8)),
+            ("sensor", Value::String("s8".to_owned())),
+            ("temp", Value::Float(1.5)),
+            ("note", Value::Union(0, Box::new(Value::Null))),
+        ],
+    );
+    scenario.produce_payloads(&[(1, framed(third, &narrower))]);
+    scenario.wait_until_done();
+    assert_eq!(connector.terminate(), Some(0));
+    scenario.assert_exactly_once();
+    let rows = scenario.servers.query(&format!("SELECT id, sensor, temp, note FROM {} ORDER BY id", scenario.table));
+    assert_eq!(rows, "1\ts1\t20.5\tone\n2\ts2\t20.5\t\\N\n4\ts4\t95\t\\N\n7\ts7\t20.5\t\\N\n8\ts8\t1.5\t\\N\n");
+    let mut expected = String::new();
+    for (offset, code, id) in [
+        (2, "invalid_avro", first.to_string()),
+        (3, "trailing_data", first.to_string()),
+        (4, "unknown_schema", "77777".to_owned()),
+        (5, "invalid_framing", "\\N".to_owned()),
+        (6, "invalid_framing", "\\N".to_owned()),
+    ] {
+        writeln!(expected, "{offset}\t{code}\t{id}").unwrap();
+    }
+    assert_eq!(dead(&scenario), expected);
+    let (code, text) = scenario.run(&["verify", "--contents", "--complete"]);
+    assert_eq!(code, 0, "{text}");
+}
+
+#[test]
+fn avro_keys_names_in_another_case_and_a_reader_s_schema() {
+    let registry = Registry::start(None).unwrap();
+    let key = registry
+        .register("k", "AVRO", r#"{"type":"record","name":"K","fields":[{"name":"site","type":"string"}]}"#, &[])
+        .unwrap();
+    let value_text = r#"{"type":"record","name":"V","fields":[{"name":"oldName","type":"int"},{"name":"deviceId","type":"string"}]}"#;
+    let value = registry.register("v", "AVRO", value_text, &[]).unwrap();
+    let mut scenario = scenario(
+        "avro_keys",
+        "new_name Int64, device_id String, site String, extra Int32",
+        "MergeTree ORDER BY new_name",
+    );
+    let reader = scenario.folder.path().join("reader.avsc");
+    std::fs::write(
+        &reader,
+        r#"{"type":"record","name":"V","fields":[{"name":"newName","type":"long","aliases":["oldName"]},
+            {"name":"deviceId","type":"string"},{"name":"extra","type":"int","default":42}]}"#,
+    )
+    .unwrap();
+    scenario.kafka_lines.push(registry_line(&registry, "1m"));
+    scenario.topic_lines.extend([
+        "format: avro".to_owned(),
+        format!("avro: {{ reader_schema_file: {} }}", reader.display()),
+        "key: { format: avro }".to_owned(),
+        "field_names: camelCase".to_owned(),
+        "columns: { site: $key.site }".to_owned(),
+    ]);
+    let key_text = r#"{"type":"record","name":"K","fields":[{"name":"site","type":"string"}]}"#;
+    let key = framed(key, &avro(key_text, &[("site", Value::String("north".to_owned()))]));
+    let fields = [("oldName", Value::Int(7)), ("deviceId", Value::String("d".to_owned()))];
+    let value = framed(value, &avro(value_text, &fields));
+    scenario.kafka.produce_one(&scenario.topic, &key, Some(&value), &[]);
+    run_until(&scenario, 1);
+    assert_eq!(stored(&scenario, "new_name, device_id, site, extra"), "7\td\tnorth\t42\n");
+}
+
+/// As [`run`], for records that the scenario has not produced itself.
+fn run_until(scenario: &Scenario, units: usize) {
+    let mut connector = scenario.start("a");
+    wait_for("everything to be stored", || match scenario.stored_count() {
+        count if count == units => Ok(()),
+        count => Err(format!("{count} of {units}")),
+    });
+    assert_eq!(connector.terminate(), Some(0));
+    let (code, text) = scenario.run(&["verify", "--contents", "--complete"]);
+    assert_eq!(code, 0, "{text}");
+}
+
+#[test]
+fn protobuf_records_of_a_registry_and_of_a_file() {
+    let registry = Registry::start(None).unwrap();
+    let text = "syntax = \"proto3\";\npackage iot;\n\nmessage Unused {\n  int32 x = 1;\n}\n\nmessage Outer {\n  message \
+                Reading {\n    uint64 id = 1;\n    string sensor = 2;\n    double temp = 3;\n    optional string note = \
+                4;\n  }\n}\n";
+    let id = registry.register("readings-value", "PROTOBUF", text, &[]).unwrap();
+    // id 5, sensor "s", temp 1.5, no note.
+    let bare: &[u8] = &[0x08, 5, 0x12, 1, b's', 0x19, 0, 0, 0, 0, 0, 0, 0xF8, 0x3F];
+    // The second message, and the first inside of it.
+    let indexes: &[u8] = &[4, 2, 0];
+    let mut scenario = Scenario::shared("protobuf", 1);
+    scenario.kafka_lines.push(registry_line(&registry, "1s"));
+    scenario.topic_lines.extend(["format: protobuf".to_owned(), "bad_share_max: 100%".to_owned()]);
+    scenario.produce_payloads(&[
+        (0, framed(id, &[indexes, bare].concat())),
+        (0, framed(id, &[indexes, bare, &[0x22, 1, b'n']].concat())),
+        (0, framed(id, &[indexes, &bare[..bare.len() - 1]].concat())),
+        (0, framed(id, &[&[2, 8][..], bare].concat())),
+        (0, framed(99_999, &[indexes, bare].concat())),
+    ]);
+    run(&scenario);
+    scenario.assert_exactly_once();
+    assert_eq!(
+        scenario.servers.query(&format!("SELECT id, sensor, temp, note FROM {} ORDER BY _offset", scenario.table)),
+        "5\ts\t1.5\t\\N\n5\ts\t1.5\tn\n"
+    );
+    assert_eq!(
+        dead(&scenario),
+        format!("2\tinvalid_protobuf\t{id}\n3\tunusable_schema\t{id}\n4\tunknown_schema\t99999\n")
+    );
+
+    let mut bare_scenario = Scenario::shared("protobuf_bare", 1);
+    let file = bare_scenario.folder.path().join("reading.proto");
+    std::fs::write(&file, text).unwrap();
+    let folder = bare_scenario.folder.path().display().to_string();
+    bare_scenario.topic_lines.extend([
+        "format: protobuf".to_owned(),
+        format!(
+            "protobuf: {{ framing: none, proto_files: reading.proto, include: {folder}, message: iot.Outer.Reading }}"
+        ),
+    ]);
+    bare_scenario.produce_payloads(&[(0, bare)]);
+    run(&bare_scenario);
+    bare_scenario.assert_exactly_once();
+}
+
+#[test]
+fn csv_lines_and_bytes_as_they_are() {
+    let mut csv = Scenario::shared("csv", 1);
+    csv.topic_lines.extend([
+        "format: csv".to_owned(),
+        "csv: { columns: [id, sensor, temp, note, unused] }".to_owned(),
+        "bad_share_max: 100%".to_owned(),
+    ]);
+    csv.produce_payloads(&[
+        (0, &b"1,s1,1.5,\"a, \"\"quoted\"\" note\",x"[..]),
+        (0, b"2,s2,2.5,\\N,"),
+        (0, b"3,s3,hot,,"),
+        (0, b"4,s4,1,n"),
+        (0, b"5,\"s5,1,n,x"),
+    ]);
+    run(&csv);
+    csv.assert_exactly_once();
+    assert_eq!(
+        csv.servers.query(&format!("SELECT id, sensor, temp, note FROM {} ORDER BY _offset", csv.table)),
+        "1\ts1\t1.5\ta, \"quoted\" note\n2\ts2\t2.5\t\\N\n"
+    );
+    assert_eq!(dead(&csv), "2\tinvalid_number\t\\N\n3\tinvalid_csv\t\\N\n4\tinvalid_csv\t\\N\n");
+
+    let mut raw = scenario("raw", "body String, device String, trace Nullable(String)", "MergeTree ORDER BY _offset");
+    raw.topic_lines.extend(["format: raw".to_owned(), "columns: { device: $key, trace: $headers.trace }".to_owned()]);
+    raw.kafka.produce_one(&raw.topic, b"d1", Some(&[0xFF, 0x00, 0x01]), &[("trace", b"t1"), ("trace", b"t2")]);
+    raw.kafka.produce_one(&raw.topic, b"d2", Some(b""), &[]);
+    run_until(&raw, 2);
+    assert_eq!(stored(&raw, "hex(body), device, trace"), "FF0001\td1\tt2\n\td2\t\\N\n");
+}
+
+#[test]
+fn columns_are_mapped_replaced_and_filtered_as_configured() {
+    let mut scenario = scenario(
+        "mapping",
+        "user_id UInt32, city String, score UInt8, referrer Nullable(UInt16), kind String, extra String, \
+         at DateTime64(3, 'UTC'), filled String DEFAULT 'by the table'",
+        "MergeTree ORDER BY user_id",
+    );
+    scenario.topic_lines.extend([
+        "field_names: camelCase".to_owned(),
+        "columns: { city: \"$.geo.city\", score: { on_error: clamp }, referrer: { on_error: null }, at: { from: when, \
+         parse: unix_s }, filled: $none }"
+            .to_owned(),
+        "unknown_fields: { column: extra }".to_owned(),
+        "only_when: kind != \"heartbeat\"".to_owned(),
+    ]);
+    scenario.produce_payloads(&[
+        (0, &br#"{"userId": 1, "geo": {"city": "Ulm"}, "score": 300, "referrer": "x", "kind": "view", "when": 1700000000, "more": [1]}"#[..]),
+        (0, br#"{"userId": 2, "kind": "heartbeat"}"#),
+        (0, br#"{"user_id": 3, "score": -1, "referrer": 5, "kind": "view", "filled": "kept"}"#),
+    ]);
+    let mut connector = scenario.start("a");
+    wait_for("both rows", || if scenario.stored_count() == 2 { Ok(()) } else { Err("not yet".to_owned()) });
+    let (code, text) = scenario.run(&["verify", "--contents"]);
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(connector.terminate(), Some(0));
+    assert_eq!(
+        stored(&scenario, "user_id, city, score, referrer, kind, extra, at, filled"),
+        "1\tUlm\t255\t\\N\tview\t{\"geo\":{\"city\":\"Ulm\"},\"more\":[1]}\t2023-11-14 22:13:20.000\tby the table\n\
+         3\t\t0\t5\tview\t{\"filled\":\"kept\"}\t1970-01-01 00:00:00.000\tby the table\n"
+            .replace("{\"geo\":{\"city\":\"Ulm\"},\"more\":[1]}", "{\"more\":[1]}")
+    );
+}
+
+#[test]
+fn changes_of_a_database_end_in_a_replacing_table() {
+    let mut scenario = scenario(
+        "changes",
+        "id UInt64, name String, version UInt64, is_deleted UInt8",
+        "ReplacingMergeTree(version, is_deleted) ORDER BY id",
+    );
+    scenario.topic_lines.extend([
+        "envelope: debezium".to_owned(),
+        "deleted: is_deleted".to_owned(),
+        "columns: { version: $offset }".to_owned(),
+    ]);
+    let events = [
+        r#"{"op":"c","before":null,"after":{"id":1,"name":"a"}}"#,
+        r#"{"op":"c","before":null,"after":{"id":2,"name":"b"}}"#,
+        r#"{"op":"u","before":{"id":1,"name":"a"},"after":{"id":1,"name":"c"}}"#,
+        r#"{"op":"d","before":{"id":2,"name":"b"},"after":null}"#,
+        r#"{"op":"t"}"#,
+    ];
+    for event in events {
+        scenario.kafka.produce_one(&scenario.topic, b"k", Some(event.as_bytes()), &[]);
+    }
+    scenario.kafka.produce_tombstone(&scenario.topic, 0);
+    run_until(&scenario, 4);
+    let now = scenario.servers.query(&format!("SELECT id, name FROM {} FINAL ORDER BY id", scenario.table));
+    assert_eq!(now, "1\tc\n");
+
+    let mut compacted = self::scenario(
+        "tombstones_as_rows",
+        "name String, value String, version UInt64, is_deleted UInt8",
+        "ReplacingMergeTree(version, is_deleted) ORDER BY name",
+    );
+    compacted.topic_lines.extend([
+        "tombstones: row".to_owned(),
+        "deleted: is_deleted".to_owned(),
+        "columns: { name: $key, version: $offset }".to_owned(),
+    ]);
+    compacted.kafka.produce_one(&compacted.topic, b"x", Some(br#"{"value":"1"}"#), &[]);
+    compacted.kafka.produce_one(&compacted.topic, b"y", Some(br#"{"value":"2"}"#), &[]);
+    compacted.kafka.produce_one(&compacted.topic, b"x", None, &[]);
+    run_until(&compacted, 3);
+    let now = compacted.servers.query(&format!("SELECT name, value FROM {} FINAL ORDER BY name", compacted.table));
+    assert_eq!(now, "y\t2\n");
+}
