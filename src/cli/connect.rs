@@ -1,10 +1,15 @@
 //! What the commands share: reaching the servers with the connector's own settings, in bounded time.
 
+use std::convert::Infallible;
 use std::time::Duration;
+
+use tokio::task::JoinSet;
 
 use crate::clickhouse::{ControlError, LaneTables, Server, ServerSettings, Session};
 use crate::config::{Settings, TopicSettings};
+use crate::metrics::Metrics;
 use crate::pipeline::{lane_setup, server_settings};
+use crate::registry::Schemas;
 use crate::source::KafkaFault;
 use crate::source::observer::Observer;
 use crate::types::LaneId;
@@ -48,6 +53,15 @@ pub(super) async fn session(settings: &Settings) -> Result<Session, CommandError
     let impatient = ServerSettings { response_timeout: CLICKHOUSE_TIMEOUT, ..settings.clone() };
     Session::open(Server::new(&impatient)?).await?;
     Ok(Session::open(Server::new(&settings)?).await?)
+}
+
+/// The schemas of the registry that the configuration names, asked for by a task of `beside`.
+pub(super) fn schemas(settings: &Settings, beside: &mut JoinSet<Infallible>) -> Result<Option<Schemas>, CommandError> {
+    let Some(registry) = &settings.kafka.schema_registry else { return Ok(None) };
+    let connected = Schemas::connect(registry, &Metrics::new(&settings.name));
+    let (schemas, asking) = connected.map_err(|error| CommandError::Impossible(error.to_string()))?;
+    beside.spawn(asking);
+    Ok(Some(schemas))
 }
 
 /// The topics of the configuration with their lanes; only `wanted`, where it is given.

@@ -4,6 +4,7 @@
 //! record is left in any column. A record whose schema has not come yet is no error: it is given back untouched.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::envelope::{Envelope, Operation};
 use super::error::{DecodeError, ErrorCode, Fault, Shown};
@@ -13,6 +14,10 @@ use super::target::Target;
 use super::typed::{Typed, append_typed};
 use crate::columns::{ColumnBuilder, Columns, RowPlan, Source, UnknownFields};
 use crate::registry::SchemaKey;
+
+/// How often a thread that may wait looks for a schema, and how many times: five minutes.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOKS_MAX: u32 = 15_000;
 
 /// The headers of a record.
 pub trait Headers {
@@ -164,6 +169,20 @@ impl RecordDecoder {
                 })
             }
         }
+    }
+
+    /// The same on a thread that may wait for a schema.
+    ///
+    /// # Errors
+    /// As [`RecordDecoder::decode`]; a schema that does not come in minutes is still awaited then.
+    pub fn decode_patiently(&mut self, record: &Record<'_>, columns: &mut Columns) -> Result<(), Undecoded> {
+        for _ in 0..LOOKS_MAX {
+            match self.decode(record, columns) {
+                Err(Undecoded::Awaiting(_)) => std::thread::sleep(LOOK_EVERY),
+                decoded => return decoded,
+            }
+        }
+        self.decode(record, columns)
     }
 
     /// The same for a record that has nothing but a value, and whose schema needs no waiting for.

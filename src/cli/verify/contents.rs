@@ -129,7 +129,7 @@ impl Hasher {
             }
         }
         let dead = hash(&self.bytes);
-        let row = self.decoder.decode(record, &mut self.columns).ok().map(|()| {
+        let row = self.decoder.decode_patiently(record, &mut self.columns).ok().map(|()| {
             self.bytes.clear();
             append_open_row(&self.columns, &self.compared, &mut self.bytes);
             self.columns.rollback_row();

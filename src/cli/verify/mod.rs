@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::connect::{self, CommandError, block_on};
 use super::output::{Output, Progress, print, print_json};
@@ -29,6 +30,7 @@ use crate::ledger;
 use crate::pipeline::decoding::Decoding;
 use crate::pipeline::row_plan::row_plan;
 use crate::protocol::facts::CommittedOffset;
+use crate::registry::Schemas;
 use crate::source::observer::Observer;
 use crate::source::{StoredOffset, TopicIdentity};
 use crate::types::{OffsetRange, Partition, Replay};
@@ -117,6 +119,8 @@ async fn run(settings: &Settings, arguments: &VerifyArguments) -> Result<Report,
     let mut observer = connect::observer(settings)?;
     let cluster_id = observer.cluster_id()?;
     let session = connect::session(settings).await?;
+    let mut beside = JoinSet::new();
+    let schemas = connect::schemas(settings, &mut beside)?;
     let mut report = Report::default();
     for (lane, settings) in connect::lanes(settings, arguments.topic.as_deref(), &cluster_id)? {
         let mut verification = Verification {
@@ -129,7 +133,7 @@ async fn run(settings: &Settings, arguments: &VerifyArguments) -> Result<Report,
         // Without either, how records are decoded does not matter, and the table may be any.
         if arguments.contents || !settings.keeps_every_value() {
             let table = table(&session, &lane).await?;
-            let decoding = decoding(&session, &lane, settings, &table).await?;
+            let decoding = decoding(&session, &lane, settings, &table, schemas.as_ref()).await?;
             if arguments.contents {
                 verification.contents = Some(ContentsPlan::read(&session, &table, decoding.clone()).await?);
             }
@@ -154,10 +158,11 @@ async fn decoding(
     lane: &LaneTables,
     topic: &TopicSettings,
     table: &Table,
+    schemas: Option<&Schemas>,
 ) -> Result<Decoding, CommandError> {
     let plan = row_plan(session, table, &lane.coordinates, &topic.mapping, &topic.format).await;
     let (rows, _) = plan.map_err(|error| CommandError::Impossible(error.to_string()))?;
-    Decoding::compile(topic, rows, None).map_err(|errors| {
+    Decoding::compile(topic, rows, schemas).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         CommandError::Impossible(lines.join("\n"))
     })

@@ -113,7 +113,7 @@ impl Sieve {
 
     /// What makes no row is a dead letter, which no filter leaves out.
     fn admits(&mut self, record: &Record<'_>) -> bool {
-        if let Err(undecoded) = self.decoder.decode(record, &mut self.columns) {
+        if let Err(undecoded) = self.decoder.decode_patiently(record, &mut self.columns) {
             return undecoded != Undecoded::Skipped;
         }
         let admitted = self.filter.as_ref().is_none_or(|filter| filter.admits(&self.columns));
