@@ -89,6 +89,9 @@ async fn a_schema_is_asked_for_once_whoever_looks_it_up() {
     assert_eq!(text(&client.schemas.get(ID_7)), "x");
     assert_eq!(fake.requests().len(), 1);
     assert_eq!(client.metric("oncesink_schema_registry_requests_total{connector=\"readings\",outcome=\"found\"}"), "1");
+    // The task had nothing to do meanwhile, so the look-up has to wake it.
+    fake.tell("/schemas/ids/8", [schema("AVRO", "y", &[])]);
+    assert_eq!(text(&client.settled(SchemaKey::Id(8)).await), "y");
 }
 
 #[tokio::test]
