@@ -1,4 +1,5 @@
-//! CPU nanoseconds per row of the hot path: JSON and Avro to columns, columns to Native frames; of the frames, LZ4 and hash alone.
+//! CPU nanoseconds per row of the hot path: JSON, Avro and CSV to columns, columns to Native frames; of the frames, LZ4
+//! and hash alone.
 //!
 //! `cargo bench --bench decode`; an argument is the number of rounds. Prints the median of the
 //! rounds and the fastest one. A bench is not a test: it fails for wrong results only.
@@ -13,7 +14,7 @@ mod plan;
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 use oncesink::block::native::NativeEncoder;
 use oncesink::columns::{Columns, RowCoordinates};
-use oncesink::decode::{AvroFraming, AvroOptions, AvroSchema, Format, RecordDecoder};
+use oncesink::decode::{AvroFraming, AvroOptions, AvroSchema, CsvOptions, Format, RecordDecoder};
 use plan::plan;
 
 /// As in the program: what frames cost to allocate belongs to the figure.
@@ -59,6 +60,22 @@ fn main() {
     report("the same of Avro", &mut decode_avro);
     report("native + lz4 + hash", &mut encode);
 
+    let names = load::COLUMNS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let format = Format::Csv(CsvOptions { columns: names, ..CsvOptions::default() });
+    let mut csv_decoder = RecordDecoder::new(&plan, &format, None).expect("the columns are named");
+    let bare: Vec<Vec<u8>> = load::Load::named("csv").expect("it is a load").records(0).take(ROWS).collect();
+    let quoted: Vec<Vec<u8>> = bare.iter().map(|record| in_quotes(record)).collect();
+    println!("{} bytes of CSV a row", bare.iter().map(Vec::len).sum::<usize>() / ROWS);
+    for (what, records) in [("the same of CSV", &bare), ("of CSV in quotes", &quoted)] {
+        let mut decode = Vec::new();
+        for _ in 0..rounds {
+            columns.clear();
+            decode.push(nanos_per_row(|| decode_all(records, &mut csv_decoder, &mut columns)));
+        }
+        report(what, &mut decode);
+    }
+    assert_eq!(encoder.encode(&columns).raw_bytes, block.raw_bytes, "the same values are in all formats");
+
     // The same bytes in the same pieces, without the columns around them.
     let packed: Vec<&[u8]> = block.frames.iter().map(|frame| &frame[FRAME_HEAD_BYTES..]).collect();
     let raw: Vec<Vec<u8>> = block.frames.iter().zip(&packed).map(|(frame, data)| unpacked(frame, data)).collect();
@@ -92,6 +109,12 @@ fn decode_all(records: &[Vec<u8>], decoder: &mut RecordDecoder, columns: &mut Co
         decoder.decode_value(record, columns).expect("the record is good");
         columns.commit_row(&RowCoordinates { topic: "readings", partition: 3, offset, replay: 0 });
     }
+}
+
+/// The same line of CSV with quotes around every field, of which none has a comma.
+fn in_quotes(record: &[u8]) -> Vec<u8> {
+    let text = std::str::from_utf8(record).expect("the load is text");
+    format!("\"{}\"", text.replace(',', "\",\"")).into_bytes()
 }
 
 /// Checksum, method, compressed and raw length.

@@ -78,6 +78,10 @@ const WORDS: &[&str] = &[
     "'",
     "%",
     "/ 0",
+    "\"\"",
+    "\\N",
+    "\t",
+    "\r\n",
 ];
 
 fn number(name: &str, default: u64) -> u64 {
@@ -162,6 +166,11 @@ fn json() {
 #[test]
 fn row() {
     smoke("row", targets::row::run, 4_000);
+}
+
+#[test]
+fn csv() {
+    smoke("csv", targets::csv::run, 4_000);
 }
 
 #[test]

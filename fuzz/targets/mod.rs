@@ -2,6 +2,7 @@
 //! short run of every `make test` (`tests/fuzz_smoke.rs`).
 
 pub(crate) mod config;
+pub(crate) mod csv;
 pub(crate) mod detector;
 pub(crate) mod json;
 pub(crate) mod metadata;

@@ -18,7 +18,7 @@ use proptest::test_runner::TestRunner;
 
 use crate::column_values::{converted_types, types};
 
-const VALUES_PER_TYPE: usize = 40;
+pub(super) const VALUES_PER_TYPE: usize = 40;
 
 /// How JSONEachRow reads: floats rounded correctly, RFC 3339 times taken, whatever the version's
 /// defaults are.
@@ -193,7 +193,7 @@ fn scratch<'a>(client: &'a Client, type_text: &str) -> Scratch<'a> {
     Scratch::new(client, &format!("_offset UInt64, x {type_text}"))
 }
 
-fn client() -> Client {
+pub(super) fn client() -> Client {
     let stack = Stack::shared().expect("the stack starts");
     Client::new(stack.clickhouse_url())
 }
@@ -229,13 +229,13 @@ fn encode_with(
 }
 
 /// A table of its own, dropped at the end.
-struct Scratch<'a> {
+pub(super) struct Scratch<'a> {
     client: &'a Client,
-    name: String,
+    pub(super) name: String,
 }
 
 impl<'a> Scratch<'a> {
-    fn new(client: &'a Client, columns: &str) -> Self {
+    pub(super) fn new(client: &'a Client, columns: &str) -> Self {
         Self::with(client, columns, "")
     }
 
@@ -255,7 +255,7 @@ impl<'a> Scratch<'a> {
     }
 
     /// Inserts as the sink does: one compressed Native block through `input()`.
-    fn insert(&self, block: &NativeBlock, columns: &str, select: &str) {
+    pub(super) fn insert(&self, block: &NativeBlock, columns: &str, select: &str) {
         let structure: Vec<_> =
             block.body_columns.iter().map(|column| format!("`{}` {}", column.name, column.type_text)).collect();
         let structure = structure.join(", ").replace('\\', "\\\\").replace('\'', "\\'");
@@ -285,7 +285,7 @@ const TYPE_SETTINGS: [(&str, &str); 3] = [
     ("enable_time_time64_type", "1"),
 ];
 
-fn post(client: &Client, parameters: &[(&str, &str)], body: &[u8]) {
+pub(super) fn post(client: &Client, parameters: &[(&str, &str)], body: &[u8]) {
     let reply = client.post(parameters, body).expect("the engine answers");
     assert!(reply.status == 200 && reply.code.is_none(), "{reply}\n{parameters:?}");
 }

@@ -17,6 +17,7 @@ mod column_values;
 mod columns;
 mod commands;
 mod crashes;
+mod csv;
 mod failpoints;
 mod faults;
 mod formats;

@@ -9,7 +9,7 @@ use crate::decode::csv::split::Splitter;
 use crate::decode::csv::{CsvOptions, content_of};
 use crate::decode::{ErrorCode, Format, RecordDecoder};
 
-const CASES: u32 = 2_000;
+const CASES: u32 = 500;
 
 /// Texts of the bytes that mean something, and of some that do not.
 fn record() -> impl Strategy<Value = String> {
