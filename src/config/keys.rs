@@ -105,7 +105,6 @@ pub(super) const KEYS: &[Key] = &[
     accepted(KEY, "protobuf"),
     accepted(KEY, "csv"),
     accepted(JSON, "framing"),
-    accepted(JSON, "records"),
     accepted(AVRO, "framing"),
     accepted(AVRO, "schema_files"),
     accepted(AVRO, "reader_schema_file"),

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::detector::{DetectorSettings, read_detectors};
 use super::error::{Located, Location, Problem};
-use super::format::{Format, Records, read_format};
+use super::format::{Format, read_format};
 use super::keys;
 use super::mapping::{Envelope, Mapping, Tombstones, read_mapping};
 use super::names::{TableName, parse_column, parse_table, parse_topic};
@@ -183,15 +183,7 @@ fn read_key_format(topic: &Section<'_>) -> Option<Option<Format>> {
     match topic.section("key", keys::KEY) {
         Found::Absent => Some(None),
         Found::Bad => None,
-        Found::Value(section) => {
-            let format = read_format(&section.value, "raw")?;
-            if matches!(&format, Format::Json(json) if json.records != Records::One) {
-                let reason = "the key of a record makes no rows of its own";
-                section.value.report.add(&section.value.location, reason, "remove `records`");
-                return None;
-            }
-            Some(Some(format))
-        }
+        Found::Value(section) => read_format(&section.value, "raw").map(Some),
     }
 }
 

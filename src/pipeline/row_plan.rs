@@ -57,11 +57,8 @@ pub async fn row_plan(
             Err(error) => unfit.push(format!("column {} of {}: {error}", column.name, table.name)),
         }
     }
-    if *format == Format::Raw
-        && let [only] = data.as_mut_slice()
-        && only.source == Source::field(&only.name)
-    {
-        only.source = Source::Value(Path::default());
+    if *format == Format::Raw {
+        fill_from_bytes(&mut data);
     }
     let unknown_fields = unknown_fields(mapping, &mut data);
     if let Some(deleted) = &mapping.deleted
@@ -93,6 +90,15 @@ pub async fn row_plan(
         tombstone_rows: mapping.tombstones == Tombstones::Row,
     };
     Ok((plan.with_unknown_fields(unknown_fields).with_changes(changes), server_defaults))
+}
+
+/// Bytes that are not looked into go to the one column that nothing else fills.
+fn fill_from_bytes(data: &mut [ColumnSpec]) {
+    let mut unfilled = data.iter_mut().filter(|spec| spec.source == Source::field(&spec.name));
+    if let (Some(only), None) = (unfilled.next(), unfilled.next()) {
+        only.source = Source::Value(Path::default());
+        only.aliases.clear();
+    }
 }
 
 fn is_insertable(column: &Column) -> bool {
