@@ -3,6 +3,7 @@
 use super::dictionary::DictionaryColumn;
 use super::fixed::{FixedColumn, FixedKind};
 use super::plan::PlanError;
+use super::source::TimeUnit;
 use super::types::ColumnType;
 use super::variant::VariantColumn;
 use super::zone::Zone;
@@ -290,6 +291,21 @@ impl ColumnBuilder {
             Self::Tuple(column) => column.fields.iter_mut().for_each(Self::rollback),
             Self::Variant(column) => column.rollback(),
             Self::Json(column) => column.text.data.truncate(column.text.mark),
+        }
+    }
+
+    /// Says what a number means in a column of times, also inside of others.
+    pub(crate) fn set_time_unit(&mut self, unit: TimeUnit) {
+        match self {
+            Self::Fixed(column) => {
+                if let FixedKind::DateTime(zone) | FixedKind::DateTime64 { zone, .. } = &mut column.kind {
+                    zone.unit = Some(unit);
+                }
+            }
+            Self::Nullable(column) => column.values.set_time_unit(unit),
+            Self::Dictionary(column) => column.values.set_time_unit(unit),
+            Self::Array(column) => column.values.set_time_unit(unit),
+            _ => {}
         }
     }
 

@@ -74,7 +74,10 @@ impl Columns {
             .columns
             .iter()
             .map(|spec| {
-                let builder = ColumnBuilder::new(&spec.column_type, zone)?;
+                let mut builder = ColumnBuilder::new(&spec.column_type, zone)?;
+                if let Some(unit) = spec.time_unit {
+                    builder.set_time_unit(unit);
+                }
                 Ok(DataColumn { builder, row: 0, replaced_row: 0 })
             })
             .collect::<Result<Vec<_>, _>>()?;

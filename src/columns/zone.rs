@@ -1,7 +1,9 @@
-//! Local time to UTC for date-time texts without an offset.
+//! What times mean that do not say it themselves: local time to UTC for texts without an offset, the unit of numbers.
 
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
+
+use super::source::TimeUnit;
 
 /// Transitions fall on quarter hours, so one offset holds for a whole quarter hour of local time
 /// when it holds at both of its ends.
@@ -15,6 +17,8 @@ pub(crate) struct Zone {
     zone: Option<TimeZone>,
     bucket: i64,
     bucket_offset_seconds: i64,
+    /// What a number counts; by its size where nothing is said.
+    pub(crate) unit: Option<TimeUnit>,
 }
 
 impl Zone {
@@ -24,7 +28,7 @@ impl Zone {
             "UTC" | "Etc/UTC" | "GMT" | "Etc/GMT" => None,
             other => Some(TimeZone::get(other).ok()?),
         };
-        Some(Self { zone, bucket: i64::MIN, bucket_offset_seconds: 0 })
+        Some(Self { zone, bucket: i64::MIN, bucket_offset_seconds: 0, unit: None })
     }
 
     /// Unix seconds of a local time given as seconds since 1970-01-01 00:00:00 *local*.

@@ -6,7 +6,7 @@ use super::{Headers, Record, RecordDecoder, Undecoded};
 use crate::block::native::NativeEncoder;
 use crate::block::test_reader;
 use crate::columns::{
-    Changes, ColumnSpec, Columns, DefaultValue, OnError, RowCoordinates, RowPlan, Source, UnknownFields,
+    Changes, ColumnSpec, Columns, DefaultValue, OnError, RowCoordinates, RowPlan, Source, TimeUnit, UnknownFields,
 };
 
 /// A column: name, type, source.
@@ -82,7 +82,7 @@ fn paths_reach_into_records() {
     check(&root, r#" {"a": 1} "#, r#"record={"a": 1}, a=1"#);
     check(&root[..1], r#"[1, 2]"#, "record=[1, 2]");
     check(&root[..1], r#"[1, 2] 3"#, r#"trailing_data: bytes follow the record at byte 7: "3""#);
-    check(&root, r#"[1, 2]"#, r#"not_an_object: the record is not a json object at byte 0: "[1, 2]""#);
+    check(&root, r#"[1, 2]"#, r#"not_an_object: the record is not an object at byte 0: "[1, 2]""#);
     check(&[("dot", "UInt8", "$['a.b']")], r#"{"a.b": 4, "a": {"b": 5}}"#, "dot=4");
 }
 
@@ -210,7 +210,7 @@ fn fields_that_no_column_takes() {
     );
     check(UnknownFields::Collect(1), r#"{"a": 1}"#, "a=1, rest={}");
     check(UnknownFields::Collect(1), r#"{"rest": 1}"#, r#"a=0, rest={"rest":1}"#);
-    check(UnknownFields::Collect(1), "[]", r#"not_an_object: the record is not a json object at byte 0: "[]""#);
+    check(UnknownFields::Collect(1), "[]", r#"not_an_object: the record is not an object at byte 0: "[]""#);
     check(UnknownFields::Collect(1), r#"{"b": }"#, r#"invalid_json: not json at byte 6: "}""#);
 }
 
@@ -280,4 +280,26 @@ fn tombstones_make_rows_where_that_is_wanted() {
     assert_eq!(decoded(&plan, &change(None)), "id=0, name=NULL, at=0, key=k, version=9, deleted=1");
     let value = r#"{"after":{"id":3}}"#;
     assert_eq!(decoded(&plan, &change(Some(value))), "id=3, name=NULL, at=0, key=k, version=9, deleted=0");
+}
+
+#[test]
+fn numbers_are_times_in_the_unit_that_is_configured() {
+    let check = |unit: Option<TimeUnit>, kind: &str, value: &str, expected: &str| {
+        let column = ColumnSpec::new("c", kind, DefaultValue::TypeZero).unwrap();
+        let plan = plan(vec![ColumnSpec { time_unit: unit, ..column }]);
+        let record = format!(r#"{{"c": {value}}}"#);
+        assert_eq!(decoded(&plan, &Record::of_value(record.as_bytes())), format!("c={expected}"), "{kind} {value}");
+    };
+    let ms = Some(TimeUnit::Milliseconds);
+    check(None, "DateTime64(3, 'UTC')", "5000", "5000000");
+    check(ms, "DateTime64(3, 'UTC')", "5000", "5000");
+    check(ms, "DateTime64(3, 'UTC')", "\"5000\"", "5000");
+    check(ms, "DateTime64(3, 'UTC')", "5000.5", "5000");
+    check(ms, "DateTime", "5999", "5");
+    check(ms, "Nullable(DateTime64(0, 'UTC'))", "-1", "-1");
+    check(ms, "Array(DateTime)", "[1000, 2000]", "[1, 2]");
+    check(Some(TimeUnit::Seconds), "DateTime64(0, 'UTC')", "1700000000", "1700000000");
+    check(Some(TimeUnit::Microseconds), "DateTime64(6, 'UTC')", "7", "7");
+    check(Some(TimeUnit::Nanoseconds), "DateTime64(9, 'UTC')", "7", "7");
+    check(ms, "DateTime64(3, 'UTC')", "\"1970-01-01 00:00:01\"", "1000");
 }

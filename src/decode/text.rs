@@ -87,12 +87,12 @@ fn append_value_of(number: &Number<'_>, column: &mut FixedColumn) -> Result<(), 
             let days = time::days_within(number.signed()?, least, greatest)?;
             push_narrow!(column, days, i32);
         }
-        FixedKind::DateTime(_) => {
-            let seconds = Moment::from_number(number)?.date_time()?;
+        FixedKind::DateTime(zone) => {
+            let seconds = Moment::from_number(number, zone.unit)?.date_time()?;
             column.push(seconds.to_le_bytes());
         }
-        FixedKind::DateTime64 { precision, .. } => {
-            let ticks = Moment::from_number(number)?.date_time64(*precision)?;
+        FixedKind::DateTime64 { precision, zone } => {
+            let ticks = Moment::from_number(number, zone.unit)?.date_time64(*precision)?;
             column.push(ticks.to_le_bytes());
         }
         FixedKind::Time => column.push(Span::from_number(number)?.time().to_le_bytes()),
@@ -266,7 +266,7 @@ fn moment_from_text(text: &[u8], zone: &mut Zone) -> Result<Moment, ErrorCode> {
         return Moment::from_text(text, zone);
     }
     let number = number_from_text(text).map_err(|_| ErrorCode::InvalidTime)?;
-    Moment::from_number(&number)
+    Moment::from_number(&number, zone.unit)
 }
 
 /// A quoted span: a clock's text, or seconds as a number would be.

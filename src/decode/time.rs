@@ -16,7 +16,7 @@
 
 use super::error::ErrorCode;
 use super::number::{DIGITS_U64, Number};
-use crate::columns::Zone;
+use crate::columns::{TimeUnit, Zone};
 
 const SECONDS_PER_DAY: i64 = 86_400;
 /// 1900-01-01, the first day of `Date32` and `DateTime64`.
@@ -91,15 +91,15 @@ impl Moment {
         self.seconds.checked_mul(per_second).and_then(|ticks| ticks.checked_add(fraction)).ok_or(ErrorCode::OutOfRange)
     }
 
-    /// Reads a bare number; see the module's text for the unit.
-    pub(crate) fn from_number(number: &Number<'_>) -> Result<Self, ErrorCode> {
+    /// Reads a bare number, in this unit; see the module's text for the unit where none is given.
+    pub(crate) fn from_number(number: &Number<'_>, unit: Option<TimeUnit>) -> Result<Self, ErrorCode> {
         let whole_digits = number.digits - number.fraction_digits;
         let (value, fraction) = whole_and_billionths(number)?;
-        let per_second = match whole_digits {
-            0..=11 => 1,
-            12..=14 => 1_000,
-            15..=17 => 1_000_000,
-            _ => 1_000_000_000,
+        let per_second = match (unit, whole_digits) {
+            (Some(TimeUnit::Seconds), _) | (None, 0..=11) => 1,
+            (Some(TimeUnit::Milliseconds), _) | (None, 12..=14) => 1_000,
+            (Some(TimeUnit::Microseconds), _) | (None, 15..=17) => 1_000_000,
+            (Some(TimeUnit::Nanoseconds), _) | (None, _) => 1_000_000_000,
         };
         let value = i128::from(value) * 1_000_000_000 / per_second;
         let nanos = value + i128::from(fraction) / per_second;
