@@ -181,6 +181,8 @@ fn values_that_do_not_fit_are_replaced_where_that_is_wanted() {
     check("UInt8", OnError::Clamp, "\"x\"", "invalid_number");
     check("Decimal(4, 2)", OnError::Clamp, "1000", "c=9999, after=1 (1 replaced)");
     check("Nullable(Int8)", OnError::Clamp, "-129", "c=-128, after=1 (1 replaced)");
+    check("Time", OnError::Clamp, "\"1000:00:00\"", "c=3599999, after=1 (1 replaced)");
+    check("Time64(3)", OnError::Clamp, "-9999999", "c=-3599999999, after=1 (1 replaced)");
     check("LowCardinality(UInt8)", OnError::Clamp, "999", "c=255, after=1 (1 replaced)");
     // What is no JSON at all is never replaced.
     check("UInt8", OnError::Default, "0300", "invalid_json");
