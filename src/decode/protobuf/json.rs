@@ -133,17 +133,11 @@ impl<'r> Reader<'r, '_> {
         while start < self.pieces() {
             let end = self.end_of_group(start);
             let field = &shape.fields[self.piece(start).slot()];
-            let before = json.len();
-            if self.is_there(field, start..end)? {
+            if self.is_there(field, start..end, depth)? {
                 comma(json, begin);
                 write_json_text(&field.name, json);
                 json.push(b':');
-                let value = json.len();
                 self.json_field(field, start..end, depth, json)?;
-                // A list may turn out to have no elements: it is as if it were absent.
-                if field.label != Label::One && matches!(json[value..], [b'[', b']'] | [b'{', b'}']) {
-                    json.truncate(before);
-                }
             }
             start = end;
         }

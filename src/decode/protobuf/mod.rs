@@ -10,8 +10,9 @@
 //!   proto2) lacks. Unknown fields are passed over. Extensions are unknown fields.
 //! - An absent field that has presence (`optional`, of a oneof, a message, of proto2) leaves the column to its default, or
 //!   NULL inside of others. An absent field that has none is zero, empty, or the enum's first value, also where the column
-//!   could be NULL; so is a list or a map without elements. Declared defaults of proto2 count as values. Fields of an absent
-//!   message are absent. `required` is not checked.
+//!   could be NULL, and so is a list or a map without elements; a column that takes no such value (an empty text is no UUID)
+//!   gets its default. Declared defaults of proto2 count as values. Fields of an absent message are absent. `required` is not
+//!   checked.
 //! - A number that an open enum lacks stays a number: integers and `String` take it, enums of the table only if it is one
 //!   of theirs.
 //! - Texts that a column takes must be UTF-8, in proto2 too. What no column takes is passed over unseen.

@@ -6,8 +6,10 @@
 use prost_reflect::MessageDescriptor;
 
 use super::shape::{Field, Kind, Label, Shapes, WellKnown};
-use crate::columns::{ColumnBuilder, RowPlan};
+use crate::columns::{ColumnBuilder, RowPlan, TupleColumn};
+use crate::decode::json::append_json;
 use crate::decode::target::Target;
+use crate::decode::typed::append_typed;
 
 /// How the records of one message type become rows of one table.
 #[derive(Debug)]
@@ -118,12 +120,22 @@ pub(super) enum Fill {
 #[derive(Debug, Clone)]
 pub(super) struct TupleFill {
     pub(super) message: usize,
-    /// Field, place in the tuple, and how; sorted by field.
-    pub(super) fields: Box<[(usize, usize, Fill)]>,
+    /// Sorted by field.
+    pub(super) fields: Box<[TupleField]>,
     /// Places that no field is for.
     pub(super) others: Box<[usize]>,
     /// By field: whether it is to be looked at.
     pub(super) wanted: Box<[bool]>,
+}
+
+/// A field into a field of a tuple.
+#[derive(Debug, Clone)]
+pub(super) struct TupleField {
+    pub(super) slot: usize,
+    pub(super) place: usize,
+    pub(super) fill: Fill,
+    /// Whether a message that lacks the field has a value for it.
+    pub(super) always: bool,
 }
 
 impl ProtobufPlan {
@@ -133,17 +145,14 @@ impl ProtobufPlan {
     /// Says why there can be none.
     pub(crate) fn compile(message: &MessageDescriptor, plan: &RowPlan, target: &Target) -> Result<Self, String> {
         let shapes = Shapes::compile(message)?;
-        let mut compiler = Compiler { shapes: &shapes, columns: Vec::new(), fed: vec![0; plan.columns().len()] };
-        for spec in plan.columns() {
-            let builder =
-                ColumnBuilder::new(&spec.column_type, &plan.server_zone).map_err(|error| error.to_string())?;
-            compiler.columns.push(builder);
-        }
+        let columns = plan.columns().iter().map(|spec| ColumnBuilder::new(&spec.column_type, &plan.server_zone));
+        let columns = columns.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+        let mut compiler = Compiler { shapes: &shapes, columns, fed: vec![0; plan.columns().len()] };
         compiler.count(target);
-        let of_root = |column: &usize| (*column, compiler.one(Kind::Message(0), &compiler.columns[*column]));
-        let root_columns = target.columns.iter().map(of_root).collect();
+        let root_field = Field::of_message(0);
+        let root_columns = compiler.fills(&root_field, Label::One, target);
         let root = compiler.node(0, target);
-        Ok(Self { root_columns, root_field: Field::of_message(0), root, shapes })
+        Ok(Self { root_columns, root_field, root, shapes })
     }
 }
 
@@ -164,8 +173,20 @@ impl Compiler<'_> {
         target.elements.iter().for_each(|(_, child)| self.count(child));
     }
 
-    fn node(&self, message: usize, target: &Target) -> Node {
-        let shape = &self.shapes.messages[message];
+    /// How the value at a place gets into the columns that take it as a whole.
+    fn fills(&mut self, field: &Field, label: Label, target: &Target) -> Vec<(usize, Fill)> {
+        let mut fills: Vec<(usize, Fill)> = Vec::new();
+        for column in &target.columns {
+            if !fills.iter().any(|(known, _)| known == column) {
+                fills.push((*column, fill(self.shapes, field, label, &mut self.columns[*column])));
+            }
+        }
+        fills
+    }
+
+    fn node(&mut self, message: usize, target: &Target) -> Node {
+        let shapes = self.shapes;
+        let shape = &shapes.messages[message];
         // A field may be called by either of its names.
         let mut merged: Vec<(usize, Target)> = Vec::new();
         for (name, child) in &target.fields {
@@ -180,8 +201,10 @@ impl Compiler<'_> {
         for (slot, target) in &merged {
             let field = &shape.fields[*slot];
             let taker = self.taker(field, field.label, target);
-            if field.always {
-                always.extend(taker.columns.iter().map(|(column, fill)| (*slot, *column, fill.clone())));
+            for (column, fill) in &taker.columns {
+                if has_value_when_absent(shapes, field, fill, &mut self.columns[*column]) {
+                    always.push((*slot, *column, fill.clone()));
+                }
             }
             uses[*slot] = match taker.columns.as_slice() {
                 [(column, Fill::Scalar)] if self.is_direct(field, *column, target) => Use::Column(*column),
@@ -206,28 +229,24 @@ impl Compiler<'_> {
         field.label == Label::One && field.oneof.is_none() && !field.closed && alone
     }
 
-    fn taker(&self, field: &Field, label: Label, target: &Target) -> Taker {
-        let mut columns: Vec<(usize, Fill)> = Vec::new();
-        for column in &target.columns {
-            if !columns.iter().any(|(known, _)| known == column) {
-                columns.push((*column, self.fill(field.kind, label, &self.columns[*column])));
-            }
-        }
+    fn taker(&mut self, field: &Field, label: Label, target: &Target) -> Taker {
+        let mut columns = self.fills(field, label, target);
+        let shapes = self.shapes;
         let well_known = match field.kind {
-            Kind::Message(message) => self.shapes.messages[message].well_known,
+            Kind::Message(message) => shapes.messages[message].well_known,
             _ => None,
         };
         let inside = match (label, field.kind) {
             (Label::Many, _) => {
-                let taker = |(number, child): &(usize, Target)| (*number, self.taker(field, Label::One, child));
-                Inside::Elements(target.elements.iter().map(taker).collect())
+                let mut taker = |(number, child): &(usize, Target)| (*number, self.taker(field, Label::One, child));
+                Inside::Elements(target.elements.iter().map(&mut taker).collect())
             }
             (Label::Map(entry), _) => {
-                let [key, value] = self.shapes.entry(entry);
-                let taker = |(text, child): &(String, Target)| {
+                let [key, value] = shapes.entry(entry);
+                let mut taker = |(text, child): &(String, Target)| {
                     Some((MapKey::parse(text, key.kind)?, self.taker(value, value.label, child)))
                 };
-                Inside::Entries(target.fields.iter().filter_map(taker).collect())
+                Inside::Entries(target.fields.iter().filter_map(&mut taker).collect())
             }
             (Label::One, Kind::Message(_)) if is_dynamic(well_known) => {
                 columns.clear();
@@ -240,61 +259,82 @@ impl Compiler<'_> {
         };
         Taker { columns, inside }
     }
+}
 
-    fn fill(&self, kind: Kind, label: Label, column: &ColumnBuilder) -> Fill {
-        match (label, column) {
-            (Label::One, column) => self.one(kind, column),
-            (Label::Many, ColumnBuilder::Array(array)) => Fill::List(Box::new(self.one(kind, &array.values))),
-            (Label::Many, ColumnBuilder::Tuple(tuple)) if tuple.names.iter().any(Option::is_none) => {
-                Fill::Places(tuple.fields.iter().map(|field| self.one(kind, field)).collect())
+/// How a field gets into a column. As deep as the column's type is.
+fn fill(shapes: &Shapes, field: &Field, label: Label, column: &mut ColumnBuilder) -> Fill {
+    match (label, column) {
+        (Label::One, column) => fill_one(shapes, field, column),
+        (Label::Many, ColumnBuilder::Array(array)) => Fill::List(Box::new(fill_one(shapes, field, &mut array.values))),
+        (Label::Many, ColumnBuilder::Tuple(tuple)) if tuple.names.iter().any(Option::is_none) => {
+            Fill::Places(tuple.fields.iter_mut().map(|column| fill_one(shapes, field, column)).collect())
+        }
+        (Label::Map(entry), ColumnBuilder::Map(map)) => {
+            let [_, value] = shapes.entry(entry);
+            Fill::Entries(entry, Box::new(fill_one(shapes, value, &mut map.values)))
+        }
+        (Label::Many | Label::Map(_), _) => Fill::Json { whole: true },
+    }
+}
+
+fn fill_one(shapes: &Shapes, field: &Field, column: &mut ColumnBuilder) -> Fill {
+    let Kind::Message(message) = field.kind else {
+        return Fill::Scalar;
+    };
+    let shape = &shapes.messages[message];
+    match (shape.well_known, column) {
+        (Some(WellKnown::Value | WellKnown::Struct | WellKnown::ListValue), _) => Fill::Dynamic,
+        (_, ColumnBuilder::Tuple(tuple)) if tuple.names.iter().all(Option::is_some) => {
+            Fill::Tuple(Box::new(fill_tuple(shapes, message, tuple)))
+        }
+        (_, ColumnBuilder::Map(map)) => {
+            let fill = |field: &Field| fill(shapes, field, field.label, &mut map.values);
+            Fill::Members(message, shape.fields.iter().map(fill).collect())
+        }
+        (Some(WellKnown::Timestamp), _) => Fill::Timestamp,
+        (Some(WellKnown::Duration), _) => Fill::Duration,
+        (Some(WellKnown::Decimal), _) => Fill::Decimal,
+        (Some(WellKnown::Wrapper), _) => Fill::Wrapper(message),
+        (Some(WellKnown::FieldMask), _) => Fill::Mask,
+        (Some(WellKnown::Any) | None, _) => Fill::Json { whole: false },
+    }
+}
+
+fn fill_tuple(shapes: &Shapes, message: usize, tuple: &mut TupleColumn) -> TupleFill {
+    let shape = &shapes.messages[message];
+    let (mut fields, mut others) = (Vec::new(), Vec::new());
+    for (place, (name, column)) in tuple.names.iter().zip(&mut tuple.fields).enumerate() {
+        match name.as_deref().and_then(|name| shape.named(name)) {
+            Some(slot) => {
+                let field = &shape.fields[slot];
+                let fill = fill(shapes, field, field.label, column);
+                let always = has_value_when_absent(shapes, field, &fill, column);
+                fields.push(TupleField { slot, place, fill, always });
             }
-            (Label::Map(entry), ColumnBuilder::Map(map)) => {
-                let [_, value] = self.shapes.entry(entry);
-                Fill::Entries(entry, Box::new(self.one(value.kind, &map.values)))
-            }
-            (Label::Many | Label::Map(_), _) => Fill::Json { whole: true },
+            None => others.push(place),
         }
     }
+    fields.sort_by_key(|field| field.slot);
+    let is_wanted = |(slot, field): (usize, &Field)| {
+        let rivals = |other: &TupleField| field.oneof.is_some() && shape.fields[other.slot].oneof == field.oneof;
+        fields.iter().any(|other| other.slot == slot || rivals(other))
+    };
+    let wanted = shape.fields.iter().enumerate().map(is_wanted).collect();
+    TupleFill { message, fields: fields.into(), others: others.into(), wanted }
+}
 
-    /// As deep as the column's type is.
-    fn one(&self, kind: Kind, column: &ColumnBuilder) -> Fill {
-        let Kind::Message(message) = kind else {
-            return Fill::Scalar;
+/// Whether a message that lacks the field has a value for it that the column takes: an empty text is no UUID.
+fn has_value_when_absent(shapes: &Shapes, field: &Field, fill: &Fill, column: &mut ColumnBuilder) -> bool {
+    let fits = field.always
+        && match (fill, field.label) {
+            (Fill::Scalar, _) => append_typed(field.absent(&shapes.enums), column).is_ok(),
+            (Fill::Json { .. }, Label::Many) => append_json(b"[]", column).is_ok(),
+            (Fill::Json { .. }, Label::Map(_)) => append_json(b"{}", column).is_ok(),
+            (Fill::Places(_), _) => false,
+            _ => true,
         };
-        let shape = &self.shapes.messages[message];
-        match (shape.well_known, column) {
-            (Some(WellKnown::Value | WellKnown::Struct | WellKnown::ListValue), _) => Fill::Dynamic,
-            (_, ColumnBuilder::Tuple(tuple)) if tuple.names.iter().all(Option::is_some) => {
-                let (mut fields, mut others) = (Vec::new(), Vec::new());
-                for (place, (name, column)) in tuple.names.iter().zip(&tuple.fields).enumerate() {
-                    match name.as_deref().and_then(|name| shape.named(name)) {
-                        Some(slot) => {
-                            let field = &shape.fields[slot];
-                            fields.push((slot, place, self.fill(field.kind, field.label, column)));
-                        }
-                        None => others.push(place),
-                    }
-                }
-                fields.sort_by_key(|(slot, ..)| *slot);
-                let is_field = |slot: usize| fields.iter().any(|(own, ..)| *own == slot);
-                let is_rival = |oneof| fields.iter().any(|(own, ..)| shape.fields[*own].oneof == oneof);
-                let wanted =
-                    |(slot, field): (usize, &Field)| is_field(slot) || field.oneof.is_some() && is_rival(field.oneof);
-                let wanted = shape.fields.iter().enumerate().map(wanted).collect();
-                Fill::Tuple(Box::new(TupleFill { message, fields: fields.into(), others: others.into(), wanted }))
-            }
-            (_, ColumnBuilder::Map(map)) => {
-                let fill = |field: &Field| self.fill(field.kind, field.label, &map.values);
-                Fill::Members(message, shape.fields.iter().map(fill).collect())
-            }
-            (Some(WellKnown::Timestamp), _) => Fill::Timestamp,
-            (Some(WellKnown::Duration), _) => Fill::Duration,
-            (Some(WellKnown::Decimal), _) => Fill::Decimal,
-            (Some(WellKnown::Wrapper), _) => Fill::Wrapper(message),
-            (Some(WellKnown::FieldMask), _) => Fill::Mask,
-            (Some(WellKnown::Any) | None, _) => Fill::Json { whole: false },
-        }
-    }
+    column.clear();
+    fits
 }
 
 fn is_dynamic(well_known: Option<WellKnown>) -> bool {

@@ -116,7 +116,7 @@ impl<'r> Reader<'r, '_> {
     /// A field that no column takes.
     fn keep(&mut self, field: &'r Field, pieces: Range<usize>, depth: u32, rest: &mut Rest) -> Outcome {
         let at = self.place(&pieces);
-        if self.is_there(field, pieces.clone())?
+        if self.is_there(field, pieces.clone(), depth)?
             && let Some(json) = rest.field(&field.name).map_err(|code| Fault { code, at })?
         {
             self.json_field(field, pieces, depth, json)?;

@@ -110,7 +110,8 @@ impl ProtobufSchema {
                 self.pool.all_messages().filter(is_own).map(|message| message.full_name().to_owned()).collect();
             names.sort_by_key(|known| strsim::levenshtein(known, name));
             names.truncate(NAMES_MAX);
-            format!("there is no message {name}; there are {}", names.join(", "))
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            format!("there is no message {name}; there are {names}")
         })
     }
 

@@ -5,8 +5,8 @@ use std::ops::Range;
 use ethnum::I256;
 
 use super::pieces::{Outcome, Reader, to_usize};
-use super::plan::{Fill, TupleFill};
-use super::shape::{Field, Shape};
+use super::plan::{Fill, TupleField, TupleFill};
+use super::shape::{Field, Label, Shape};
 use super::wire::{Cursor, LENGTH, VARINT, WIRE_BITS, lower_half};
 use crate::columns::{ColumnBuilder, MapColumn, TupleColumn};
 use crate::decode::error::{ErrorCode, Fault};
@@ -192,14 +192,13 @@ impl<'r> Reader<'r, '_> {
         let shape = self.shape(fill.message);
         let first = self.index(shape, pieces, depth, |slot| fill.wanted[slot])?;
         let mut group = first..first;
-        for (slot, place, fill) in &fill.fields {
+        for TupleField { slot, place, fill, always } in &fill.fields {
             group = self.group_of(*slot, group);
-            let field = &shape.fields[*slot];
             let column = &mut tuple.fields[*place];
-            if group.is_empty() && !field.always {
+            if group.is_empty() && !always {
                 column.push_zero();
             } else {
-                self.append(field, fill, group.clone(), depth, column)?;
+                self.append(&shape.fields[*slot], fill, group.clone(), depth, column)?;
             }
         }
         for place in &fill.others {
@@ -236,7 +235,7 @@ impl<'r> Reader<'r, '_> {
         while start < self.pieces() {
             let (slot, end) = (self.piece(start).slot(), self.end_of_group(start));
             let field = &shape.fields[slot];
-            if self.is_there(field, start..end)? {
+            if self.is_there(field, start..end, depth)? {
                 let at = self.piece(start).start();
                 append_text(field.name.as_bytes(), &mut map.keys).map_err(|code| Fault { code, at })?;
                 self.append(field, &fills[slot], start..end, depth, &mut map.values)?;
@@ -250,21 +249,24 @@ impl<'r> Reader<'r, '_> {
     }
 
     /// Whether the pieces of a field say more than their absence would.
-    pub(super) fn is_there(&self, field: &'r Field, pieces: Range<usize>) -> Result<bool, Fault> {
-        if !field.zero_is_absent {
-            return Ok(true);
+    pub(super) fn is_there(&mut self, field: &'r Field, pieces: Range<usize>, depth: u32) -> Result<bool, Fault> {
+        match field.label {
+            Label::One if field.zero_is_absent => Ok(!is_zero(self.scalar(field, &pieces)?)),
+            Label::One => Ok(true),
+            Label::Many => {
+                let before = self.pieces();
+                let has_elements = self.push_element(field.kind, pieces, 0)?;
+                self.pop_pieces(before);
+                Ok(has_elements)
+            }
+            Label::Map(message) if self.plan.shapes.entry(message)[1].closed => {
+                let first = self.entries(message, pieces, depth)?;
+                let has_entries = self.entry(first).is_some();
+                self.pop_entries(first);
+                Ok(has_entries)
+            }
+            Label::Map(_) => Ok(true),
         }
-        Ok(match self.scalar(field, &pieces)? {
-            Typed::Bool(value) => value,
-            Typed::Int(value) => value != 0,
-            Typed::UInt(value) => value != 0,
-            Typed::Float32(value) => value.to_bits() != 0,
-            Typed::Float64(value) => value.to_bits() != 0,
-            Typed::Text(text) => !text.is_empty(),
-            Typed::Bytes(bytes) => !bytes.is_empty(),
-            Typed::Enum { number, .. } => number != 0,
-            _ => true,
-        })
     }
 
     /// The two numbers of a timestamp or duration.
@@ -355,5 +357,20 @@ impl<'r> Reader<'r, '_> {
             }
         }
         Ok(())
+    }
+}
+
+fn is_zero(value: Typed<'_>) -> bool {
+    match value {
+        Typed::Bool(value) => !value,
+        Typed::Int(value) => value == 0,
+        Typed::UInt(value) => value == 0,
+        // Minus zero is another number.
+        Typed::Float32(value) => value.to_bits() == 0,
+        Typed::Float64(value) => value.to_bits() == 0,
+        Typed::Text(text) => text.is_empty(),
+        Typed::Bytes(bytes) => bytes.is_empty(),
+        Typed::Enum { number, .. } => number == 0,
+        _ => false,
     }
 }

@@ -252,15 +252,10 @@ fn paths_go_on_inside_of_values_without_a_schema() {
         (
             "$.s.user.tags[0]",
             "UInt8",
-            "field $.s.user.tags[0] (UInt8): not a number at byte 2: 0x0a270a047573657212\
-         1f2a1d0a0f0a..",
+            "field $.s.user.tags[0] (UInt8): not a number at byte 2: 0x0a310a047573657212292a270a0f0a02..",
         ),
     ] {
-        let record = [record.as_slice(), &v(3, 1)].concat();
-        let columns = plan(vec![column(source, text)]);
-        let stored = store(&schema, columns, &record);
-        let same = stored == expected || (expected.starts_with("field") && stored.get(..64) == expected.get(..64));
-        assert!(same, "{source} {text}: {stored}");
+        check(&schema, &[(source, text)], [record.as_slice(), &v(3, 1)].concat(), expected);
     }
 }
 
@@ -271,11 +266,9 @@ fn the_record_as_a_whole() {
     check(&schema, &[("$", "String"), ("a", "Int8")], &record, r#""{\"a\":5,\"b\":\"x\",\"p\":{\"x\":1}}" | 5"#);
     check(&schema, &[("$", "Tuple(a Int8, p Tuple(x Int8))")], &record, "(5, (1))");
     check(&schema, &[("$", "Map(String, String)")], &record, r#"{"a": "5", "b": "x", "p": "{\"x\":1}"}"#);
-    let stored = store(&schema, plan(vec![column("$", "Int8")]), &record);
-    assert!(
-        stored.starts_with("field $ (Int8): not a kind of value that the column takes at byte 0: 0x08052"),
-        "{stored}"
-    );
+    let mut table = Table::new(&std::sync::Arc::new(plan(vec![column("$", "Int8")])), &schema, "M");
+    let error = table.push(&v(1, 5)).unwrap_err().to_string();
+    assert_eq!(error, "field $ (Int8): not a kind of value that the column takes at byte 0: 0x0805");
 }
 
 fn with_rest(policy: UnknownFields, columns: &[(&str, &str)]) -> RowPlan {

@@ -104,7 +104,8 @@ fn groups() {
     check([tag(9, 3), vec![0]].concat(), &invalid(1));
     check(tag(9, 4), &invalid(0));
     check(l(3, tag(1, 4)), &invalid_in("p", 2));
-    check([l(3, tag(1, 3)), tag(1, 4)].concat(), &invalid_in("p", 3));
+    check([l(3, tag(1, 3)), tag(1, 4)].concat(), &invalid(3));
+    check(l(3, tag(1, 3)), &invalid_in("p", 3));
 }
 
 /// A message in a message, so many times.

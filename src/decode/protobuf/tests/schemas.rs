@@ -2,7 +2,6 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use prost_reflect::prost::Message as _;
 
 use super::{column, l, plan, store, v};
 use crate::decode::ProtobufSchema;
@@ -66,7 +65,6 @@ fn errors_name_file_and_line() {
     let check = |text: &str, references: &[(&str, &str)], expected: &str| {
         assert_eq!(ProtobufSchema::from_registry(text, references).unwrap_err(), expected);
     };
-    check("", &[], "");
     check(
         "syntax = \"proto3\";\nmessage M {\n  int32 = 1;\n}",
         &[],
@@ -81,13 +79,16 @@ fn errors_name_file_and_line() {
         &[("geo/point.proto", &cycle)],
         "import cycle detected: schema.proto -> geo/point.proto -> schema.proto",
     );
-    check("edition = \"2023\";\nmessage M {}", &[], "");
+    let statements = "'enum', 'extend', 'import', 'message', 'option', 'service', 'package' or ';'";
+    let unknown = format!("schema.proto:1:1: expected {statements}, but found 'edition'");
+    check("edition = \"2023\";\nmessage M {}", &[], &unknown);
 }
 
 #[test]
 fn messages_by_name() {
     let schema = ProtobufSchema::from_registry(MESSAGE, &[("geo/point.proto", POINT)]).unwrap();
     assert_eq!(schema.message("geo.Point.Inner").unwrap().full_name(), "geo.Point.Inner");
+    assert_eq!(super::schema("").message("M").unwrap_err(), "there is no message M; there are none");
     let error = schema.message("geo.point").unwrap_err();
     assert_eq!(error, "there is no message geo.point; there are geo.Point, geo.Point.Inner, M");
 }
