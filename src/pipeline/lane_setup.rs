@@ -39,6 +39,18 @@ pub(super) struct LaneSetup {
     pub(super) policy: LanePolicy,
 }
 
+/// What all lanes of a process share.
+#[derive(Debug)]
+pub(super) struct Process<'a> {
+    pub(super) session: &'a Session,
+    pub(super) settings: &'a Settings,
+    pub(super) cluster_id: &'a str,
+    pub(super) metrics: &'a Metrics,
+    pub(super) schemas: Option<&'a Schemas>,
+    /// Whether targets that another connector has claimed are taken over.
+    pub(super) adopt: bool,
+}
+
 /// Why a lane cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum LaneError {
@@ -81,15 +93,11 @@ pub fn lane_tables(settings: &Settings, lane: LaneId, topic: &TopicSettings, clu
 /// # Errors
 /// Where the server does not answer, or table and configuration do not fit.
 pub(super) async fn lane_setup(
-    session: &Session,
-    settings: &Settings,
+    process: &Process<'_>,
     lane: LaneId,
     topic: &TopicSettings,
-    cluster_id: &str,
-    metrics: &Metrics,
-    schemas: Option<&Schemas>,
-    adopt: bool,
 ) -> Result<LaneSetup, LaneError> {
+    let Process { session, settings, cluster_id, metrics, schemas, adopt } = *process;
     let tables = lane_tables(settings, lane, topic, cluster_id);
     let Some(table) = Table::read(session, &tables.cell.target).await? else {
         let target = &tables.cell.target;

@@ -40,7 +40,7 @@ use crate::insert::Writer;
 use crate::metrics::Metrics;
 use crate::pipeline::driver::Driver;
 use crate::pipeline::effects::Effects;
-use crate::pipeline::lane_setup::{LaneError, LaneSetup, fetch_bytes, lane_setup};
+use crate::pipeline::lane_setup::{LaneError, LaneSetup, Process, fetch_bytes, lane_setup};
 use crate::pipeline::report::Report;
 use crate::protocol::state::State;
 use crate::registry::Schemas;
@@ -166,13 +166,19 @@ async fn run_consumer(
     });
     let Some(cluster_id) = cluster_id.await? else { return Ok(Ended::Stopped) };
 
+    let process = Process {
+        session: &session,
+        settings,
+        cluster_id: &cluster_id,
+        metrics: &views.metrics,
+        schemas: schemas.as_ref(),
+        adopt,
+    };
     let preparing = wait_for(views, stop, "clickhouse", || async {
         let mut setups: BTreeMap<LaneId, LaneSetup> = BTreeMap::new();
         let mut unfit = Vec::new();
         for (lane, topic) in lanes(settings) {
-            match lane_setup(&session, settings, lane, topic, &cluster_id, &views.metrics, schemas.as_ref(), adopt)
-                .await
-            {
+            match lane_setup(&process, lane, topic).await {
                 Ok(setup) => drop(setups.insert(lane, setup)),
                 Err(LaneError::Unfit(lines)) => unfit.extend(lines),
                 Err(error @ LaneError::Control(_)) => return Err(error),
