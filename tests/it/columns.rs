@@ -184,7 +184,7 @@ fn a_default_beside_a_text_that_the_server_reads_is_of_the_same_type() {
 }
 
 /// The expression of a column, as the statement has it.
-fn value_of(name: &str, block: &NativeBlock) -> String {
+pub(super) fn value_of(name: &str, block: &NativeBlock) -> String {
     let column = block.body_columns.iter().find(|column| column.name == name).expect("the block has the column");
     column.conversion.clone().unwrap_or_else(|| name.to_owned())
 }

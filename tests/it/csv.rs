@@ -2,7 +2,7 @@
 //! that both read in the same way, on generated fields.
 //!
 //! Where the two differ on purpose: lists of texts, maps and tuples are JSON to us, and have a syntax of their own in
-//! ClickHouse; a `Bool` may be quoted; numbers out of range and days that do not exist are refused; an empty field gives
+//! ClickHouse; a `Bool` may be quoted; a `Dynamic` takes a number in quotes as a number, and an object as one; numbers out of range and days that do not exist are refused; an empty field gives
 //! the column's default also in an enum without 0, where ClickHouse fails, and in tab-separated text, where ClickHouse
 //! does so by a setting only. There an empty field is an empty text to us in a `Nullable(String)` too.
 
@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use super::columns::{Scratch, VALUES_PER_TYPE, client, post};
+use super::columns::{Scratch, VALUES_PER_TYPE, client, post, value_of};
 
 /// Floats rounded correctly, RFC 3339 times taken, empty fields as in CSV, whatever the version's defaults are.
 const SETTINGS: &str =
@@ -97,6 +97,22 @@ fn types() -> Vec<(&'static str, BoxedStrategy<Field>)> {
         ("LowCardinality(String)", or_nothing(texts(STRING))),
         ("LowCardinality(Nullable(String))", or_null(texts("[ab]"))),
         ("LowCardinality(Int64)", or_null(values(-3..3_i64))),
+        ("Time", or_nothing(texts("-?[0-9]{1,3}:[0-5][0-9]:[0-5][0-9]"))),
+        ("Time64(3)", or_null(texts("-?[0-9]{2}:[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,3})?"))),
+        (
+            "JSON",
+            or_nothing(values(prop::sample::select(&["{\"a\":1}", "{}", "{\"b\":{\"c\":\"x\"},\"d\":[1,2]}"][..]))),
+        ),
+        ("Variant(String, UInt64)", or_null(prop_oneof![texts("[b-e]{2,5}"), values(any::<u64>())].boxed())),
+        ("Variant(Bool, Float64)", or_null(bare(&["true", "false", "1.5", "-3", "1"]))),
+        ("Variant(Bool, String)", or_null(bare(&["true", "True", "t", "1", "no", "false"]))),
+        (
+            "Dynamic",
+            or_null(
+                prop_oneof![texts("[b-e]{2,5}"), bare(&["5", "-1.5", "true", "2024-01-31", "18446744073709551615"])]
+                    .boxed(),
+            ),
+        ),
         ("Array(Int32)", texts("\\[(-?[1-9][0-9]{0,8}(, ?-?[1-9][0-9]{0,8}){0,4})?\\]")),
         ("Array(Array(UInt8))", texts("\\[(\\[\\]|\\[[1-9]\\]|\\[1,2\\])(,\\[5\\]){0,3}\\]")),
         ("Array(Float64)", texts("\\[-?[0-9]\\.[0-9]{1,5}(,[1-9]e[0-9]){0,3}\\]")),
@@ -160,9 +176,14 @@ fn check(format_name: &str, options: CsvOptions, write: Write) {
     post(&client, &[("query", &sql)], body.as_bytes());
 
     for (name, (kind, _)) in names.iter().zip(&types) {
+        let type_of = match *kind {
+            "Dynamic" => format!("dynamicType({name})"),
+            "JSON" => format!("toString(JSONAllPathsWithTypes({name}))"),
+            kind if kind.starts_with("Variant") => format!("variantType({name})"),
+            _ => format!("isNull({name})"),
+        };
         let shown = |table: &Scratch<'_>| {
-            let sql =
-                format!("SELECT _offset, isNull({name}), hex(toString({name})) FROM {} ORDER BY _offset", table.name);
+            let sql = format!("SELECT _offset, {type_of}, hex(toString({name})) FROM {} ORDER BY _offset", table.name);
             client.query(&sql).expect("the engine answers")
         };
         let (ours, theirs) = (shown(&ours), shown(&theirs));
@@ -198,7 +219,9 @@ fn insert_ours(
         columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset, replay: 0 });
     }
     let all = names.join(", ");
-    table.insert(&NativeEncoder::new().encode(&columns), &format!("{all}, _offset"), &format!("{all}, _offset"));
+    let block = NativeEncoder::new().encode(&columns);
+    let select: Vec<_> = names.iter().map(|name| value_of(name, &block)).collect();
+    table.insert(&block, &format!("{all}, _offset"), &format!("{}, _offset", select.join(", ")));
 }
 
 #[test]

@@ -8,11 +8,13 @@
 //! | `Bool` | true, t, yes, y, on, enable, enabled, 1 and their opposites, in any case |
 //! | `String`, `FixedString` | the text |
 //! | other plain types | the text, as the content of a JSON string |
-//! | `Array`, `Map`, `Tuple` | JSON; ClickHouse writes lists in a way of its own, with single quotes |
+//! | `Variant` | the text, as the first type that takes it |
+//! | `Dynamic` | JSON but for strings and null; any other text, of which a date or a time is one |
+//! | `JSON`, `Array`, `Map`, `Tuple` | JSON; ClickHouse writes lists in a way of its own, with single quotes |
 
-use crate::columns::{ColumnBuilder, FixedColumn, FixedKind};
+use crate::columns::{ColumnBuilder, FixedColumn, FixedKind, VariantColumn};
 use crate::decode::error::{ErrorCode, Fault, Stage};
-use crate::decode::json::append_json_with;
+use crate::decode::json::{Cursor, append_dynamic_text, append_json_with};
 use crate::decode::text::{append_bool, append_fixed_text};
 
 /// Appends what stands from `start` to `end` of a text. The fault's place counts from `start`.
@@ -34,8 +36,8 @@ pub(super) fn append_field(
     }
 }
 
-fn append_other(text: &[u8], column: &mut ColumnBuilder, scratch: &mut Vec<u8>) -> Result<(), Fault> {
-    match column {
+fn append_other(text: &[u8], builder: &mut ColumnBuilder, scratch: &mut Vec<u8>) -> Result<(), Fault> {
+    match builder {
         ColumnBuilder::Dictionary(column) => match column.values.as_mut() {
             ColumnBuilder::String(_) => column.push_string(text),
             values => {
@@ -47,9 +49,46 @@ fn append_other(text: &[u8], column: &mut ColumnBuilder, scratch: &mut Vec<u8>) 
             column.nulls.push(0);
             append_field(text, 0, text.len(), &mut column.values, scratch)?;
         }
+        ColumnBuilder::Variant(column) if column.is_dynamic() => {
+            if !is_json(text) {
+                return append_dynamic_text(text, column).map_err(at_the_start);
+            }
+            append_json_field(text, builder, scratch)?;
+        }
+        ColumnBuilder::Variant(column) => append_variant(text, column, scratch)?,
         composite => append_json_field(text, composite, scratch)?,
     }
     Ok(())
+}
+
+fn append_variant(text: &[u8], column: &mut VariantColumn, scratch: &mut Vec<u8>) -> Result<(), Fault> {
+    for number in 0..column.types() {
+        let trial = column.trial(number);
+        // Of the words for truths ClickHouse takes two here: the others are texts as well.
+        if holds_truths(trial) && !matches!(text, b"true" | b"false") {
+            continue;
+        }
+        let fits = append_field(text, 0, text.len(), trial, scratch).is_ok();
+        column.end_trial(number, fits);
+        if fits {
+            return Ok(());
+        }
+    }
+    Err(at_the_start(ErrorCode::TypeMismatch))
+}
+
+fn holds_truths(column: &ColumnBuilder) -> bool {
+    match column {
+        ColumnBuilder::Fixed(column) => matches!(column.kind, FixedKind::Bool),
+        ColumnBuilder::Dictionary(column) => holds_truths(&column.values),
+        _ => false,
+    }
+}
+
+/// Whether a text is a number, a truth, a list or an object.
+fn is_json(text: &[u8]) -> bool {
+    let mut json = Cursor::new(text);
+    matches!(json.peek(), b'0'..=b'9' | b'-' | b't' | b'f' | b'[' | b'{') && json.skip_value().is_ok() && json.at_end()
 }
 
 /// Appends JSON that stands in a field. The record is well formed whatever is in there: a field that is not JSON is a value

@@ -8,6 +8,7 @@ use super::value::append_value;
 use crate::columns::{ColumnBuilder, DynamicKind, VariantColumn};
 use crate::decode::error::{ErrorCode, Fault};
 use crate::decode::number::Number;
+use crate::decode::text::append_text;
 
 /// Appends the value at the cursor, which is not null.
 pub(super) fn append_dynamic(
@@ -24,6 +25,18 @@ pub(super) fn append_dynamic(
     }
     json.back_to(start);
     append(json, DynamicKind::Text, column, scratch)
+}
+
+/// Appends a text that stands for itself, not for JSON.
+pub(in crate::decode) fn append_dynamic_text(text: &[u8], column: &mut VariantColumn) -> Result<(), ErrorCode> {
+    for kind in [text_kind(text), DynamicKind::Text] {
+        let appended = append_text(text, column.trial(kind.place()));
+        column.end_trial(kind.place(), appended.is_ok());
+        if appended.is_ok() {
+            return Ok(());
+        }
+    }
+    Err(ErrorCode::TypeMismatch)
 }
 
 fn append(

@@ -21,6 +21,7 @@ mod tests;
 use std::sync::Arc;
 
 pub(super) use self::cursor::Cursor;
+pub(super) use self::dynamic::append_dynamic_text;
 use self::keys::{KeyGuess, START};
 use self::value::append_value;
 pub(super) use self::walk::Walk;
