@@ -339,6 +339,7 @@ impl<'r> Reader<'r, '_> {
 
     /// The paths of a mask, separated by commas.
     pub(super) fn mask(&mut self, pieces: Range<usize>, depth: u32, text: &mut Vec<u8>) -> Outcome {
+        let mut paths = 0_usize;
         for piece in pieces {
             let mut cursor: Cursor<'r> = self.cursor(self.piece(piece));
             while !cursor.at_end() {
@@ -349,10 +350,11 @@ impl<'r> Reader<'r, '_> {
                 }
                 let (start, end) = cursor.run()?;
                 if let Typed::Text(path) = super::pieces::text(self.record, start, end)? {
-                    if !text.is_empty() {
+                    if paths > 0 {
                         text.push(b',');
                     }
                     text.extend_from_slice(path.as_bytes());
+                    paths += 1;
                 }
             }
         }
