@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::connect::{self, CommandError, block_on};
 use super::output::{Output, print, print_json};
 use super::{ConfigArgument, EXIT_CONFIG, EXIT_FINDINGS, EXIT_OK};
-use crate::alerts::{Detectors, Filter};
+use crate::alerts::Detectors;
 use crate::clickhouse::{
     ControlError, Finding, LaneTables, Session, Severity, StateTables, Table, Verdict, missing_state_tables, preflight,
 };
@@ -81,8 +81,7 @@ pub fn check(arguments: &CheckArguments) -> u8 {
     };
     let of_topic = |topic: &TopicSettings| {
         let detectors = Detectors::check(&topic.detectors).err().unwrap_or_default();
-        let filter = topic.only_when.as_ref().and_then(|text| Filter::check(text).err());
-        detectors.into_iter().chain(filter.unwrap_or_default())
+        detectors.into_iter().chain(Decoding::check(topic).err().unwrap_or_default())
     };
     let errors = settings.topics.iter().flat_map(of_topic).collect();
     if let Some(errors) = ConfigErrors::from_list(errors) {

@@ -85,7 +85,7 @@ pub const SKIPPED: Definition = counter(
     "oncesink_skipped_total",
     &["topic", "table", "partition", "why"],
     "Records that needed no insert: present, dead_letter_present (both stored by an earlier owner), tombstone, \
-     removed (stored, and deleted since), filtered (`only_when`)",
+     removed (stored, and deleted since), filtered (`only_when`, and change events that are about no row)",
 );
 /// See its help.
 pub const VALUES_REPLACED: Definition = counter(

@@ -24,6 +24,18 @@ pub struct Decoding {
 }
 
 impl Decoding {
+    /// Checks what can be checked while the table is not known: the schemas in files, the filter's syntax.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its place.
+    pub fn check(topic: &TopicSettings) -> Result<(), Vec<ConfigError>> {
+        let filter = topic.only_when.as_ref().and_then(|text| Filter::check(text).err());
+        let formats = [Some(&topic.format), topic.key_format.as_ref()].into_iter().flatten();
+        let formats = formats.filter_map(|one| format::compiled(one, None).err());
+        let errors: Vec<ConfigError> = filter.into_iter().chain(formats).flatten().collect();
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
     /// Compiles what the configuration says against the columns.
     ///
     /// # Errors

@@ -197,6 +197,23 @@ fn status_without_a_connector_shows_what_kafka_knows() {
 }
 
 #[test]
+fn check_reads_the_schemas_of_files() {
+    let mut scenario = Scenario::shared("check_schemas", 1);
+    let file = scenario.folder.path().join("reading.proto");
+    std::fs::write(&file, "syntax = \"proto3\";\npackage iot;\nmessage Reading {\n  uint64 id = 1;\n}\n").unwrap();
+    let folder = scenario.folder.path().display().to_string();
+    let protobuf = |message: &str| {
+        format!("protobuf: {{ framing: none, proto_files: reading.proto, include: {folder}, message: {message} }}")
+    };
+    scenario.topic_lines = vec!["format: protobuf".to_owned(), protobuf("iot.Reading")];
+    check(&scenario, &["check"], 0, &["no errors"]);
+    scenario.topic_lines[1] = protobuf("iot.Raeding");
+    check(&scenario, &["check"], 2, &["`iot.Raeding` cannot be used: there is no message iot.Raeding", "iot.Reading"]);
+    std::fs::write(&file, "syntax = \"proto3\";\nmessage Reading {\n  uint64 id = ;\n}\n").unwrap();
+    check(&scenario, &["check"], 2, &["`reading.proto` cannot be used"]);
+}
+
+#[test]
 fn check_connect_names_what_does_not_fit() {
     let mut scenario = Scenario::shared("check", 1);
     check(&scenario, &["check"], 0, &["no errors"]);
