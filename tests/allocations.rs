@@ -10,7 +10,7 @@ mod plan;
 use allocation_counter::measure;
 use oncesink::block::native::NativeEncoder;
 use oncesink::columns::{Columns, RowCoordinates};
-use oncesink::decode::{CsvOptions, Format, RecordDecoder};
+use oncesink::decode::{AvroFraming, AvroOptions, AvroSchema, CsvOptions, Format, RecordDecoder};
 use plan::plan;
 
 const RECORDS: usize = 100_000;
@@ -79,12 +79,63 @@ fn as_csv(columns: &[(&str, &str)], json: &[u8]) -> Vec<u8> {
     columns.iter().map(field).collect::<Vec<_>>().join(",").into_bytes()
 }
 
+/// Of every kind of Avro a field; some into columns of their own types, some as texts.
+const AVRO: &str = r#"{"type": "record", "name": "R", "fields": [
+    {"name": "flag", "type": "boolean"},
+    {"name": "small", "type": "int"},
+    {"name": "price", "type": {"type": "bytes", "logicalType": "decimal", "precision": 18, "scale": 4}},
+    {"name": "maybe", "type": ["null", "double"]},
+    {"name": "level", "type": {"type": "enum", "name": "E", "symbols": ["low", "high"]}},
+    {"name": "id", "type": {"type": "string", "logicalType": "uuid"}},
+    {"name": "nano", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+    {"name": "tags", "type": {"type": "array", "items": "string"}},
+    {"name": "labels", "type": {"type": "map", "values": "long"}},
+    {"name": "point", "type": {"type": "record", "name": "P", "fields": [
+        {"name": "x", "type": "double"}, {"name": "raw", "type": "bytes"}, {"name": "next", "type": ["null", "P"]}]}},
+    {"name": "text", "type": "P"},
+    {"name": "unknown", "type": {"type": "array", "items": ["null", "string"]}}
+]}"#;
+const AVRO_COLUMNS: [(&str, &str); 11] = [
+    ("flag", "Bool"),
+    ("small", "Int8"),
+    ("price", "Decimal(18, 6)"),
+    ("maybe", "Nullable(Float64)"),
+    ("level", "LowCardinality(String)"),
+    ("id", "UUID"),
+    ("nano", "DateTime64(9)"),
+    ("tags", "Array(String)"),
+    ("labels", "Map(String, Int64)"),
+    ("point", "Tuple(x Float64, next Tuple(raw String))"),
+    ("text", "String"),
+];
+
+fn avro() -> impl Iterator<Item = Vec<u8>> {
+    (0..=u8::MAX).cycle().map(|row| {
+        [
+            &[row & 1, row & 0x7F, 4, row, 7, 2][..],
+            &f64::from(row).to_le_bytes(),
+            &[row & 2],
+            b"\x4800000000-0000-4000-8000-000000000000",
+            &[0x80 | row, 2, 4, 2, b'a', 2, row & 0x7F, 0],
+            &[2, 2, b'k', row & 0x7F, 0],
+            &f64::from(row).to_le_bytes(),
+            &[2, row, 2],
+            &0.5_f64.to_le_bytes(),
+            &[0, 0],
+            &0.25_f64.to_le_bytes(),
+            &[6, 1, 2, row, 0],
+            &[3, 6, 0, 2, 2, b'u', 0],
+        ]
+        .concat()
+    })
+}
+
 /// One block of these records: decoded, then encoded; with what the block before left.
 fn check(what: &str, format: &Format, columns: &[(&str, &str)], records: impl Iterator<Item = Vec<u8>>) {
     let records: Vec<Vec<u8>> = records.take(RECORDS).collect();
     let plan = plan(columns);
     let mut columns = Columns::new(&plan).expect("the plan was checked");
-    let mut decoder = RecordDecoder::new(&plan, format, None).expect("the columns are named");
+    let mut decoder = RecordDecoder::new(&plan, format, None).expect("the format is right");
     let mut encoder = NativeEncoder::new();
     let mut block = |columns: &mut Columns| {
         let decoding = measure(|| {
@@ -118,4 +169,6 @@ fn decoding_allocates_nothing_per_record() {
     // serde_json, which turns the records into CSV, has no integers as large.
     let kinds: Vec<_> = KINDS.into_iter().filter(|(name, _)| *name != "large").collect();
     check("a column of every kind, CSV", &csv(&kinds), &kinds, every_kind().map(|json| as_csv(&kinds, &json)));
+    let framing = AvroFraming::Bare(AvroSchema::alone(AVRO));
+    check("Avro", &Format::Avro(AvroOptions { framing, reader: None }), &AVRO_COLUMNS, avro());
 }

@@ -174,6 +174,11 @@ fn csv() {
 }
 
 #[test]
+fn avro() {
+    smoke("avro", targets::avro::run, 2_000);
+}
+
+#[test]
 fn config() {
     smoke("config", targets::config::run, 1_500);
 }

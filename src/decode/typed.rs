@@ -222,7 +222,8 @@ fn append_fixed(value: Typed<'_>, column: &mut FixedColumn) -> Outcome {
             }
             _ => append_int(days, column),
         },
-        Typed::Decimal { .. } => append_number_text(text_of(value).as_str(), column),
+        Typed::Decimal { unscaled, scale } => quick_decimal(unscaled, scale, column)
+            .unwrap_or_else(|| append_number_text(text_of(value).as_str(), column)),
         Typed::Span { seconds, nanos } => append_number_text(span_text(seconds, nanos).as_str(), column),
         Typed::TimeOfDay { ticks, .. } => match &column.kind {
             kind if is_integer(kind) => append_int(ticks, column),
@@ -331,6 +332,25 @@ fn append_number_text(text: &str, column: &mut FixedColumn) -> Outcome {
         return Err(ErrorCode::TypeMismatch);
     }
     append_number(&number_from_text(text.as_bytes())?, column)
+}
+
+/// A decimal of at most 128 bits into a column of decimals that loses none of its digits; `None` for all else.
+#[inline]
+fn quick_decimal(unscaled: I256, scale: u32, column: &mut FixedColumn) -> Option<Outcome> {
+    let FixedKind::Decimal { precision, scale: wanted } = column.kind else {
+        return None;
+    };
+    let factor = 10_i128.checked_pow(u32::from(wanted).checked_sub(scale)?)?;
+    let value = i128::try_from(unscaled).ok()?.checked_mul(factor)?;
+    let limit = 10_u128.checked_pow(precision.into())?;
+    if value.unsigned_abs() >= limit {
+        return Some(Err(ErrorCode::OutOfRange.of_sign(value < 0)));
+    }
+    match column.width {
+        32 => column.data.extend_from_slice(&I256::from(value).to_le_bytes()),
+        width => column.data.extend_from_slice(&value.to_le_bytes()[..width]),
+    }
+    Some(Ok(()))
 }
 
 /// `None` where the column is neither a time nor a date.
@@ -505,9 +525,18 @@ pub(crate) fn write_json(value: Typed<'_>, json: &mut Vec<u8>) {
         Typed::Float32(number) if number.is_finite() => json.extend_from_slice(text_of(value).as_bytes()),
         Typed::Float64(number) if number.is_finite() => json.extend_from_slice(text_of(value).as_bytes()),
         Typed::Text(text) | Typed::Enum { name: Some(text), .. } => write_json_text(text, json),
-        Typed::Bytes(bytes) => write_json_text(&BASE64_STANDARD.encode(bytes), json),
+        Typed::Bytes(bytes) => write_json_bytes(bytes, json),
         _ => write_json_text(text_of(value).as_str(), json),
     }
+}
+
+fn write_json_bytes(bytes: &[u8], json: &mut Vec<u8>) {
+    json.push(b'"');
+    let start = json.len();
+    json.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    let written = BASE64_STANDARD.encode_slice(bytes, &mut json[start..]).expect("four characters for three bytes");
+    json.truncate(start + written);
+    json.push(b'"');
 }
 
 /// Appends a text as a JSON string.

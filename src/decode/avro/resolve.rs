@@ -16,7 +16,9 @@ use apache_avro::schema::{
 
 use super::defaults;
 use super::schema::{NESTING_MAX, Named, fixed_of, name_of, primitive_name, too_nested};
-use super::shape::{BYTELESS_MAX, Blob, Default, Field, Id, Items, Record, Scalar, Shape, Symbol, Whole};
+use super::shape::{
+    BYTELESS_MAX, Blob, DEFAULT_BYTES_PER_WORK, Default, Field, Id, Items, Record, Scalar, Shape, Symbol, Whole,
+};
 
 /// Types of a plan: a union of many branches, read as another one, has their product.
 const SHAPES_MAX: usize = 100_000;
@@ -226,7 +228,8 @@ impl Resolver {
             };
             let bytes = defaults::encode(default, side.schema, side.named).map_err(|e| within(&field.name, e))?;
             let shape = self.alone(side).map_err(|error| within(&field.name, error))?;
-            weight = weight.map(|sum| sum.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX)));
+            let work = 1 + u32::try_from(bytes.len() / DEFAULT_BYTES_PER_WORK).unwrap_or(u32::MAX - 1);
+            weight = weight.map(|sum| sum.saturating_add(work));
             defaults.push(Default { name: field.name.as_str().into(), shape, bytes: bytes.into() });
         }
         if weight.is_some_and(|weight| weight > BYTELESS_MAX) {

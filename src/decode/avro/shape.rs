@@ -109,5 +109,7 @@ pub(super) struct Items {
     pub(super) weight: u32,
 }
 
-/// The most work that the items of a record may be that have no bytes.
-pub(super) const BYTELESS_MAX: u32 = 1_000_000;
+/// The most work that the items of a record may be that have no bytes: a record of a few bytes makes as many values.
+pub(super) const BYTELESS_MAX: u32 = 1 << 16;
+/// So many bytes of a default are as much work as an item.
+pub(super) const DEFAULT_BYTES_PER_WORK: usize = 64;

@@ -175,7 +175,7 @@ fn values_are_those_of_the_oracle() {
 
 /// A schema that data of another can be read as: twice, with the writer's names and with new ones and aliases. The oracle
 /// knows no aliases, and where values come from is the same.
-fn evolved(generator: &mut Generator, schema: &Json, renamed: bool) -> Json {
+fn evolved(generator: &mut Generator, schema: &Json, renamed: bool, is_root: bool) -> Json {
     let keep = |json: &Json, aliases: &Json| {
         let mut json = json.clone();
         if renamed {
@@ -199,7 +199,11 @@ fn evolved(generator: &mut Generator, schema: &Json, renamed: bool) -> Json {
         Json::Array(branches) => {
             let mut branches: Vec<Json> = branches
                 .iter()
-                .map(|branch| if branch.is_string() { branch.clone() } else { evolved(generator, branch, renamed) })
+                .map(
+                    |branch| {
+                        if branch.is_string() { branch.clone() } else { evolved(generator, branch, renamed, false) }
+                    },
+                )
                 .collect();
             if generator.one_in(2) {
                 branches.reverse();
@@ -210,8 +214,13 @@ fn evolved(generator: &mut Generator, schema: &Json, renamed: bool) -> Json {
             let mut fields = Vec::new();
             for field in object["fields"].as_array().unwrap() {
                 let name = field["name"].as_str().unwrap();
-                let kind = evolved(generator, &field["type"], renamed);
-                let place = generator.below(u32::try_from(fields.len()).unwrap() + 1) as usize;
+                let kind = evolved(generator, &field["type"], renamed, false);
+                // Inside, the fields of a text stand as they were written, and not as they are read.
+                let place = if is_root {
+                    generator.below(u32::try_from(fields.len()).unwrap() + 1) as usize
+                } else {
+                    fields.len()
+                };
                 let dropped = generator.one_in(5);
                 let wrapped = generator.one_in(5) && !kind.is_array() && kind != "null";
                 let kind = if wrapped { json!(["null", kind]) } else { kind };
@@ -246,7 +255,7 @@ fn evolved(generator: &mut Generator, schema: &Json, renamed: bool) -> Json {
             let mut json = schema.clone();
             for part in ["items", "values"] {
                 if let Some(inner) = object.get(part) {
-                    json[part] = evolved(generator, inner, renamed);
+                    json[part] = evolved(generator, inner, renamed, false);
                 }
             }
             json
@@ -284,9 +293,9 @@ fn as_read(mut generator: Generator) -> Result<(), String> {
     generator.tame = true;
     let text = generator.schema();
     let mut twin = Generator::new(generator.random.clone());
-    let reader_text = evolved(&mut twin, &text, false);
+    let reader_text = evolved(&mut twin, &text, false, true);
     let mut twin = Generator::new(generator.random.clone());
-    let ours_text = evolved(&mut twin, &text, true);
+    let ours_text = evolved(&mut twin, &text, true, true);
     let shown = format!("{text} as {ours_text}");
     let schema = Schema::parse(&text).map_err(|error| format!("{error}: {shown}"))?;
     let reader_schema = Schema::parse(&reader_text).map_err(|error| format!("{error}: {shown}"))?;

@@ -30,8 +30,9 @@ pub(super) fn stored(value: &Value, schema: &Schema, names: &ResolvedSchema<'_>,
         }
         (Value::Record(fields), Schema::Record(record), ColumnType::Map(_, wanted)) => {
             let pairs = fields.iter().zip(&record.fields);
-            let pairs = pairs
-                .map(|((name, value), field)| format!("{name:?}: {}", stored(value, &field.schema, names, wanted)));
+            let pairs = pairs.map(|((_, value), field)| {
+                format!("{:?}: {}", field.name, stored(value, &field.schema, names, wanted))
+            });
             format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
         }
         (Value::Array(items), Schema::Array(array), ColumnType::Array(wanted)) => {
@@ -218,7 +219,8 @@ fn json(value: &Value, schema: &Schema, names: &ResolvedSchema<'_>) -> String {
         }
         (Value::Record(fields), Schema::Record(record)) => {
             let fields = fields.iter().zip(&record.fields);
-            let fields = fields.map(|((name, value), field)| format!("{name:?}:{}", json(value, &field.schema, names)));
+            let fields =
+                fields.map(|((_, value), field)| format!("{:?}:{}", field.name, json(value, &field.schema, names)));
             format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
         }
         (Value::Float(number), _) if !number.is_finite() => format!("\"{number:?}\""),
