@@ -101,12 +101,17 @@ pub(super) enum Fit {
     Refused,
 }
 
+/// Where a value goes inside of another, by number or name, and how it fits there.
+type Member<N> = Option<(N, Fit)>;
+/// The same of a field that the writer lacks, with the reader's default in Avro.
+type Absent<N> = (N, Fit, Box<[u8]>);
+
 /// Which field of a tuple each field of a record is.
 #[derive(Debug)]
 pub(super) struct TupleFit {
     /// In the order in which they were written; those of no field are passed over.
-    pub(super) fields: Box<[(Id, Option<(usize, Fit)>)]>,
-    pub(super) defaults: Box<[(usize, Fit, Box<[u8]>)]>,
+    pub(super) fields: Box<[(Id, Member<usize>)]>,
+    pub(super) defaults: Box<[Absent<usize>]>,
     /// Fields of the tuple that the record does not have.
     pub(super) absent: Box<[usize]>,
 }
@@ -115,8 +120,8 @@ pub(super) struct TupleFit {
 #[derive(Debug)]
 pub(super) struct PairsFit {
     /// In the order in which they were written; without a name those that are not to be read.
-    pub(super) fields: Box<[(Id, Option<(Box<str>, Fit)>)]>,
-    pub(super) defaults: Box<[(Box<str>, Fit, Box<[u8]>)]>,
+    pub(super) fields: Box<[(Id, Member<Box<str>>)]>,
+    pub(super) defaults: Box<[Absent<Box<str>>]>,
 }
 
 impl AvroPlan {

@@ -380,7 +380,7 @@ fn take(rest: &mut &str) -> String {
         _ => {
             // Bytes that are no text are escaped so that they hold none of these.
             let end = rest.find([',', ':', ']', ')', '}']).filter(|_| !rest.starts_with("b\""));
-            let end = end.unwrap_or_else(|| rest.starts_with("b\"").then(|| bytes_end(rest)).unwrap_or(rest.len()));
+            let end = end.unwrap_or_else(|| if rest.starts_with("b\"") { bytes_end(rest) } else { rest.len() });
             let (atom, after) = rest.split_at(end);
             *rest = after;
             atom.to_owned()

@@ -78,18 +78,18 @@ impl Generator {
         let proto3 = !self.one_in(3);
         let mut text = format!("syntax = \"{}\";\n", if proto3 { "proto3" } else { "proto2" });
         for file in ["any", "duration", "field_mask", "struct", "timestamp", "wrappers"] {
-            let _ = writeln!(text, "import \"google/protobuf/{file}.proto\";");
+            writeln!(text, "import \"google/protobuf/{file}.proto\";").unwrap();
         }
         let first = if proto3 { 0 } else { 5 };
-        let _ = writeln!(text, "enum E {{ A = {first}; B = 1; C = 2; D = -1; F = 400; }}");
+        writeln!(text, "enum E {{ A = {first}; B = 1; C = 2; D = -1; F = 400; }}").unwrap();
         for number in 0..=MESSAGES {
             let name = if number == 0 { "M".to_owned() } else { format!("N{number}") };
-            let _ = writeln!(text, "message {name} {{");
+            writeln!(text, "message {name} {{").unwrap();
             let fields = self.below(if number == 0 { 12 } else { 5 }) + 1;
             let mut field = Names::default();
             for _ in 0..fields {
                 let line = self.field(&mut field, proto3);
-                let _ = writeln!(text, "  {line}");
+                writeln!(text, "  {line}").unwrap();
             }
             text.push_str("}\n");
         }
