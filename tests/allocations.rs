@@ -124,7 +124,7 @@ fn avro() -> impl Iterator<Item = Vec<u8>> {
             &[0, 0],
             &0.25_f64.to_le_bytes(),
             &[6, 1, 2, row, 0],
-            &[3, 6, 0, 2, 2, b'u', 0],
+            &[3, 8, 0, 2, 2, b'u', 0],
         ]
         .concat()
     })

@@ -7,6 +7,7 @@ use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use devstack::Registry;
 
+use crate::support::connector::Connector;
 use crate::support::scenario::Scenario;
 use crate::support::wait_for;
 
@@ -360,4 +361,34 @@ fn changes_of_a_database_end_in_a_replacing_table() {
     run_until(&compacted, 3);
     let now = compacted.servers.query(&format!("SELECT name, value FROM {} FINAL ORDER BY name", compacted.table));
     assert_eq!(now, "y\t2\n");
+}
+
+/// Two entries, one table: rows of the same partition and offset are told apart by their topics.
+#[test]
+fn topics_of_two_formats_share_a_table() {
+    let mut scenario = Scenario::shared("two_topics", 1);
+    let second = format!("{}_csv", scenario.topic);
+    scenario.kafka.create_topic(&second, 1);
+    let config = scenario.config("a")
+        + &format!(
+            "  - topic: {second}\n    table: {}\n    format: csv\n    csv: {{ columns: [id, sensor, temp, note] }}\n    \
+             batch: {{ linger: 100ms }}\n    \
+             coordinates: {{ topic: _topic, partition: _partition, offset: _offset, replay: _replay }}\n",
+            scenario.table
+        );
+    scenario.produce(50);
+    let lines: Vec<(i32, Vec<u8>)> = (0..40).map(|id| (0, format!("{id},s,1.5,n").into_bytes())).collect();
+    scenario.kafka.produce(&second, lines.iter().map(|(partition, line)| (*partition, line.as_slice())));
+    let mut connector = Connector::start(scenario.folder.path(), "a", &config, None);
+    let counts = format!(
+        "SELECT _topic, count(), uniqExact(_offset) FROM {} GROUP BY _topic ORDER BY count() DESC",
+        scenario.table
+    );
+    let expected = format!("{}\t50\t50\n{second}\t40\t40\n", scenario.topic);
+    wait_for("the rows of both topics", || match scenario.servers.query(&counts) {
+        found if found == expected => Ok(()),
+        found => Err(found),
+    });
+    assert_eq!(connector.terminate(), Some(0));
+    scenario.assert_exactly_once();
 }
