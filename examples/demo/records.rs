@@ -87,9 +87,8 @@ fn with_value(json: &[u8], name: &str, value: &str) -> Vec<u8> {
 /// The carrier stands behind the time and its own length.
 fn with_bad_byte(avro: &[u8]) -> Vec<u8> {
     let mut bytes = avro.to_vec();
-    if let Some(letter) = bytes.iter_mut().skip(FRAME_BYTES).find(|byte| byte.is_ascii_uppercase()) {
-        *letter = 0xff;
-    }
+    let time_bytes = bytes[FRAME_BYTES..].iter().take_while(|byte| **byte >= 0x80).count() + 1;
+    bytes[FRAME_BYTES + time_bytes + 1] = 0xff;
     bytes
 }
 
