@@ -1,5 +1,5 @@
-//! CPU nanoseconds per row of the hot path: JSON, Avro and CSV to columns, columns to Native frames; of the frames, LZ4
-//! and hash alone.
+//! CPU nanoseconds per row of the hot path: JSON, Avro, Protobuf and CSV to columns, columns to Native frames; of the
+//! frames, LZ4 and hash alone.
 //!
 //! `cargo bench --bench decode`; an argument is the number of rounds. Prints the median of the
 //! rounds and the fastest one. A bench is not a test: it fails for wrong results only.
@@ -14,7 +14,7 @@ mod plan;
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 use oncesink::block::native::NativeEncoder;
 use oncesink::columns::{Columns, RowCoordinates};
-use oncesink::decode::{AvroFraming, AvroOptions, AvroSchema, CsvOptions, Format, RecordDecoder};
+use oncesink::decode::{AvroFraming, AvroOptions, AvroSchema, CsvOptions, Format, ProtobufSchema, RecordDecoder};
 use plan::plan;
 
 /// As in the program: what frames cost to allocate belongs to the figure.
@@ -59,6 +59,22 @@ fn main() {
     println!("{} bytes of Avro a row", avro.iter().map(Vec::len).sum::<usize>() / ROWS);
     report("the same of Avro", &mut decode_avro);
     report("native + lz4 + hash", &mut encode);
+
+    let schema = ProtobufSchema::from_registry(load::formats::PROTOBUF, &[]).expect("the schema is good");
+    let format = Format::Protobuf(schema, "iot.v1.Reading".to_owned());
+    let mut protobuf_decoder = RecordDecoder::new(&plan, &format, None).expect("the schema has the message");
+    let l3 = load::Load::named("L3").expect("there is such a load");
+    // The number of the first message takes one byte more.
+    let framed = l3.records(0).take(ROWS);
+    let protobuf: Vec<Vec<u8>> = framed.map(|record| record[REGISTRY_FRAME_BYTES + 1..].to_vec()).collect();
+    let mut decode_protobuf = Vec::new();
+    for _ in 0..rounds {
+        columns.clear();
+        decode_protobuf.push(nanos_per_row(|| decode_all(&protobuf, &mut protobuf_decoder, &mut columns)));
+    }
+    assert_eq!(encoder.encode(&columns).raw_bytes, block.raw_bytes, "the same values are in all formats");
+    println!("{} bytes of Protobuf a row", protobuf.iter().map(Vec::len).sum::<usize>() / ROWS);
+    report("the same of Protobuf", &mut decode_protobuf);
 
     let names = load::COLUMNS.iter().map(|(name, _)| (*name).to_owned()).collect();
     let format = Format::Csv(CsvOptions { columns: names, ..CsvOptions::default() });

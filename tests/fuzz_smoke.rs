@@ -179,6 +179,11 @@ fn avro() {
 }
 
 #[test]
+fn protobuf() {
+    smoke("protobuf", targets::protobuf::run, 1_500);
+}
+
+#[test]
 fn config() {
     smoke("config", targets::config::run, 1_500);
 }

@@ -7,5 +7,6 @@ pub(crate) mod csv;
 pub(crate) mod detector;
 pub(crate) mod json;
 pub(crate) mod metadata;
+pub(crate) mod protobuf;
 pub(crate) mod reply;
 pub(crate) mod row;

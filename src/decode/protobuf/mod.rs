@@ -38,6 +38,7 @@
 //! A path calls a field by its name in the schema, or else by its name in JSON. Fields of the record that no column takes
 //! are what the mapping's `unknown_fields` speaks of; numbers that the schema does not know have no name, and are dropped.
 
+mod entries;
 mod json;
 mod pieces;
 mod plan;

@@ -4,10 +4,10 @@
 //! of all its pieces, one after the other. Gives the places of its fields in their order, without those that another field
 //! of the same oneof has taken away. Keeps places only, and reuses their room for every record.
 
-use std::cmp::Ordering;
 use std::ops::Range;
 
-use super::plan::{MapKey, ProtobufPlan};
+use super::entries::Entry;
+use super::plan::ProtobufPlan;
 use super::shape::{EnumShape, Field, Kind, Shape};
 use super::wire::{Cursor, DEPTH_MAX, GROUP, LENGTH, WIRE_MASK, lower_half, unzigzag};
 use crate::decode::error::{ErrorCode, Fault};
@@ -22,8 +22,8 @@ const SCRATCH_BYTES_KEPT: usize = 1 << 20;
 /// A field's value, where it stands: of what has a length its bytes, of a group its fields.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Piece {
-    start: u32,
-    end: u32,
+    pub(super) start: u32,
+    pub(super) end: u32,
     /// How many pieces of the same message stood before it.
     order: u32,
     slot: u16,
@@ -58,21 +58,6 @@ pub(super) fn to_usize(place: u32) -> usize {
     usize::try_from(place).expect("this program is for machines of 64 bits")
 }
 
-/// An entry of a map.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
-    key: Key,
-    /// Its piece.
-    pub(super) piece: usize,
-}
-
-/// A key of a map: a text by its place, all else by its bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Key {
-    Text(u32, u32),
-    Bits(u64),
-}
-
 /// Which field of a oneof came last, and since when.
 #[derive(Debug, Clone, Copy)]
 struct Winner {
@@ -83,8 +68,8 @@ struct Winner {
 /// Room that is used for one record after the other; the lists are stacks, of which each message has the top.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    pieces: Vec<Piece>,
-    entries: Vec<Entry>,
+    pub(super) pieces: Vec<Piece>,
+    pub(super) entries: Vec<Entry>,
     winners: Vec<Winner>,
     pub(super) text: Vec<u8>,
     pub(super) walk: Walk,
@@ -302,7 +287,7 @@ impl<'r> Reader<'r, '_> {
         }
     }
 
-    fn scalar_at(&self, kind: Kind, piece: Piece) -> Result<Typed<'r>, Fault> {
+    pub(super) fn scalar_at(&self, kind: Kind, piece: Piece) -> Result<Typed<'r>, Fault> {
         match kind {
             Kind::String => text(self.record, piece.start(), piece.end()),
             Kind::Bytes => Ok(Typed::Bytes(&self.record[piece.start()..piece.end()])),
@@ -366,131 +351,12 @@ impl<'r> Reader<'r, '_> {
         Ok(())
     }
 
-    /// The entries of a map, of several with one key the last; gives the first of them in `entry`.
-    pub(super) fn entries(&mut self, message: usize, pieces: Range<usize>, depth: u32) -> Result<usize, Fault> {
-        let first = self.scratch.entries.len();
-        let [key, value] = self.plan.shapes.entry(message);
-        for piece in pieces {
-            let before = self.pieces();
-            let own = self.index(self.shape(message), piece..piece + 1, depth, |_| true)?;
-            let keys = own..self.end_of_slot(own, 0);
-            let values = keys.end..self.pieces();
-            let key = match (key.kind, keys.last()) {
-                (Kind::String, Some(last)) => {
-                    let last = self.piece(last);
-                    Key::Text(last.start, last.end)
-                }
-                (Kind::String, None) => Key::Text(0, 0),
-                (kind, last) => {
-                    let found = last.map(|last| self.scalar_at(kind, self.piece(last))).transpose()?;
-                    Key::Bits(found.map_or(0, bits))
-                }
-            };
-            // An entry with a number that the enum lacks is an unknown field as a whole: `index` has left it out.
-            let unknown = value.closed && values.is_empty() && self.has_value(message, piece, depth)?;
-            self.pop_pieces(before);
-            if !unknown {
-                self.scratch.entries.push(Entry { key, piece });
-            }
-        }
-        self.drop_earlier(first);
-        Ok(first)
-    }
-
-    /// Whether an entry has a value, be it one that its enum lacks.
-    fn has_value(&mut self, message: usize, piece: usize, depth: u32) -> Result<bool, Fault> {
-        let mut has = false;
-        self.scan(self.shape(message), piece..piece + 1, depth, |_, slot| {
-            has |= slot == 1;
-            Ok(Met::Skipped)
-        })?;
-        Ok(has)
-    }
-
-    fn end_of_slot(&self, first: usize, slot: usize) -> usize {
-        let same = self.scratch.pieces[first..].iter().take_while(|piece| piece.slot() == slot);
-        first + same.count()
-    }
-
-    fn drop_earlier(&mut self, first: usize) {
-        let record = self.record;
-        let entries = &mut self.scratch.entries;
-        if entries.len() - first < 2 {
-            return;
-        }
-        let by_key = |a: &Entry, b: &Entry| compare(record, a.key, b.key);
-        entries[first..].sort_unstable_by(|a, b| by_key(a, b).then(a.piece.cmp(&b.piece)));
-        let mut kept = first;
-        for number in first..entries.len() {
-            let entry = entries[number];
-            let is_last = entries.get(number + 1).is_none_or(|next| by_key(&entry, next).is_ne());
-            if is_last {
-                entries[kept] = entry;
-                kept += 1;
-            }
-        }
-        entries.truncate(kept);
-        entries[first..].sort_unstable_by_key(|entry| entry.piece);
-    }
-
-    pub(super) fn entry(&self, number: usize) -> Option<Entry> {
-        self.scratch.entries.get(number).copied()
-    }
-
-    pub(super) fn pop_entries(&mut self, length: usize) {
-        self.scratch.entries.truncate(length);
-    }
-
-    /// Whether an entry has this key.
-    pub(super) fn has_key(&self, entry: Entry, key: &MapKey) -> bool {
-        match (entry.key, key) {
-            (Key::Text(start, end), MapKey::Text(text)) => {
-                self.record[to_usize(start)..to_usize(end)] == *text.as_bytes()
-            }
-            (Key::Bits(own), MapKey::Bits(bits)) => own == *bits,
-            _ => false,
-        }
-    }
-
-    /// The key of an entry and the pieces of its value, which the caller pops.
-    pub(super) fn entry_parts(
-        &mut self,
-        message: usize,
-        entry: Entry,
-        depth: u32,
-    ) -> Result<(Typed<'r>, Range<usize>), Fault> {
-        let [key, _] = self.plan.shapes.entry(message);
-        let own = self.index(self.shape(message), entry.piece..entry.piece + 1, depth, |_| true)?;
-        let values = self.end_of_slot(own, 0);
-        let key = self.scalar(key, &(own..values))?;
-        Ok((key, values..self.pieces()))
-    }
-
     /// One message deeper.
     pub(super) fn deeper(&self, pieces: &Range<usize>, depth: u32) -> Result<u32, Fault> {
         if depth < DEPTH_MAX {
             return Ok(depth + 1);
         }
         Err(Fault { code: ErrorCode::TooDeep, at: self.place(pieces) })
-    }
-}
-
-fn compare(record: &[u8], a: Key, b: Key) -> Ordering {
-    match (a, b) {
-        (Key::Bits(a), Key::Bits(b)) => a.cmp(&b),
-        (Key::Text(a, a_end), Key::Text(b, b_end)) => {
-            record[to_usize(a)..to_usize(a_end)].cmp(&record[to_usize(b)..to_usize(b_end)])
-        }
-        _ => unreachable!("the keys of a map are of one kind"),
-    }
-}
-
-fn bits(key: Typed<'_>) -> u64 {
-    match key {
-        Typed::Int(value) => value.cast_unsigned(),
-        Typed::UInt(value) => value,
-        Typed::Bool(value) => value.into(),
-        _ => unreachable!("descriptors are checked to have no other keys"),
     }
 }
 
