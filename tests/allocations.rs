@@ -10,7 +10,7 @@ mod plan;
 use allocation_counter::measure;
 use oncesink::block::native::NativeEncoder;
 use oncesink::columns::{Columns, RowCoordinates};
-use oncesink::decode::{AvroFraming, AvroOptions, AvroSchema, CsvOptions, Format, RecordDecoder};
+use oncesink::decode::{AvroFraming, AvroOptions, AvroSchema, CsvOptions, Format, ProtobufSchema, RecordDecoder};
 use plan::plan;
 
 const RECORDS: usize = 100_000;
@@ -130,6 +130,67 @@ fn avro() -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
+/// Messages of most kinds of fields; some into columns of their own types, some as texts.
+const PROTOBUF: &str = r#"syntax = "proto3";
+    import "google/protobuf/any.proto";
+    import "google/protobuf/field_mask.proto";
+    import "google/protobuf/struct.proto";
+    import "google/protobuf/timestamp.proto";
+    message P { int32 x = 1; string name = 2; bytes raw = 3; repeated P more = 4; map<string, int32> map = 5; google.protobuf.FieldMask mask = 6; }
+    enum E { LOW = 0; HIGH = 1; }
+    message M {
+      int64 id = 1; google.protobuf.Timestamp at = 2; E level = 3; repeated int32 list = 4; map<string, int32> map = 5; P point = 6;
+      P text = 7; google.protobuf.Struct free = 8; google.protobuf.Any any = 9; oneof k { string a = 10; int32 b = 11; } P unknown = 12;
+    }"#;
+const PROTOBUF_COLUMNS: [(&str, &str); 12] = [
+    ("id", "Int64"),
+    ("at", "DateTime64(9)"),
+    ("level", "LowCardinality(String)"),
+    ("list", "Array(Int32)"),
+    ("map", "Map(String, Int32)"),
+    ("point", "Tuple(x Int32, more Array(Tuple(name String, map Map(String, Int32))))"),
+    ("text", "String"),
+    ("free", "String"),
+    ("any", "String"),
+    ("a", "Nullable(String)"),
+    ("b", "Nullable(Int32)"),
+    ("absent", "String"),
+];
+
+/// A field that has a length.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(content.len()).expect("the messages are short");
+    assert!(length < 0x80, "a length of one byte");
+    [&[number << 3 | 2, length], content].concat()
+}
+
+fn protobuf() -> impl Iterator<Item = Vec<u8>> {
+    (0..0x80).cycle().map(|row: u8| {
+        let entry = |key: &[u8], value: u8| field(5, &[&field(1, key)[..], &[0x10, value]].concat());
+        let mask = field(6, &[field(1, b"x.y"), field(1, b"\"z\"")].concat());
+        let inner =
+            [field(2, b"inner"), entry(b"b", row), entry(b"a", 1), entry(b"b", 2), field(3, &[row, row])].concat();
+        let point = [&[8, row][..], &field(4, &inner), &field(4, &mask)].concat();
+        let free = field(1, &[field(1, b"k"), field(2, &field(3, b"text"))].concat());
+        [
+            // Out of order, in pieces, and more than once: the longer way.
+            &field(4, &[1, row])[..],
+            &[0x20, 7, 8, 1, 8, row, 0x18, row & 1],
+            &field(2, &[8, row]),
+            &entry(b"key", row),
+            &field(6, &point),
+            &field(6, &[8, 5]),
+            &field(7, &point),
+            &field(8, &free),
+            &field(9, &[field(1, b"t/P"), field(2, &point)].concat()),
+            &field(9 + (row & 1), b""),
+            &[0x58, row],
+            &field(12, &point),
+        ]
+        .concat()
+    })
+}
+
 /// One block of these records: decoded, then encoded; with what the block before left.
 fn check(what: &str, format: &Format, columns: &[(&str, &str)], records: impl Iterator<Item = Vec<u8>>) {
     let records: Vec<Vec<u8>> = records.take(RECORDS).collect();
@@ -171,4 +232,6 @@ fn decoding_allocates_nothing_per_record() {
     check("a column of every kind, CSV", &csv(&kinds), &kinds, every_kind().map(|json| as_csv(&kinds, &json)));
     let framing = AvroFraming::Bare(AvroSchema::alone(AVRO));
     check("Avro", &Format::Avro(AvroOptions { framing, reader: None }), &AVRO_COLUMNS, avro());
+    let schema = ProtobufSchema::from_registry(PROTOBUF, &[]).expect("the schema is good");
+    check("Protobuf", &Format::Protobuf(schema, "M".to_owned()), &PROTOBUF_COLUMNS, protobuf());
 }

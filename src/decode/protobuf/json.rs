@@ -105,9 +105,20 @@ impl<'r> Reader<'r, '_> {
             Some(WellKnown::Decimal) => self.decimal(&pieces, depth)?,
             Some(WellKnown::Wrapper) => self.wrapped(message, pieces, depth)?,
             Some(WellKnown::FieldMask) => {
-                let mut text = Vec::new();
-                self.mask(pieces, depth, &mut text)?;
-                write_json_text(std::str::from_utf8(&text).expect("a mask is made of texts"), json);
+                let mut paths = 0_usize;
+                json.push(b'"');
+                self.paths(pieces, depth, |path| {
+                    if paths > 0 {
+                        json.push(b',');
+                    }
+                    // Its own quotes are not wanted.
+                    let quote = json.len();
+                    write_json_text(path, json);
+                    json.pop();
+                    json.remove(quote);
+                    paths += 1;
+                })?;
+                json.push(b'"');
                 return Ok(());
             }
             Some(WellKnown::Struct | WellKnown::ListValue) => return self.json_only_field(shape, pieces, depth, json),

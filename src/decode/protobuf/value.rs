@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use ethnum::I256;
 
-use super::pieces::{Outcome, Reader, to_usize};
+use super::pieces::{Outcome, Reader, text, to_usize};
 use super::plan::{Fill, TupleField, TupleFill};
 use super::shape::{Field, Label, Shape};
 use super::wire::{Cursor, LENGTH, VARINT, WIRE_BITS, lower_half};
@@ -40,12 +40,19 @@ impl<'r> Reader<'r, '_> {
             (Fill::Decimal, column) => append_typed(self.decimal(&pieces, depth)?, column),
             (Fill::Wrapper(message), column) => append_typed(self.wrapped(*message, pieces, depth)?, column),
             (Fill::Mask, column) => {
-                let mut text = std::mem::take(&mut self.scratch.text);
-                text.clear();
-                self.mask(pieces, depth, &mut text)?;
-                let paths = std::str::from_utf8(&text).expect("a mask is made of texts");
+                let mut joined = std::mem::take(&mut self.scratch.text);
+                joined.clear();
+                let mut paths = 0_usize;
+                self.paths(pieces, depth, |path| {
+                    if paths > 0 {
+                        joined.push(b',');
+                    }
+                    joined.extend_from_slice(path.as_bytes());
+                    paths += 1;
+                })?;
+                let paths = std::str::from_utf8(&joined).expect("a mask is made of texts");
                 let appended = append_typed(Typed::Text(paths), column);
-                self.scratch.text = text;
+                self.scratch.text = joined;
                 appended
             }
             (Fill::Json { whole }, column) => return self.append_as_json(field, *whole, pieces, depth, column),
@@ -337,9 +344,8 @@ impl<'r> Reader<'r, '_> {
         Ok(value)
     }
 
-    /// The paths of a mask, separated by commas.
-    pub(super) fn mask(&mut self, pieces: Range<usize>, depth: u32, text: &mut Vec<u8>) -> Outcome {
-        let mut paths = 0_usize;
+    /// Gives the paths of a mask to `each`.
+    pub(super) fn paths(&self, pieces: Range<usize>, depth: u32, mut each: impl FnMut(&str)) -> Outcome {
         for piece in pieces {
             let mut cursor: Cursor<'r> = self.cursor(self.piece(piece));
             while !cursor.at_end() {
@@ -349,12 +355,8 @@ impl<'r> Reader<'r, '_> {
                     continue;
                 }
                 let (start, end) = cursor.run()?;
-                if let Typed::Text(path) = super::pieces::text(self.record, start, end)? {
-                    if paths > 0 {
-                        text.push(b',');
-                    }
-                    text.extend_from_slice(path.as_bytes());
-                    paths += 1;
+                if let Typed::Text(path) = text(self.record, start, end)? {
+                    each(path);
                 }
             }
         }
