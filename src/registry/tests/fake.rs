@@ -1,4 +1,5 @@
-//! A registry that says what a test tells it to: one request for each connection, with or without encryption.
+//! A registry that says what a test tells it to: one thread and one request for each connection,
+//! with or without encryption.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -91,20 +92,23 @@ impl Fake {
         })
     }
 
-    fn serve(scheme: &str, answer: impl Fn(&Shared, TcpStream) -> io::Result<()> + Send + 'static) -> Self {
+    fn serve(scheme: &str, answer: impl Fn(&Shared, TcpStream) -> io::Result<()> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
-        let serving = Arc::clone(&shared);
+        let (answer, serving) = (Arc::new(answer), Arc::clone(&shared));
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if serving.stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                // A client that goes away is the test's own doing.
-                if let Err(error) = stream.and_then(|stream| answer(&serving, stream)) {
-                    tracing::debug!(%error, "the fake's client went away");
-                }
+                let (answer, serving) = (Arc::clone(&answer), Arc::clone(&serving));
+                // Not waited for: a client that timed out may keep its connection open and never say a word.
+                std::thread::spawn(move || {
+                    if let Err(error) = stream.and_then(|stream| answer(&serving, stream)) {
+                        tracing::debug!(%error, "the fake's client went away");
+                    }
+                });
             }
         });
         Self { url: format!("{scheme}://{address}"), address, shared, thread: Some(thread) }
