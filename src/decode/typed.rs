@@ -278,8 +278,9 @@ macro_rules! push_narrow {
     };
 }
 
+/// Appends an integer, by the column's own type.
 #[inline]
-fn append_int(value: i64, column: &mut FixedColumn) -> Outcome {
+pub(crate) fn append_int(value: i64, column: &mut FixedColumn) -> Outcome {
     match column.kind {
         FixedKind::Int64 => {
             column.push(value.to_le_bytes());

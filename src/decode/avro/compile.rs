@@ -5,7 +5,7 @@
 
 use super::resolve::resolve;
 use super::schema::{AvroSchema, Defaults, Parsed};
-use super::shape::{Blob, Id, Items, Scalar, Shape};
+use super::shape::{Blob, Id, Items, Scalar, Shape, Whole};
 use crate::columns::{ColumnType, RowPlan, TupleField};
 use crate::decode::target::Target;
 
@@ -82,6 +82,7 @@ pub(super) struct Column {
 #[derive(Debug)]
 pub(super) enum Fit {
     Null,
+    Quick(Quick),
     Scalar(Scalar),
     /// A symbol of this enum.
     Symbol(Id),
@@ -105,6 +106,23 @@ pub(super) enum Fit {
 type Member<N> = Option<(N, Fit)>;
 /// The same of a field that the writer lacks, with the reader's default in Avro.
 type Absent<N> = (N, Fit, Box<[u8]>);
+
+/// The usual types, and columns that are just what they are: a value goes there without any detour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quick {
+    Boolean,
+    /// Into an integer of up to 64 bits; so is the next.
+    Int,
+    Long,
+    Float,
+    Double,
+    Text,
+    Bytes,
+    /// A text into a dictionary.
+    Word,
+    /// A time in the column's own unit, of which a second has `10^precision`.
+    Ticks(u8),
+}
 
 /// Which field of a tuple each field of a record is.
 #[derive(Debug)]
@@ -244,9 +262,10 @@ impl Compiler<'_> {
             }
             // A text as it stands, also where it is no UUID.
             (Shape::Scalar(Scalar::Sized(Blob::UuidText)), text) if holds_text(text) => {
-                Fit::Scalar(Scalar::Sized(Blob::Text))
+                let text = Scalar::Sized(Blob::Text);
+                quick(text, column_type).map_or(Fit::Scalar(text), Fit::Quick)
             }
-            (Shape::Scalar(scalar), _) => Fit::Scalar(*scalar),
+            (Shape::Scalar(scalar), _) => quick(*scalar, column_type).map_or(Fit::Scalar(*scalar), Fit::Quick),
             (Shape::Enum(_), _) => Fit::Symbol(shape),
             (Shape::Record(_) | Shape::Array(_) | Shape::Map(_), text) if holds_text(text) => Fit::Text(shape),
             (Shape::Record(_), ColumnType::Tuple(fields)) if fields.iter().all(|field| field.name.is_some()) => {
@@ -310,6 +329,30 @@ impl Compiler<'_> {
         }
         Ok(PairsFit { fields: fields.into(), defaults: defaults.into() })
     }
+}
+
+fn quick(scalar: Scalar, column_type: &ColumnType) -> Option<Quick> {
+    use ColumnType::{Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64};
+    let column_type = match column_type {
+        ColumnType::Nullable(inner) => inner,
+        ColumnType::LowCardinality(_) if scalar == Scalar::Sized(Blob::Text) && holds_text(column_type) => {
+            return Some(Quick::Word);
+        }
+        other => other,
+    };
+    Some(match (scalar, column_type) {
+        (Scalar::Boolean, ColumnType::Bool) => Quick::Boolean,
+        (Scalar::Int(Whole::Number), Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64) => Quick::Int,
+        (Scalar::Long(Whole::Number), Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64) => Quick::Long,
+        (Scalar::Float, ColumnType::Float32) => Quick::Float,
+        (Scalar::Double, ColumnType::Float64) => Quick::Double,
+        (Scalar::Sized(Blob::Text), ColumnType::String) => Quick::Text,
+        (Scalar::Sized(Blob::Bytes), ColumnType::String) => Quick::Bytes,
+        (Scalar::Long(Whole::Timestamp(unit)), ColumnType::DateTime64 { precision, .. }) if unit == *precision => {
+            Quick::Ticks(unit)
+        }
+        _ => return None,
+    })
 }
 
 /// Whether a column takes any text as it is.

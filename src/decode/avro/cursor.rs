@@ -134,9 +134,23 @@ impl<'r> Cursor<'r> {
         Ok((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed())
     }
 
-    /// A varint of more than one byte.
-    #[inline]
+    /// A varint, where eight bytes can be read at once.
     fn varint(&mut self) -> Read<u64> {
+        let Some(chunk) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) else {
+            return self.any_varint();
+        };
+        let word = u64::from_le_bytes(*chunk);
+        // The byte without the upper bit is the last one.
+        let last = (!word & 0x8080_8080_8080_8080).trailing_zeros();
+        if last == 64 {
+            return self.any_varint();
+        }
+        self.at += last as usize / 8 + 1;
+        Ok(seven_bits_a_byte(word & (u64::MAX >> (63 - last))))
+    }
+
+    /// A varint of any length, anywhere.
+    fn any_varint(&mut self) -> Read<u64> {
         let start = self.at;
         let mut value = 0;
         for (place, byte) in self.bytes[start..].iter().take(10).enumerate() {
@@ -224,6 +238,14 @@ impl<'r> Cursor<'r> {
         }
         block.end.is_some()
     }
+}
+
+/// The lower seven bits of each byte, side by side.
+#[inline]
+fn seven_bits_a_byte(word: u64) -> u64 {
+    let pairs = (word & 0x007F_007F_007F_007F) | (word & 0x7F00_7F00_7F00_7F00) >> 1;
+    let fours = (pairs & 0x0000_3FFF_0000_3FFF) | (pairs & 0x3FFF_0000_3FFF_0000) >> 2;
+    (fours & 0x0FFF_FFFF) | (fours & 0x0FFF_FFFF_0000_0000) >> 4
 }
 
 /// Where UTF-8 ends in `bytes`, which begin at `start`.

@@ -13,13 +13,14 @@
 
 use ethnum::I256;
 
-use super::compile::{Fit, PairsFit, TupleFit};
+use super::compile::{Fit, PairsFit, Quick, TupleFit};
 use super::cursor::{Cursor, invalid_utf8};
 use super::json;
 use super::shape::{Blob, Id, Items, Scalar, Shape, Symbol, Whole};
-use crate::columns::{ArrayColumn, ColumnBuilder, MapColumn, TupleColumn};
+use crate::columns::{ArrayColumn, ColumnBuilder, FixedColumn, MapColumn, TupleColumn};
 use crate::decode::error::{ErrorCode, Fault};
-use crate::decode::typed::{DECIMAL_SCALE_MAX, Typed, append_typed};
+use crate::decode::time::DATE32_DAYS;
+use crate::decode::typed::{DECIMAL_SCALE_MAX, Typed, append_int, append_typed};
 
 type Outcome = Result<(), Fault>;
 
@@ -33,9 +34,9 @@ pub(super) struct Values<'p> {
 
 impl Values<'_> {
     /// Takes one value and appends it to the column.
-    #[inline]
     pub(super) fn append(&mut self, avro: &mut Cursor<'_>, fit: &Fit, column: &mut ColumnBuilder) -> Outcome {
         match fit {
+            Fit::Quick(quick) => append_quick(avro, *quick, column),
             Fit::Scalar(scalar) => append_scalar(avro, *scalar, column),
             other => self.append_other(avro, other, column),
         }
@@ -65,7 +66,6 @@ impl Values<'_> {
                 self.append_sequence(avro, fits, *items, column)
             }
             (Fit::Map(fit), ColumnBuilder::Map(column)) => self.append_map(avro, fit, column),
-            (Fit::Scalar(scalar), column) => append_scalar(avro, *scalar, column),
             _ => refused,
         }
     }
@@ -75,7 +75,8 @@ impl Values<'_> {
         let at = avro.at;
         self.scratch.clear();
         json::write(avro, self.shapes, id, self.scratch)?;
-        append_typed(Typed::Bytes(self.scratch), column).map_err(|code| Fault { code, at })
+        let appended = append_typed(Typed::Bytes(self.scratch), column);
+        appended.map_err(|code| Fault { code, at })
     }
 
     fn append_tuple(&mut self, avro: &mut Cursor<'_>, fit: &TupleFit, column: &mut TupleColumn) -> Outcome {
@@ -184,31 +185,102 @@ fn append_key(name: &str, at: usize, column: &mut MapColumn) -> Outcome {
     append_typed(Typed::Text(name), &mut column.keys).map_err(|code| Fault { code, at })
 }
 
-/// The quick ways of the usual types, then the general one.
+/// Takes a value for which there is a quick way; it has been taken, also where it does not fit.
 #[inline]
-fn append_scalar(avro: &mut Cursor<'_>, scalar: Scalar, column: &mut ColumnBuilder) -> Outcome {
-    let at = avro.at;
-    let appended = match scalar {
-        Scalar::Long(Whole::Number) => append_typed(Typed::Int(avro.long()?), column),
-        Scalar::Int(Whole::Number) => append_typed(Typed::Int(avro.int()?.into()), column),
-        Scalar::Double => append_typed(Typed::Float64(avro.double()?), column),
-        Scalar::Float => append_typed(Typed::Float32(avro.float()?), column),
-        Scalar::Boolean => append_typed(Typed::Bool(avro.boolean()?), column),
-        Scalar::Long(Whole::Timestamp(precision)) => {
-            append_typed(Typed::Timestamp { ticks: avro.long()?, precision }, column)
-        }
-        Scalar::Sized(Blob::Text) => {
+pub(super) fn append_quick(avro: &mut Cursor<'_>, quick: Quick, column: &mut ColumnBuilder) -> Outcome {
+    match column {
+        ColumnBuilder::Fixed(column) => append_quick_fixed(avro, quick, column),
+        ColumnBuilder::String(column) => {
             let (start, end) = avro.sized()?;
-            let text = text(avro.bytes(), start, end)?;
-            if let ColumnBuilder::String(column) = column {
-                column.push_piece(avro.bytes(), start, end);
+            if quick == Quick::Text {
+                check_utf8(&avro.bytes()[start..end], start)?;
+            }
+            column.push_piece(avro.bytes(), start, end);
+            Ok(())
+        }
+        ColumnBuilder::Dictionary(column) => {
+            let (start, end) = avro.sized()?;
+            let word = &avro.bytes()[start..end];
+            check_utf8(word, start)?;
+            column.push_string(word);
+            Ok(())
+        }
+        ColumnBuilder::Nullable(column) => {
+            column.nulls.push(0);
+            match column.values.as_mut() {
+                ColumnBuilder::Fixed(column) => append_quick_fixed(avro, quick, column),
+                other => append_quick(avro, quick, other),
+            }
+        }
+        ColumnBuilder::Array(_)
+        | ColumnBuilder::Map(_)
+        | ColumnBuilder::Tuple(_)
+        | ColumnBuilder::Variant(_)
+        | ColumnBuilder::Json(_) => unreachable!("the plan has quick ways into plain columns only"),
+    }
+}
+
+/// The range of `DateTime64`, by precision: its first and its last tick.
+const TICKS: [(i64, i64); 10] = {
+    let (first, last) = DATE32_DAYS;
+    let (first, end) = (first * 86_400, (last + 1) * 86_400);
+    let mut ranges = [(first, end - 1); 10];
+    let (mut precision, mut per_second) = (1, 10);
+    while precision < ranges.len() {
+        // Of nanoseconds 64 bits do not hold the whole range.
+        let end: i64 = end.saturating_mul(per_second);
+        let last = if end == i64::MAX { end } else { end - 1 };
+        ranges[precision] = (first.saturating_mul(per_second), last);
+        per_second *= 10;
+        precision += 1;
+    }
+    ranges
+};
+
+#[inline]
+fn append_quick_fixed(avro: &mut Cursor<'_>, quick: Quick, column: &mut FixedColumn) -> Outcome {
+    let at = avro.at;
+    let appended = match quick {
+        Quick::Int => append_int(avro.int()?.into(), column),
+        Quick::Long => append_int(avro.long()?, column),
+        Quick::Double => {
+            column.push(avro.double()?.to_le_bytes());
+            Ok(())
+        }
+        Quick::Float => {
+            column.push(avro.float()?.to_le_bytes());
+            Ok(())
+        }
+        Quick::Boolean => {
+            column.push([avro.boolean()?.into()]);
+            Ok(())
+        }
+        Quick::Ticks(precision) => {
+            let ticks = avro.long()?;
+            let (least, greatest) = TICKS[usize::from(precision)];
+            if (least..=greatest).contains(&ticks) {
+                column.push(ticks.to_le_bytes());
                 return Ok(());
             }
-            append_typed(Typed::Text(text), column)
+            Err(ErrorCode::OutOfRange.of_sign(ticks < least))
         }
-        other => append_typed(read(avro, other)?, column),
+        Quick::Text | Quick::Bytes | Quick::Word => unreachable!("texts go to columns of texts"),
     };
     appended.map_err(|code| Fault { code, at })
+}
+
+fn append_scalar(avro: &mut Cursor<'_>, scalar: Scalar, column: &mut ColumnBuilder) -> Outcome {
+    let at = avro.at;
+    append_typed(read(avro, scalar)?, column).map_err(|code| Fault { code, at })
+}
+
+/// Short texts without letters beyond ASCII are checked quickest by looking for these.
+#[inline]
+fn check_utf8(bytes: &[u8], start: usize) -> Outcome {
+    if bytes.is_ascii() || simdutf8::basic::from_utf8(bytes).is_ok() {
+        return Ok(());
+    }
+    Err(invalid_utf8(bytes, start))
 }
 
 #[inline]

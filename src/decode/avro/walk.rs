@@ -1,15 +1,13 @@
 //! The values of a record to the columns that take them, whole or in parts.
 
-use super::compile::{Column, FieldPlan, Parts, Place, RecordPlan, Taken};
+use super::compile::{Column, FieldPlan, Fit, Parts, Place, RecordPlan, Taken};
 use super::cursor::{Cursor, Mark, invalid_utf8};
 use super::json;
 use super::shape::{Id, Items};
-use super::value::{Values, skip};
+use super::value::{Values, append_quick, skip};
 use crate::columns::Columns;
 use crate::decode::error::{ErrorCode, Fault};
 use crate::decode::record::Rest;
-
-use super::compile::Fit;
 
 type Outcome = Result<(), Fault>;
 
@@ -52,8 +50,18 @@ impl Values<'_> {
     }
 
     /// The value at the cursor to one column.
-    #[inline]
+    #[inline(always)]
     fn column(&mut self, avro: &mut Cursor<'_>, column: &Column, shape: Id, columns: &mut Columns) -> Outcome {
+        let Fit::Quick(quick) = &column.fit else {
+            return self.column_of_other(avro, column, shape, columns);
+        };
+        let Some(builder) = columns.open(column.number) else {
+            return Err(Fault { code: ErrorCode::DuplicateKey, at: avro.at });
+        };
+        append_quick(avro, *quick, builder).or_else(|fault| replace_taken(column.number, fault, columns))
+    }
+
+    fn column_of_other(&mut self, avro: &mut Cursor<'_>, column: &Column, shape: Id, columns: &mut Columns) -> Outcome {
         let start = avro.mark();
         let Some(builder) = columns.open(column.number) else {
             return Err(Fault { code: ErrorCode::DuplicateKey, at: avro.at });
@@ -62,15 +70,18 @@ impl Values<'_> {
         if let Fit::Union(branches) = fit {
             fit = &branches[avro.choice(branches.len())?];
         }
-        if let Fit::Null = fit
-            && !column.accepts_null
-        {
-            columns.append_default(column.number);
-            return Ok(());
-        }
-        match self.append(avro, fit, builder) {
-            Ok(()) => Ok(()),
-            Err(fault) => self.replace(avro, start, column.number, shape, fault, columns),
+        match fit {
+            Fit::Quick(quick) => {
+                append_quick(avro, *quick, builder).or_else(|fault| replace_taken(column.number, fault, columns))
+            }
+            Fit::Null if !column.accepts_null => {
+                columns.append_default(column.number);
+                Ok(())
+            }
+            fit => match self.append(avro, fit, builder) {
+                Ok(()) => Ok(()),
+                Err(fault) => self.replace(avro, start, column.number, shape, fault, columns),
+            },
         }
     }
 
@@ -198,4 +209,10 @@ impl Values<'_> {
         avro.leave();
         Ok(())
     }
+}
+
+/// The same where the value has been taken, and nothing is left to pass over.
+#[cold]
+fn replace_taken(column: usize, fault: Fault, columns: &mut Columns) -> Outcome {
+    if columns.replace(column, fault.code) { Ok(()) } else { Err(fault) }
 }

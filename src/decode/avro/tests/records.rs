@@ -57,6 +57,23 @@ fn bytes_that_are_not_what_the_schema_says() {
 }
 
 #[test]
+fn numbers_of_every_length() {
+    let schema = record("R", &[("v", "\"long\""), ("rest", "\"string\"")]);
+    let mut table = Table::new(plan(vec![spec("v", "Int64")]), &schema);
+    let mut expected = Vec::new();
+    for bits in 0..64 {
+        for value in [1_i64 << bits, (1_i64 << bits).wrapping_sub(1), -1 << bits, (0x0123_4567_89AB_CDEF >> bits)] {
+            // With many bytes behind the number, and with few.
+            for text in ["", "a text of some length"] {
+                table.push([long(value), sized(text)].concat()).unwrap();
+                expected.push(value.to_string());
+            }
+        }
+    }
+    assert_eq!(table.stored(), expected.join(" "));
+}
+
+#[test]
 fn blocks_of_lists_and_maps() {
     let list = "{\"type\": \"array\", \"items\": \"int\"}";
     let map = "{\"type\": \"map\", \"values\": \"int\"}";

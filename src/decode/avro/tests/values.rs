@@ -296,6 +296,18 @@ fn dates_and_times() {
             ("Nullable(DateTime64(3))", "1769817601500"),
         ],
     );
+    // The years 1900 to 2299, in the column's own unit and in another.
+    let millis = "{\"type\": \"long\", \"logicalType\": \"timestamp-millis\"}";
+    let (first, last) = (-2_208_988_800_000, 10_413_791_999_999);
+    for column in ["DateTime64(3)", "Nullable(DateTime64(3))"] {
+        check(millis, long(first), &[(column, &first.to_string())]);
+        check(millis, long(last), &[(column, &last.to_string())]);
+        check(millis, long(first - 1), &[(column, "out_of_range"), ("DateTime64(2)", "out_of_range")]);
+        check(millis, long(last + 1), &[(column, "out_of_range"), ("DateTime64(2)", "out_of_range")]);
+    }
+    let nanos = "{\"type\": \"long\", \"logicalType\": \"timestamp-nanos\"}";
+    check(nanos, long(i64::MAX), &[("DateTime64(9)", &i64::MAX.to_string())]);
+    check(nanos, long(first * 1_000_000 - 1), &[("DateTime64(9)", "out_of_range")]);
     for (logical, factor) in [("timestamp-micros", 1_000), ("timestamp-nanos", 1_000_000)] {
         let schema = format!("{{\"type\": \"long\", \"logicalType\": \"{logical}\"}}");
         check(&schema, long(moment * factor), &[("DateTime64(3)", "1769817601500"), ("DateTime", "1769817601")]);
