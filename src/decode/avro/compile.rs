@@ -268,6 +268,10 @@ impl Compiler<'_> {
             (Shape::Scalar(scalar), _) => quick(*scalar, column_type).map_or(Fit::Scalar(*scalar), Fit::Quick),
             (Shape::Enum(_), _) => Fit::Symbol(shape),
             (Shape::Record(_) | Shape::Array(_) | Shape::Map(_), text) if holds_text(text) => Fit::Text(shape),
+            (
+                Shape::Record(_) | Shape::Array(_) | Shape::Map(_),
+                ColumnType::Json | ColumnType::Variant(_) | ColumnType::Dynamic,
+            ) => Fit::Text(shape),
             (Shape::Record(_), ColumnType::Tuple(fields)) if fields.iter().all(|field| field.name.is_some()) => {
                 Fit::Tuple(self.tuple(shape, fields)?)
             }

@@ -5,7 +5,7 @@
 //! | record | `Tuple` with names: fields by name, missing ones get defaults; `Map`: its fields' names and values |
 //! | array | `Array`; `Tuple` without names, of exactly as many fields |
 //! | map | `Map`; keys that repeat are kept |
-//! | any of these | `String`, also `Nullable` and `LowCardinality`: as JSON |
+//! | any of these | `String`, also `Nullable` and `LowCardinality`, `JSON`, `Variant`, `Dynamic`: as JSON |
 //! | union | what the column takes of the branch that the record has |
 //! | null | NULL where allowed, else the default |
 //! | enum, and all other types | see [`crate::decode::typed`] |
@@ -19,6 +19,7 @@ use super::json;
 use super::shape::{Blob, Id, Items, Scalar, Shape, Symbol, Whole};
 use crate::columns::{ArrayColumn, ColumnBuilder, FixedColumn, MapColumn, TupleColumn};
 use crate::decode::error::{ErrorCode, Fault};
+use crate::decode::json::append_json;
 use crate::decode::time::DATE32_DAYS;
 use crate::decode::typed::{DECIMAL_SCALE_MAX, Typed, append_int, append_typed};
 
@@ -75,7 +76,12 @@ impl Values<'_> {
         let at = avro.at;
         self.scratch.clear();
         json::write(avro, self.shapes, id, self.scratch)?;
-        let appended = append_typed(Typed::Bytes(self.scratch), column);
+        let appended = match column {
+            ColumnBuilder::Json(_) | ColumnBuilder::Variant(_) => {
+                append_json(self.scratch, column).map_err(|fault| fault.code)
+            }
+            texts => append_typed(Typed::Bytes(self.scratch), texts),
+        };
         appended.map_err(|code| Fault { code, at })
     }
 

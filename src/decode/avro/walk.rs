@@ -49,7 +49,7 @@ impl Values<'_> {
         }
     }
 
-    /// The value at the cursor to one column.
+    /// The value at the cursor to one column. A call for each field of each record would cost a tenth of the time.
     #[inline(always)]
     fn column(&mut self, avro: &mut Cursor<'_>, column: &Column, shape: Id, columns: &mut Columns) -> Outcome {
         let Fit::Quick(quick) = &column.fit else {

@@ -485,6 +485,27 @@ fn unions_of_several_types() {
 }
 
 #[test]
+fn columns_of_any_type() {
+    let list = "{\"type\": \"array\", \"items\": \"int\"}";
+    let union = format!("[\"null\", \"long\", \"string\", {list}, {POINT}]");
+    let columns = ["Variant(Array(Int64), Int64, String)", "Dynamic", "JSON"];
+    let point = format!("{:?}", "{\"x\":1,\"label\":null}");
+    // With the place of the type that each has become.
+    let cases = [
+        (long(0), ["NULL", "NULL", "\"{}\""].map(str::to_owned)),
+        ([long(1), long(5)].concat(), ["1:5", "13:5", "type_mismatch"].map(str::to_owned)),
+        ([long(2), sized("x")].concat(), ["2:\"x\"", "14:\"x\"", "invalid_json"].map(str::to_owned)),
+        ([long(3), vec![2, 4, 0]].concat(), ["0:[2]", "2:[2]", "type_mismatch"].map(str::to_owned)),
+        ([long(4), long(1), long(0)].concat(), [format!("2:{point}"), format!("15:({point})"), point]),
+    ];
+    for (bytes, expected) in cases {
+        for (column, expected) in columns.iter().zip(expected) {
+            check(&union, &bytes, &[(column, &expected)]);
+        }
+    }
+}
+
+#[test]
 fn values_as_json() {
     let of = |schema: &str, bytes: &[u8], expected: &str| {
         let list = format!("{{\"type\": \"array\", \"items\": {schema}}}");
