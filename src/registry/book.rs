@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Lookup, RegisteredSchema, SchemaKey};
+use crate::admin::AwaitedSchema;
 
 /// What the registry can be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,6 +26,13 @@ impl fmt::Display for Key {
             Self::Latest(subject) => write!(f, "the latest of subject {subject}"),
         }
     }
+}
+
+/// A moment on both clocks: the one that waits are counted by, and the one that people read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) at: Instant,
+    pub(super) unix_ms: i64,
 }
 
 /// What came of asking once.
@@ -118,7 +126,7 @@ enum Settled {
 
 #[derive(Debug)]
 struct Wanted {
-    since: Instant,
+    since_unix_ms: i64,
     last_use: Instant,
     /// When the registry first said that there is none.
     absent_since: Option<Instant>,
@@ -134,7 +142,7 @@ impl Book {
     }
 
     /// What is known of `key`, and whether it is now to be asked for.
-    pub(super) fn look_up(&mut self, key: &Key, now: impl FnOnce() -> Instant) -> (Lookup, bool) {
+    pub(super) fn look_up(&mut self, key: &Key, now: impl FnOnce() -> Moment) -> (Lookup, bool) {
         self.uses += 1;
         let mut absent_since = None;
         let now = match self.known.get_mut(key) {
@@ -145,7 +153,7 @@ impl Book {
                     What::Ready(schema) => return (Lookup::Ready(Arc::clone(schema)), false),
                     What::Settled { as_what, until, absent_since: since } => {
                         let now = now();
-                        if now < *until {
+                        if now.at < *until {
                             return (as_what.lookup(), false);
                         }
                         absent_since = *since;
@@ -156,7 +164,7 @@ impl Book {
             }
         };
         if let Some(wanted) = self.wanted.get_mut(key) {
-            wanted.last_use = now;
+            wanted.last_use = now.at;
             return (Lookup::Pending, false);
         }
         if self.wanted.len() >= self.rules.wanted_max {
@@ -166,8 +174,15 @@ impl Book {
                 self.wanted.remove(&oldest);
             }
         }
-        let wanted =
-            Wanted { since: now, last_use: now, absent_since, attempts: 0, due: now, asking: false, reason: None };
+        let wanted = Wanted {
+            since_unix_ms: now.unix_ms,
+            last_use: now.at,
+            absent_since,
+            attempts: 0,
+            due: now.at,
+            asking: false,
+            reason: None,
+        };
         self.wanted.insert(key.clone(), wanted);
         (Lookup::Pending, true)
     }
@@ -239,11 +254,15 @@ impl Book {
         self.wanted.len()
     }
 
-    /// What is waited for, the longest first: which, since when, and why it is not there.
-    pub(super) fn awaited(&self) -> Vec<(String, Instant, Option<String>)> {
-        let awaited = self.wanted.iter().map(|(key, wanted)| (key.to_string(), wanted.since, wanted.reason.clone()));
+    /// What is waited for, the longest first.
+    pub(super) fn awaited(&self) -> Vec<AwaitedSchema> {
+        let awaited = self.wanted.iter().map(|(key, wanted)| AwaitedSchema {
+            schema: key.to_string(),
+            since_unix_ms: wanted.since_unix_ms,
+            reason: wanted.reason.clone(),
+        });
         let mut awaited: Vec<_> = awaited.collect();
-        awaited.sort_by(|(one, since, _), (other, other_since, _)| (since, one).cmp(&(other_since, other)));
+        awaited.sort_by(|one, other| (one.since_unix_ms, &one.schema).cmp(&(other.since_unix_ms, &other.schema)));
         awaited
     }
 

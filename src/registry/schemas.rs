@@ -2,16 +2,16 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::book::{Answer, Book, Key, Rules, Verdict};
+use super::book::{Answer, Book, Key, Moment, Rules, Verdict};
 use super::connection::{Connection, RESPONSE_TIMEOUT};
 use super::resolve::resolve;
 use super::{Lookup, RegisteredSchema, RegistryError, SchemaKey};
-use crate::admin::{AwaitedSchema, Contact, RegistryStatus};
+use crate::admin::{Contact, RegistryStatus};
 use crate::clock;
 use crate::config::RegistrySettings;
 use crate::metrics::{Metrics, SchemaMetrics};
@@ -76,9 +76,9 @@ impl Schemas {
         let mut book = Book::new(Rules::new(Duration::ZERO));
         for (key, schema) in schemas {
             let key = Key::Schema(key);
-            let now = clock::now();
+            let now = moment();
             drop(book.look_up(&key, || now));
-            book.answered(&key, Answer::Schema(schema), now);
+            book.answered(&key, Answer::Schema(schema), now.at);
         }
         Self::new(book, None)
     }
@@ -98,7 +98,7 @@ impl Schemas {
     }
 
     fn look_up(&self, key: &Key) -> Lookup {
-        let (lookup, is_new) = self.shared.state().book.look_up(key, clock::now);
+        let (lookup, is_new) = self.shared.state().book.look_up(key, moment);
         match (&self.shared.bell, lookup) {
             (None, Lookup::Pending) => Lookup::Unknown,
             (Some(bell), lookup) if is_new => {
@@ -111,19 +111,13 @@ impl Schemas {
 
     /// What people see: whether the registry answers, its last error, what is waited for and since when.
     pub fn status(&self) -> RegistryStatus {
-        let (contact, awaited) = {
-            let state = self.shared.state();
-            (state.contact.clone(), state.book.awaited())
-        };
-        let (now, unix_ms) = (clock::now(), clock::unix_ms());
-        let since = |since: Instant| {
-            let waited = now.saturating_duration_since(since).as_millis();
-            unix_ms - i64::try_from(waited).unwrap_or(i64::MAX)
-        };
-        let awaited = awaited.into_iter();
-        let awaited = awaited.map(|(schema, at, reason)| AwaitedSchema { schema, since_unix_ms: since(at), reason });
-        RegistryStatus { contact, awaited: awaited.collect() }
+        let state = self.shared.state();
+        RegistryStatus { contact: state.contact.clone(), awaited: state.book.awaited() }
     }
+}
+
+fn moment() -> Moment {
+    Moment { at: clock::now(), unix_ms: clock::unix_ms() }
 }
 
 /// Asks for what is looked up, tries again what failed.

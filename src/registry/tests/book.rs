@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::admin::AwaitedSchema;
 use crate::clock;
-use crate::registry::book::{Answer, Book, Key, Rules, Verdict};
+use crate::registry::book::{Answer, Book, Key, Moment, Rules, Verdict};
 use crate::registry::{Lookup, RegisteredSchema, SchemaKey, SchemaKind};
 
 /// A book and a clock.
@@ -38,8 +39,13 @@ impl Bench {
         self.start + self.at
     }
 
+    /// The wall clock shows 5 ms where the test begins.
+    fn moment(&self) -> Moment {
+        Moment { at: self.now(), unix_ms: 5 + i64::try_from(self.at.as_millis()).unwrap() }
+    }
+
     fn look(&mut self, id: u32) -> &'static str {
-        let now = self.now();
+        let now = self.moment();
         word(&self.book.look_up(&key(id), || now).0)
     }
 
@@ -73,7 +79,7 @@ fn word(lookup: &Lookup) -> &'static str {
 #[test]
 fn a_key_is_asked_for_once_whoever_looks_it_up() {
     let mut bench = Bench::new(|_| {});
-    let now = bench.now();
+    let now = bench.moment();
     assert!(bench.book.look_up(&key(7), || now).1, "new");
     assert!(!bench.book.look_up(&key(7), || now).1, "no longer");
     assert_eq!(bench.due(), [key(7)]);
@@ -88,6 +94,7 @@ fn a_key_is_asked_for_once_whoever_looks_it_up() {
 #[test]
 fn failures_are_tried_again_for_ever_with_growing_pauses() {
     let mut bench = Bench::new(|_| {});
+    bench.at = MS;
     bench.look(7);
     let mut pauses = Vec::new();
     for attempt in 0..100 {
@@ -99,8 +106,14 @@ fn failures_are_tried_again_for_ever_with_growing_pauses() {
     }
     assert_eq!(pauses[..8], [0, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
     assert!(pauses[8..].iter().all(|pause| *pause == 5_000));
-    let (name, since, reason) = bench.book.awaited().remove(0);
-    assert_eq!((name.as_str(), since, reason.as_deref()), ("id 7", bench.start, Some("down")));
+    bench.look(8);
+    let later = 5 + i64::try_from(bench.at.as_millis()).unwrap();
+    let awaited = |schema: &str, since_unix_ms, reason: Option<&str>| AwaitedSchema {
+        schema: schema.to_owned(),
+        since_unix_ms,
+        reason: reason.map(str::to_owned),
+    };
+    assert_eq!(bench.book.awaited(), [awaited("id 7", 6, Some("down")), awaited("id 8", later, None)]);
 }
 
 #[test]
