@@ -15,7 +15,7 @@
 use crate::columns::{ColumnBuilder, FixedColumn, FixedKind, VariantColumn};
 use crate::decode::error::{ErrorCode, Fault, Stage};
 use crate::decode::json::{Cursor, append_dynamic_text, append_json_with};
-use crate::decode::text::{append_bool, append_fixed_text};
+use crate::decode::text::{append_bool, append_fixed_text, append_number};
 
 /// Appends what stands from `start` to `end` of a text. The fault's place counts from `start`.
 #[inline]
@@ -27,7 +27,7 @@ pub(super) fn append_field(
     scratch: &mut Vec<u8>,
 ) -> Result<(), Fault> {
     match column {
-        ColumnBuilder::Fixed(column) => fixed(&text[start..end], column).map_err(at_the_start),
+        ColumnBuilder::Fixed(column) => append_fixed(text, start, end, column).map_err(at_the_start),
         ColumnBuilder::String(column) => {
             column.push_piece(text, start, end);
             Ok(())
@@ -100,11 +100,37 @@ pub(super) fn append_json_field(text: &[u8], column: &mut ColumnBuilder, scratch
     })
 }
 
-fn fixed(text: &[u8], column: &mut FixedColumn) -> Result<(), ErrorCode> {
+#[inline]
+fn append_fixed(text: &[u8], start: usize, end: usize, column: &mut FixedColumn) -> Result<(), ErrorCode> {
+    if holds_numbers(&column.kind) {
+        // Quicker where more text follows; what is no number as JSON writes it may be one all the same.
+        let mut cursor = Cursor::new(text);
+        cursor.at = start;
+        if let Ok(number) = cursor.number()
+            && cursor.at == end
+        {
+            return append_number(&number, column);
+        }
+    }
+    let text = &text[start..end];
     if matches!(column.kind, FixedKind::Bool) {
         return append_bool(truth_of(text).ok_or(ErrorCode::TypeMismatch)?, column);
     }
     append_fixed_text(text, column)
+}
+
+/// Whether values are numbers and nothing else: of times and enums a number is one form among others.
+#[inline]
+fn holds_numbers(kind: &FixedKind) -> bool {
+    use FixedKind::{
+        BFloat16, Decimal, Float32, Float64, Int8, Int16, Int32, Int64, Int128, Int256, UInt8, UInt16, UInt32, UInt64,
+        UInt128, UInt256,
+    };
+    match kind {
+        Int8 | Int16 | Int32 | Int64 | Int128 | Int256 | BFloat16 | Float32 | Float64 | Decimal { .. } => true,
+        UInt8 | UInt16 | UInt32 | UInt64 | UInt128 | UInt256 => true,
+        _ => false,
+    }
 }
 
 #[cold]
