@@ -31,4 +31,6 @@ pub use record::{Headers, Record, RecordDecoder, Undecoded};
 pub use registered::Registry;
 
 #[cfg(test)]
+mod tests_formats;
+#[cfg(test)]
 mod tests_record;
