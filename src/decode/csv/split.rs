@@ -88,7 +88,7 @@ impl<'a> Delimiters<'a> {
 fn zero_bytes(word: u64) -> u64 {
     const LOW_BITS: u64 = u64::from_le_bytes([0x7F; 8]);
     // Low bits that are not all zero carry into the highest one.
-    !((word & LOW_BITS) + LOW_BITS | word | LOW_BITS)
+    !(((word & LOW_BITS) + LOW_BITS) | word | LOW_BITS)
 }
 
 impl Splitter {

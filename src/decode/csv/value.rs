@@ -126,11 +126,9 @@ fn holds_numbers(kind: &FixedKind) -> bool {
         BFloat16, Decimal, Float32, Float64, Int8, Int16, Int32, Int64, Int128, Int256, UInt8, UInt16, UInt32, UInt64,
         UInt128, UInt256,
     };
-    match kind {
-        Int8 | Int16 | Int32 | Int64 | Int128 | Int256 | BFloat16 | Float32 | Float64 | Decimal { .. } => true,
-        UInt8 | UInt16 | UInt32 | UInt64 | UInt128 | UInt256 => true,
-        _ => false,
-    }
+    let signed = matches!(kind, Int8 | Int16 | Int32 | Int64 | Int128 | Int256);
+    let unsigned = matches!(kind, UInt8 | UInt16 | UInt32 | UInt64 | UInt128 | UInt256);
+    signed || unsigned || matches!(kind, BFloat16 | Float32 | Float64 | Decimal { .. })
 }
 
 #[cold]
