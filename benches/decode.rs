@@ -123,7 +123,7 @@ const REGISTRY_FRAME_BYTES: usize = 5;
 fn decode_all(records: &[Vec<u8>], decoder: &mut RecordDecoder, columns: &mut Columns) {
     for (offset, record) in (0_i64..).zip(records) {
         decoder.decode_value(record, columns).expect("the record is good");
-        columns.commit_row(&RowCoordinates { topic: "readings", partition: 3, offset, replay: 0 });
+        columns.commit_row(&RowCoordinates { topic: "readings", partition: 3, offset, row: 0, replay: 0 });
     }
 }
 

@@ -2,7 +2,11 @@
 //!
 //! Each is its own type, so that an offset cannot be passed where a count is meant. Nothing here does I/O.
 
+mod unit;
+
 use std::fmt;
+
+pub use unit::{RECORD_ROWS_MAX, ROW_BITS, UnitKind, UnitSet};
 
 /// An offset of a Kafka partition. Never negative: Kafka's special values are an `Option` with us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

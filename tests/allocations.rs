@@ -202,7 +202,7 @@ fn check(what: &str, format: &Format, columns: &[(&str, &str)], records: impl It
         let decoding = measure(|| {
             for (offset, record) in (0..).zip(&records) {
                 decoder.decode_value(record, columns).expect("the record is good");
-                columns.commit_row(&RowCoordinates { topic: "readings", partition: 3, offset, replay: 0 });
+                columns.commit_row(&RowCoordinates { topic: "readings", partition: 3, offset, row: 0, replay: 0 });
             }
         });
         let mut raw_bytes = 0;

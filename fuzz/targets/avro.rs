@@ -61,7 +61,7 @@ const COLUMNS: [(&str, &str); 23] = [
 
 /// Memory beside a multiple of the record: empty columns, buffers that are kept, and items without bytes.
 const HEAP_BYTES: usize = 4 << 20;
-const PLACE: RowCoordinates<'_> = RowCoordinates { topic: "t", partition: 0, offset: 0, replay: 0 };
+const PLACE: RowCoordinates<'_> = RowCoordinates { topic: "t", partition: 0, offset: 0, row: 0, replay: 0 };
 fn plan(columns: impl Iterator<Item = (String, &'static str)>) -> Arc<RowPlan> {
     let spec = |(source, kind): (String, &str)| {
         let spec = ColumnSpec::new(&source, kind, DefaultValue::TypeZero).expect("the types are supported");

@@ -32,7 +32,7 @@ const COLUMNS: [(&str, &str, &str); 18] = [
 /// Memory beside a multiple of the record: empty columns and buffers that are kept.
 const HEAP_BYTES: usize = 1 << 20;
 
-const PLACE: RowCoordinates<'_> = RowCoordinates { topic: "t", partition: 0, offset: 0, replay: 0 };
+const PLACE: RowCoordinates<'_> = RowCoordinates { topic: "t", partition: 0, offset: 0, row: 0, replay: 0 };
 
 fn options(mode: u8) -> CsvOptions {
     let usual = match mode & 3 {

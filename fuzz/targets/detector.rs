@@ -57,6 +57,7 @@ fn evaluate(detectors: &Detectors, plan: &Arc<RowPlan>) {
     let record = AlertCoordinates {
         partition: Partition(0),
         offset: Offset::new(0),
+        row: 0,
         timestamp_ms: None,
         topic_id: TopicId(1),
         replay: Replay(0),

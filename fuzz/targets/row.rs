@@ -46,7 +46,7 @@ const COLUMNS: [(&str, &str); 31] = [
 const HEAP_BYTES: usize = 1 << 20;
 
 const GOOD: &[u8] = br#"{"u":1,"s":"good","lc":"word","a":["x",null],"m":{"k":[1,2]},"t":{"x":1,"y":"z"},"n":null}"#;
-const PLACE: RowCoordinates<'_> = RowCoordinates { topic: "t", partition: 0, offset: 0, replay: 0 };
+const PLACE: RowCoordinates<'_> = RowCoordinates { topic: "t", partition: 0, offset: 0, row: 0, replay: 0 };
 
 fn block(columns: &Columns) -> Vec<u8> {
     NativeEncoder::new().encode(columns).frames.concat()

@@ -27,6 +27,8 @@ pub struct Alert {
     pub(crate) severity: Severity,
     pub(crate) partition: Partition,
     pub(crate) offset: Offset,
+    /// Which row of the record; 0 where it makes one.
+    pub(crate) row: u64,
     pub(crate) replay: Replay,
     /// The record's timestamp in Unix milliseconds.
     pub(crate) timestamp_ms: Option<i64>,
@@ -85,6 +87,8 @@ struct AlertMessage<'a> {
     topic: &'a str,
     partition: i32,
     offset: u64,
+    #[serde(skip_serializing_if = "is_first")]
+    row: u64,
     replay: u32,
     event_time: Option<String>,
     key: &'a str,
@@ -138,6 +142,7 @@ impl Alert {
             topic: &self.origin.topic,
             partition: self.partition.0,
             offset: self.offset.get(),
+            row: self.row,
             replay: self.replay.0,
             event_time: self.timestamp_ms.and_then(rfc3339),
             key: &self.kafka_key(),
@@ -183,6 +188,11 @@ impl Alert {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_first(row: &u64) -> bool {
+    *row == 0
+}
+
 /// Always with milliseconds, so that the texts sort. `None` where the timestamp lies outside of the calendar.
 fn rfc3339(timestamp_ms: i64) -> Option<String> {
     Timestamp::from_millisecond(timestamp_ms).ok().map(|timestamp| format!("{timestamp:.3}"))
@@ -203,6 +213,7 @@ mod tests {
                 replay: Replay(0),
                 partition: Partition(3),
                 offset: Offset::new(17),
+                row: 0,
                 detector: "too_hot",
             }),
             origin: Arc::new(AlertOrigin {
@@ -214,6 +225,7 @@ mod tests {
             severity: Severity::High,
             partition: Partition(3),
             offset: Offset::new(17),
+            row: 0,
             replay: Replay(0),
             timestamp_ms: Some(1_700_000_000_120),
             key: Some("s\"1".to_owned()),
@@ -246,6 +258,8 @@ mod tests {
             &bare,
             r#""detector":"too_hot","severity":"high","connector":"c","topic":"t","partition":3,"offset":17,"replay":0,"event_time":null,"key":"t/3","value":null,"threshold":"inf","message":"hot","suppressed":4,"last_offset":40"#,
         );
+        let third = Alert { row: 2, ..alert() };
+        assert!(String::from_utf8(third.to_json()).unwrap().contains(r#""offset":17,"row":2,"#));
         let outside = Alert { timestamp_ms: Some(i64::MAX), ..alert() };
         assert!(String::from_utf8(outside.to_json()).unwrap().contains("\"event_time\":null"));
     }

@@ -19,6 +19,8 @@ pub struct AlertCoordinates {
     pub partition: Partition,
     /// The offset.
     pub offset: Offset,
+    /// Which row of the record; 0 where it makes one.
+    pub row: u64,
     /// The record's timestamp in Unix milliseconds, where it has one.
     pub timestamp_ms: Option<i64>,
     /// The topic's identity in Kafka.
@@ -144,12 +146,14 @@ impl Suppressed {
                 replay: first.replay,
                 partition: first.partition,
                 offset: first.offset,
+                row: first.row,
                 detector: &origin.detector,
             }),
             origin,
             severity: worst,
             partition: first.partition,
             offset: first.offset,
+            row: first.row,
             replay: first.replay,
             timestamp_ms: first.timestamp_ms,
             key: None,

@@ -112,12 +112,14 @@ impl Detector {
                 replay: record.replay,
                 partition: record.partition,
                 offset: record.offset,
+                row: record.row,
                 detector: &self.origin.detector,
             }),
             origin: Arc::clone(&self.origin),
             severity,
             partition: record.partition,
             offset: record.offset,
+            row: record.row,
             replay: record.replay,
             timestamp_ms: record.timestamp_ms,
             key: self.key.as_ref().and_then(|key| key.evaluate(row).into_text()),
@@ -278,12 +280,13 @@ topics:
             let record = AlertCoordinates {
                 partition: Partition(*partition),
                 offset: Offset::new(*offset),
+                row: 0,
                 timestamp_ms: Some(1_700_000_000_000),
                 topic_id: TopicId(7),
                 replay: Replay(0),
             };
             detectors.evaluate(&columns, &record, &mut alerts);
-            columns.commit_row(&RowCoordinates { topic: "iot", partition: 0, offset: 0, replay: 0 });
+            columns.commit_row(&RowCoordinates { topic: "iot", partition: 0, offset: 0, row: 0, replay: 0 });
         }
         alerts
     }

@@ -190,7 +190,7 @@ mod tests {
         let mut decoder = RecordDecoder::json(plan);
         // An earlier row, which must not be looked at.
         decoder.decode_value(br#"{"temp": 1000, "sensor": "earlier", "note": "earlier"}"#, &mut columns).unwrap();
-        columns.commit_row(&crate::columns::RowCoordinates { topic: "t", partition: 0, offset: 0, replay: 0 });
+        columns.commit_row(&crate::columns::RowCoordinates { topic: "t", partition: 0, offset: 0, row: 0, replay: 0 });
         decoder.decode_value(json.as_bytes(), &mut columns).unwrap();
         columns
     }

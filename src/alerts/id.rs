@@ -29,6 +29,8 @@ pub(crate) struct Identity<'a> {
     pub(crate) replay: Replay,
     pub(crate) partition: Partition,
     pub(crate) offset: Offset,
+    /// Which row of the record; 0 where it makes one.
+    pub(crate) row: u64,
     pub(crate) detector: &'a str,
 }
 
@@ -50,6 +52,10 @@ impl AlertId {
         bytes.extend_from_slice(&identity.replay.0.to_be_bytes());
         bytes.extend_from_slice(&identity.partition.0.to_be_bytes());
         bytes.extend_from_slice(&identity.offset.get().to_be_bytes());
+        // Ids were made without it when a record made one row.
+        if identity.row > 0 {
+            bytes.extend_from_slice(&identity.row.to_be_bytes());
+        }
         Self(xxh3_128(&bytes))
     }
 }
@@ -80,6 +86,7 @@ mod tests {
         replay: Replay(2),
         partition: Partition(3),
         offset: Offset::new(4_000_000_000),
+        row: 0,
         detector: "too_hot",
     };
 
@@ -90,6 +97,7 @@ mod tests {
         };
         check(IDENTITY, "b47d56d74b0416978a8abc8f6c6d9a20");
         check(Identity { kind: AlertKind::Summary, ..IDENTITY }, "32f1b5aaaeb9f2854198bd1dfaec148e");
+        check(Identity { row: 7, ..IDENTITY }, "67db024a9923ada9c05acbaf5d4c43f9");
     }
 
     #[test]
@@ -104,6 +112,8 @@ mod tests {
             Identity { replay: Replay(3), ..IDENTITY },
             Identity { partition: Partition(2), ..IDENTITY },
             Identity { offset: Offset::new(3), ..IDENTITY },
+            Identity { row: 1, ..IDENTITY },
+            Identity { row: 2, ..IDENTITY },
             Identity { detector: "too_cold", ..IDENTITY },
         ];
         let ids: BTreeSet<_> = variants.iter().map(AlertId::of).collect();

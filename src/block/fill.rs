@@ -9,16 +9,19 @@ use crate::protocol::action::Resume;
 use crate::protocol::block::{Batch, BlockSummary};
 use crate::protocol::event::ServerError;
 use crate::protocol::facts::Anchor;
-use crate::types::{BlockNumber, LaneId, Offset, OffsetRange, PartitionKey, RecordCount};
+use crate::protocol::planted::planted;
+use crate::types::{BlockNumber, LaneId, Offset, OffsetRange, PartitionKey, RecordCount, UnitKind};
 
 /// What is to be done with a record.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision<'a> {
     /// It was decided about before: a leftover of the fetch before a seek.
     Repeated,
-    /// Decode it and insert it; it may turn out a dead letter.
+    /// Decode it and insert it; it may turn out a dead letter. Where a record makes several rows, insert those that are
+    /// not there.
     Insert,
-    /// Its row is in the target: feed the detectors, insert nothing.
+    /// Its row is in the target: feed the detectors, insert nothing. Never where a record makes several rows, since only
+    /// decoding it says how many.
     Present,
     /// It is among the dead letters.
     Dead,
@@ -42,6 +45,19 @@ pub enum Fate {
     DeadPresent,
     /// Skipped on purpose.
     Skipped,
+    /// Of a record that makes several rows.
+    Rows(RowFates),
+}
+
+/// What became of the rows of a record. Those that are there already are in no number but the last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RowFates {
+    /// Rows of the block.
+    pub inserted: RecordCount,
+    /// Left out on purpose.
+    pub skipped: RecordCount,
+    /// All rows but the first.
+    pub further: RecordCount,
 }
 
 /// One partition between two takeovers.
@@ -59,9 +75,12 @@ pub struct PartitionFill {
 struct OpenBatch {
     start: Offset,
     inserted: RecordCount,
-    last_inserted: Option<Offset>,
+    /// Records that these rows are of.
+    inserting_records: RecordCount,
+    last_inserting: Option<Offset>,
     dead_inserted: RecordCount,
     skipped: RecordCount,
+    further_rows: RecordCount,
     gap: Option<OffsetRange>,
     anchor: Option<Anchor>,
 }
@@ -69,7 +88,17 @@ struct OpenBatch {
 impl OpenBatch {
     fn at(start: Offset, gap: Option<OffsetRange>) -> Self {
         let none = RecordCount(0);
-        Self { start, inserted: none, last_inserted: None, dead_inserted: none, skipped: none, gap, anchor: None }
+        Self {
+            start,
+            inserted: none,
+            inserting_records: none,
+            last_inserting: None,
+            dead_inserted: none,
+            skipped: none,
+            further_rows: none,
+            gap,
+            anchor: None,
+        }
     }
 }
 
@@ -96,7 +125,7 @@ impl PartitionFill {
             return Decision::Repeated;
         }
         let Resume { presence, start, condemned, .. } = &self.resume;
-        if presence.rows.contains(offset) {
+        if presence.rows.kind() == UnitKind::Record && presence.rows.contains(offset, 0) {
             Decision::Present
         } else if presence.dead.contains(offset) {
             Decision::Dead
@@ -109,21 +138,42 @@ impl PartitionFill {
         }
     }
 
+    /// Whether a row of the record at `offset` is in the target.
+    pub fn has_row(&self, offset: Offset, row: u64) -> bool {
+        let any = planted!(RowForgotten) && self.rows_there(offset) > RecordCount(0);
+        any || self.resume.presence.rows.contains(offset, row)
+    }
+
+    /// How many rows of the record at `offset` are in the target.
+    pub fn rows_there(&self, offset: Offset) -> RecordCount {
+        self.resume.presence.rows.within(OffsetRange::new(offset, offset.next()))
+    }
+
     /// Notes what became of the record at `offset`.
     pub fn record(&mut self, offset: Offset, fate: Fate) {
         assert!(offset >= self.next, "offset {offset} was decided about before, next is {}", self.next);
         self.next = offset.next();
         let one = RecordCount(1);
         match fate {
-            Fate::Inserted => {
-                self.open.inserted += one;
-                self.open.last_inserted = Some(offset);
-            }
+            Fate::Inserted => self.insert(offset, one),
             Fate::DeadInserted => self.open.dead_inserted += one,
             // Counted when the batch is closed, from the look.
             Fate::Present | Fate::DeadPresent => {}
             Fate::Skipped => self.open.skipped += one,
+            Fate::Rows(RowFates { inserted, skipped, further }) => {
+                if inserted > RecordCount(0) {
+                    self.insert(offset, inserted);
+                }
+                self.open.skipped += skipped;
+                self.open.further_rows += further;
+            }
         }
+    }
+
+    fn insert(&mut self, offset: Offset, rows: RecordCount) {
+        self.open.inserted += rows;
+        self.open.inserting_records += RecordCount(1);
+        self.open.last_inserting = Some(offset);
     }
 
     /// Notes the hash of the last record, by which the partition is recognised later.
@@ -147,7 +197,8 @@ impl PartitionFill {
         self.unvouched
     }
 
-    fn close(&mut self, checkpoint: bool) -> (Batch, Option<Offset>) {
+    /// The batch, of how many records its rows are, and the last of these.
+    fn close(&mut self, checkpoint: bool) -> (Batch, RecordCount, Option<Offset>) {
         self.unvouched = !checkpoint;
         let open = std::mem::replace(&mut self.open, OpenBatch::at(self.next, None));
         let range = OffsetRange::new(open.start, self.next);
@@ -159,15 +210,16 @@ impl PartitionFill {
             claim: self.resume.claim,
             range,
             inserted: open.inserted,
-            present: presence.rows.within(range).records(),
+            present: presence.rows.within(range),
             dead_inserted: open.dead_inserted,
             dead_present: presence.dead.within(range).records(),
             skipped: open.skipped,
+            further_rows: open.further_rows,
             gap: open.gap,
             checkpoint,
             anchor: open.anchor,
         };
-        (batch, open.last_inserted)
+        (batch, open.inserting_records, open.last_inserting)
     }
 }
 
@@ -181,20 +233,21 @@ pub fn close_block<'a>(
     alerts: RecordCount,
 ) -> Option<BlockSummary> {
     let mut batches = BTreeMap::new();
-    let mut last_row = None;
+    let mut inserting = RecordCount(0);
+    let mut last_inserting = None;
     for (key, fill, checkpoint) in partitions {
         if fill.is_open() || (checkpoint && fill.is_unvouched()) {
-            let (batch, last_inserted) = fill.close(checkpoint);
-            last_row = last_inserted.map(|offset| (key, offset)).or(last_row);
+            let (batch, records, last) = fill.close(checkpoint);
+            inserting += records;
+            last_inserting = last.map(|offset| (key, offset)).or(last_inserting);
             batches.insert(key, batch);
         }
     }
     if batches.is_empty() {
         return None;
     }
-    let mut summary = BlockSummary { number, lane, batches, alerts, only_row: None };
-    summary.only_row = last_row.filter(|_| summary.rows() == RecordCount(1));
-    Some(summary)
+    let only_record = last_inserting.filter(|_| inserting == RecordCount(1));
+    Some(BlockSummary { number, lane, batches, alerts, only_record })
 }
 
 #[cfg(test)]

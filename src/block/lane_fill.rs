@@ -4,6 +4,8 @@
 //! what becomes a row, a dead letter and an alert. Promises that a record it was given is decided about once and that
 //! a bad one costs its neighbours nothing. Never talks to Kafka or ClickHouse.
 
+mod rows;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,9 +21,10 @@ use crate::protocol::action::Resume;
 use crate::protocol::block::{Batch, BlockSummary};
 use crate::protocol::event::ServerError;
 use crate::protocol::facts::Anchor;
+use crate::protocol::halt::HaltReason;
 use crate::registry::SchemaKey;
 use crate::source::Message;
-use crate::types::{BlockNumber, LaneId, Offset, PartitionKey, TopicId};
+use crate::types::{BlockNumber, LaneId, Offset, PartitionKey, TopicId, UnitKind};
 
 /// Everything about a lane that does not change while it runs.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub struct LanePlan {
     pub topic: String,
     /// How its records become rows.
     pub decoding: Decoding,
+    /// Whether a record is one row, or may make several.
+    pub units: UnitKind,
     /// What is an anomaly.
     pub detectors: Detectors,
     /// The most rows of a block.
@@ -86,6 +91,10 @@ pub struct LaneFill {
     payload_bytes: u64,
     records: u64,
     bytes: usize,
+    /// The most rows of a record, of those seen lately, where a record may make several.
+    rows_seen: u64,
+    /// Rows since `bytes` was summed up, there too.
+    rows_unmeasured: u64,
     opened: Option<Instant>,
     closed: Option<Instant>,
     /// When the next checkpoint of a partition is due, whether records come or not.
@@ -110,8 +119,8 @@ struct Slot {
 pub enum Taken {
     /// It is dealt with.
     Done,
-    /// It is the anchor, and not the record that was committed: the partition is another one.
-    AnchorDiffers(Anchor),
+    /// The partition cannot go on with it.
+    Unusable(HaltReason),
     /// Its schema is not there yet. Nothing of the record was kept: it has to be read again, and what follows it must not
     /// be taken before.
     Awaiting(SchemaKey),
@@ -135,6 +144,8 @@ impl LaneFill {
             payload_bytes: 0,
             records: 0,
             bytes: 0,
+            rows_seen: Self::rows_expected(&plan),
+            rows_unmeasured: 0,
             opened: None,
             closed: None,
             checkpoint_due: None,
@@ -206,7 +217,10 @@ impl LaneFill {
     /// How many records may be taken before the block is full; 0 when it is.
     pub fn room(&self) -> usize {
         let rows_max = self.rows_limit.unwrap_or(self.plan.rows_max).min(self.plan.rows_max);
-        let rows = rows_max.saturating_sub(self.records);
+        let rows = match self.plan.units {
+            UnitKind::Record => rows_max.saturating_sub(self.records),
+            UnitKind::Row => self.room_for_rows(),
+        };
         if rows == 0 || self.bytes >= self.plan.block_bytes_max {
             return 0;
         }
@@ -238,6 +252,9 @@ impl LaneFill {
 
     /// Deals with one record of the lane's topic.
     pub fn take(&mut self, message: &Message<'_>) -> Taken {
+        if self.plan.units == UnitKind::Row {
+            return self.take_rows(message);
+        }
         let key = PartitionKey { lane: self.plan.lane, partition: message.partition() };
         let (Some(slot), Some(offset)) = (self.partitions.get_mut(&key), message.offset()) else {
             return Taken::Done;
@@ -283,6 +300,7 @@ impl LaneFill {
                             let record = AlertCoordinates {
                                 partition: key.partition,
                                 offset,
+                                row: 0,
                                 timestamp_ms: message.timestamp_ms(),
                                 topic_id: start.topic_id.unwrap_or(TopicId(0)),
                                 replay: start.replay,
@@ -297,6 +315,7 @@ impl LaneFill {
                                 topic: &self.plan.topic,
                                 partition: key.partition.0,
                                 offset: offset.to_kafka(),
+                                row: 0,
                                 replay: start.replay.0,
                             });
                             slot.tally.replaced(self.columns.take_replaced());
@@ -342,10 +361,14 @@ impl LaneFill {
         self.records += 1;
         self.payload_bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
         if self.records % MEASURE_EVERY == 1 || bytes > self.plan.block_bytes_max / 16 {
-            self.bytes = self.columns.wire_bytes() + self.dead_letters.bytes() + self.alerts.bytes();
+            self.measure();
             let timestamp = message.timestamp_ms();
             self.oldest_ms = self.oldest_ms.into_iter().chain(timestamp).min();
         }
+    }
+
+    fn measure(&mut self) {
+        self.bytes = self.columns.wire_bytes() + self.dead_letters.bytes() + self.alerts.bytes();
     }
 
     /// Bytes of memory that this lane holds.
@@ -400,6 +423,9 @@ impl LaneFill {
         self.payload_bytes = 0;
         self.records = 0;
         self.bytes = 0;
+        // One large record is not remembered for ever.
+        self.rows_seen /= 2;
+        self.rows_unmeasured = 0;
         self.opened = None;
     }
 }
@@ -409,7 +435,9 @@ impl Slot {
     #[cold]
     fn compare_anchor(&mut self, offset: Offset, message: &Message<'_>) -> Taken {
         match self.anchor.take_if(|anchor| anchor.offset == offset) {
-            Some(anchor) if anchor.hash != record_hash(message) => Taken::AnchorDiffers(anchor),
+            Some(anchor) if anchor.hash != record_hash(message) => {
+                Taken::Unusable(HaltReason::AnchorDiffers { offset: anchor.offset })
+            }
             Some(_) | None => Taken::Done,
         }
     }
@@ -420,7 +448,7 @@ fn complete(tally: &mut BatchTally, batch: &Batch) {
     tally.inserted(batch.inserted.0);
     tally.skipped(Skip::Present, batch.present.0);
     tally.skipped(Skip::DeadLetterPresent, batch.dead_present.0);
-    tally.skipped(Skip::Tombstone, batch.skipped.0 - tally.skips(Skip::Filtered));
+    tally.skipped(Skip::Tombstone, batch.skipped.0 - tally.skips(Skip::Filtered) - tally.skips(Skip::Empty));
 }
 
 /// What recognises a record: its timestamp, key and value.

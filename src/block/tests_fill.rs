@@ -4,7 +4,7 @@ use super::*;
 use crate::protocol::event::ServerErrorKind;
 use crate::protocol::facts::Presence;
 use crate::protocol::resolve::{Start, StartCause};
-use crate::types::{AssignmentNumber, Claim, OffsetSet, Partition, Replay};
+use crate::types::{AssignmentNumber, Claim, OffsetSet, Partition, Replay, UnitSet};
 
 const LANE: LaneId = LaneId(0);
 
@@ -51,7 +51,7 @@ fn close(fills: &mut BTreeMap<PartitionKey, PartitionFill>) -> Option<BlockSumma
 #[test]
 fn each_record_has_one_decision() {
     let mut resumed = resume(0, 10);
-    resumed.presence.rows.insert(range(10, 12));
+    resumed.presence.rows = UnitSet::of_records([range(10, 12)].into_iter().collect());
     resumed.presence.dead.insert(range(12, 13));
     resumed.start.trusted.insert(range(10, 15));
     let error = ServerError { code: 53, text: String::new(), kind: ServerErrorKind::Bytes };
@@ -91,7 +91,7 @@ fn ranges_follow_each_other_over_gaps_of_the_log() {
 #[test]
 fn s3_rows_whose_records_are_gone_count_as_present() {
     let mut resumed = resume(0, 10);
-    resumed.presence.rows = [range(10, 13), range(15, 16)].into_iter().collect();
+    resumed.presence.rows = UnitSet::of_records([range(10, 13), range(15, 16)].into_iter().collect());
     resumed.presence.dead = [range(13, 14), range(16, 17)].into_iter().collect();
     let mut fills = BTreeMap::from([(key(0), PartitionFill::new(resumed))]);
     // Compaction left 12 and 14 of what was there.
@@ -104,14 +104,14 @@ fn s3_rows_whose_records_are_gone_count_as_present() {
 }
 
 #[test]
-fn the_only_row_of_a_block_is_known() {
+fn the_only_record_of_a_block_is_known() {
     let check = |fates: &[(i32, Fate)], expected: Option<(PartitionKey, Offset)>| {
         let mut fills: BTreeMap<_, _> = (0..2).map(|at| (key(at), PartitionFill::new(resume(at, 10)))).collect();
         for (partition, fate) in fates {
             let fill = fills.get_mut(&key(*partition)).expect("two partitions");
             fill.record(fill.next(), *fate);
         }
-        assert_eq!(close(&mut fills).expect("open").only_row, expected, "{fates:?}");
+        assert_eq!(close(&mut fills).expect("open").only_record, expected, "{fates:?}");
     };
     check(&[(0, Fate::Inserted)], Some((key(0), offset(10))));
     check(&[(0, Fate::DeadInserted), (0, Fate::Inserted), (1, Fate::Skipped)], Some((key(0), offset(11))));
@@ -119,6 +119,42 @@ fn the_only_row_of_a_block_is_known() {
     check(&[(0, Fate::Inserted), (1, Fate::Inserted)], None);
     check(&[(0, Fate::Inserted), (0, Fate::Inserted)], None);
     check(&[(0, Fate::Skipped)], None);
+    let rows = |inserted| Fate::Rows(RowFates { inserted: RecordCount(inserted), ..RowFates::default() });
+    check(&[(0, rows(7))], Some((key(0), offset(10))));
+    check(&[(0, rows(0)), (1, rows(2))], Some((key(1), offset(10))));
+    check(&[(0, rows(1)), (0, rows(1))], None);
+    check(&[(0, rows(0))], None);
+}
+
+#[test]
+fn a_record_of_several_rows_is_judged_by_row_and_counted_once() {
+    let mut resumed = resume(0, 10);
+    let mut there = UnitSet::empty(UnitKind::Row);
+    for (at, row) in [(10, 0), (10, 2), (12, 5), (13, 0)] {
+        there.insert(offset(at), row);
+    }
+    resumed.presence.rows = there;
+    let mut fills = BTreeMap::from([(key(0), PartitionFill::new(resumed))]);
+    let fill = fills.get_mut(&key(0)).expect("inserted above");
+    // How many rows it makes is not known here.
+    assert_eq!(fill.decide(offset(10)), Decision::Insert);
+    assert_eq!([0, 1, 2, 3].map(|row| fill.has_row(offset(10), row)), [true, false, true, false]);
+    assert_eq!([10, 11, 12].map(|at| fill.rows_there(offset(at)).0), [2, 0, 1]);
+    let rows = |inserted, skipped, further| {
+        Fate::Rows(RowFates {
+            inserted: RecordCount(inserted),
+            skipped: RecordCount(skipped),
+            further: RecordCount(further),
+        })
+    };
+    // Four rows, of which two are there; three, of which the filter leaves out one; compaction took what made 12.
+    fill.record(offset(10), rows(2, 0, 3));
+    fill.record(offset(11), rows(2, 1, 2));
+    fill.record(offset(13), Fate::DeadInserted);
+    let batch = close(&mut fills).expect("open").batches[&key(0)].clone();
+    assert_eq!((batch.inserted, batch.present, batch.skipped), (RecordCount(4), RecordCount(4), RecordCount(1)));
+    // 10, 11, 13, the row of 12 and the row that 13 has.
+    assert_eq!(batch.records(), RecordCount(5));
 }
 
 #[test]

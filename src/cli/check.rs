@@ -276,8 +276,9 @@ async fn lane_findings(
     let Some(table) = Table::read(session, &lane.cell.target).await? else { return Ok(()) };
     // Of a view or the like the columns do not matter, and missing coordinates were found above.
     let names = &lane.coordinates;
-    let coordinates = [Some(&names.topic), Some(&names.partition), Some(&names.offset), names.replay.as_ref()];
-    let has_coordinates = coordinates.into_iter().flatten().all(|name| table.column(name).is_some());
+    let always = [&names.topic, &names.partition, &names.offset];
+    let coordinates = always.into_iter().chain(&names.row).chain(&names.replay);
+    let has_coordinates = coordinates.into_iter().all(|name| table.column(name).is_some());
     if matches!(table.verdict(names), Verdict::Refused { .. }) || !has_coordinates {
         return Ok(());
     }

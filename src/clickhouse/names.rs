@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::sql;
-use crate::types::{LaneId, Partition, PartitionKey};
+use crate::types::{LaneId, Partition, PartitionKey, UnitKind};
 
 /// A table with its database.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,6 +112,8 @@ pub struct Coordinates {
     pub partition: String,
     /// Offset: `UInt64` or `Int64`.
     pub offset: String,
+    /// Which row of its record, where records make several: any integer of 32 bits or more.
+    pub row: Option<String>,
     /// Replay, where the table has it.
     pub replay: Option<String>,
 }
@@ -122,8 +124,16 @@ impl Default for Coordinates {
             topic: "_topic".to_owned(),
             partition: "_partition".to_owned(),
             offset: "_offset".to_owned(),
+            row: None,
             replay: None,
         }
+    }
+}
+
+impl Coordinates {
+    /// What a unit of the table is.
+    pub fn unit_kind(&self) -> UnitKind {
+        if self.row.is_some() { UnitKind::Row } else { UnitKind::Record }
     }
 }
 

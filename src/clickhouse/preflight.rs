@@ -123,6 +123,9 @@ fn coordinates(table: &Table, lane: &LaneTables, findings: &mut Vec<Finding>) {
         (&names.partition, "Int32", "an integer", is_integer),
         (&names.offset, "UInt64", "UInt64 or Int64", is_offset),
     ];
+    if let Some(row) = &names.row {
+        wanted.push((row, "UInt32", "a number of a row", is_row));
+    }
     if let Some(replay) = &names.replay {
         wanted.push((replay, "UInt32", "an integer", is_integer));
     }
@@ -177,6 +180,10 @@ fn is_topic(kind: &str) -> bool {
 
 fn is_integer(kind: &str) -> bool {
     matches!(kind, "UInt8" | "UInt16" | "UInt32" | "UInt64" | "Int8" | "Int16" | "Int32" | "Int64")
+}
+
+fn is_row(kind: &str) -> bool {
+    matches!(kind, "UInt32" | "UInt64" | "Int32" | "Int64")
 }
 
 fn is_offset(kind: &str) -> bool {
@@ -447,5 +454,24 @@ mod tests {
             true,
             &[(Severity::Error, "ALTER TABLE `iot`.`readings` MODIFY COLUMN `_offset` UInt64")],
         );
+    }
+
+    #[test]
+    fn the_column_of_a_row_s_number_is_asked_for_where_it_is_named() {
+        let mut lane = lane();
+        lane.coordinates.row = Some("_row".to_owned());
+        let check = |row: Option<&'static str>, expected: &[&str]| {
+            let mut columns =
+                vec![("_topic", "String"), ("_partition", "Int32"), ("_offset", "UInt64"), ("_replay", "UInt32")];
+            columns.extend(row.map(|kind| ("_row", kind)));
+            let mut findings = Vec::new();
+            table_findings(&table(&columns, true), &lane, &mut findings);
+            let found: Vec<_> = findings.iter().map(|finding| finding.fix.as_str()).collect();
+            assert_eq!(found, expected, "{row:?}");
+        };
+        check(Some("UInt32"), &[]);
+        check(Some("Int64"), &[]);
+        check(Some("UInt16"), &["ALTER TABLE `iot`.`readings` MODIFY COLUMN `_row` UInt32"]);
+        check(None, &["ALTER TABLE `iot`.`readings` ADD COLUMN `_row` UInt32"]);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::names::{LaneTables, TableName};
 use super::sql;
-use crate::types::{Offset, OffsetRange, OffsetSet, Partition, Replay};
+use crate::types::{Offset, OffsetRange, OffsetSet, Partition, ROW_BITS, Replay, UnitKind};
 
 /// So many ranges are asked for singly; above, in one condition.
 const SINGLY_MAX: usize = 8;
@@ -17,9 +17,11 @@ pub(crate) struct Units {
     pub(crate) table: TableName,
     /// Selects the lane's rows among those of others.
     pub(crate) condition: String,
-    /// Quoted, like the two below.
+    /// Quoted, like those below.
     pub(crate) partition: String,
     pub(crate) offset: String,
+    /// Which row of its record, where records make several.
+    pub(crate) row: Option<String>,
     pub(crate) replay: Option<String>,
 }
 
@@ -32,6 +34,7 @@ impl Units {
             condition: format!("{} = {}", sql::identifier(&columns.topic), sql::string(&lane.cell.topic)),
             partition: sql::identifier(&columns.partition),
             offset: sql::identifier(&columns.offset),
+            row: columns.row.as_deref().map(sql::identifier),
             replay: columns.replay.as_deref().map(sql::identifier),
         }
     }
@@ -43,7 +46,22 @@ impl Units {
             condition: lane.cell.dead_letter_condition(),
             partition: sql::identifier("kafka_partition"),
             offset: sql::identifier("kafka_offset"),
+            // A record becomes one as a whole.
+            row: None,
             replay: Some(sql::identifier("replay")),
+        }
+    }
+
+    /// What a unit is here.
+    pub(crate) fn kind(&self) -> UnitKind {
+        if self.row.is_some() { UnitKind::Row } else { UnitKind::Record }
+    }
+
+    /// The expression of a unit's number, as `UnitSet` counts. Never a condition: no index knows it.
+    pub(crate) fn number(&self) -> String {
+        match &self.row {
+            None => format!("toUInt64({})", self.offset),
+            Some(row) => format!("bitShiftLeft(toUInt64({}), {ROW_BITS}) + toUInt64({row})", self.offset),
         }
     }
 
@@ -157,6 +175,7 @@ mod tests {
             condition: "1".to_owned(),
             partition: "`p`".to_owned(),
             offset: "`o`".to_owned(),
+            row: None,
             replay: None,
         };
         let check = |end_of_last: u64, conditions: usize| {

@@ -132,7 +132,7 @@ mod tests {
             assert_eq!(columns.wire_bytes(), before, "{kind} {code}");
             return "none".to_owned();
         }
-        columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset: 0, replay: 0 });
+        columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset: 0, row: 0, replay: 0 });
         let raw = test_reader::decompress(&NativeEncoder::new().encode(&columns).frames);
         test_reader::read_block(&raw).remove(0).2.join(" ")
     }

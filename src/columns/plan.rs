@@ -92,6 +92,8 @@ pub enum CoordinateKind {
     Partition,
     /// Offset within the partition.
     Offset,
+    /// Which row of its record.
+    Row,
     /// How often the topic was consumed anew on purpose.
     Replay,
 }
@@ -105,6 +107,7 @@ impl CoordinateKind {
             (Self::Topic, LowCardinality(inner)) => matches!(inner.as_ref(), String),
             (Self::Partition, Int32 | Int64 | UInt32 | UInt64) => true,
             (Self::Offset, Int64 | UInt64) => true,
+            (Self::Row, Int32 | Int64 | UInt32 | UInt64) => true,
             (Self::Replay, Int64 | UInt32 | UInt64) => true,
             _ => false,
         }
@@ -115,6 +118,7 @@ impl CoordinateKind {
             Self::Topic => "String or LowCardinality(String)",
             Self::Partition => "Int32, UInt32, Int64 or UInt64",
             Self::Offset => "Int64 or UInt64",
+            Self::Row => "UInt32, UInt64, Int32 or Int64",
             Self::Replay => "UInt32, Int64 or UInt64",
         }
     }

@@ -184,7 +184,7 @@ mod tests {
             append_open_row(&columns, &[true], &mut bytes);
             append_open_row(&columns, &[false], &mut nothing);
             assert_eq!((bytes.as_slice(), nothing.as_slice()), (*expected, [].as_slice()), "{type_text} {value}");
-            columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset: 0, replay: 0 });
+            columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset: 0, row: 0, replay: 0 });
         }
     }
 

@@ -17,6 +17,8 @@ pub struct RowCoordinates<'a> {
     pub partition: i32,
     /// Offset, not negative.
     pub offset: i64,
+    /// Which row of the record; 0 where it makes one.
+    pub row: u32,
     /// How often the topic was consumed anew on purpose.
     pub replay: u32,
 }
@@ -326,6 +328,7 @@ fn append_coordinate(kind: CoordinateKind, column: &mut ColumnBuilder, coordinat
         CoordinateKind::Topic => return append_topic(column, coordinates.topic),
         CoordinateKind::Partition => i64::from(coordinates.partition),
         CoordinateKind::Offset => coordinates.offset,
+        CoordinateKind::Row => i64::from(coordinates.row),
         CoordinateKind::Replay => i64::from(coordinates.replay),
     };
     let ColumnBuilder::Fixed(column) = column else {

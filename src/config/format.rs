@@ -27,7 +27,7 @@ pub enum Format {
 
 impl Format {
     /// What is read without configuration.
-    pub const DEFAULT: Self = Self::Json(JsonSettings { framing: Framing::None });
+    pub const DEFAULT: Self = Self::Json(JsonSettings { framing: Framing::None, records: Records::One });
 
     /// Its name in the configuration.
     pub fn name(&self) -> &'static str {
@@ -65,11 +65,24 @@ pub enum Framing {
     SingleObject,
 }
 
+/// What a JSON record holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Records {
+    /// One object: one row.
+    One,
+    /// A list of objects: a row for each.
+    Array,
+    /// Objects one after the other, one on each line: a row for each.
+    Lines,
+}
+
 /// JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonSettings {
     /// What stands in front of the text. Default nothing.
     pub framing: Framing,
+    /// What a record holds. Default one object.
+    pub records: Records,
 }
 
 /// A file that was read with the configuration.
@@ -213,7 +226,10 @@ fn read_json(parent: &Section<'_>) -> Option<Format> {
         Found::Value(section) => section.value,
     };
     let framing = read_framing(&section, &[Framing::None, Framing::Registry, Framing::RegistryHeaders], Framing::None);
-    Some(Format::Json(JsonSettings { framing: framing?.value }))
+    let records = section
+        .choice("records", &[("one", Records::One), ("array", Records::Array), ("lines", Records::Lines)])
+        .or(Records::One, &section.location);
+    Some(Format::Json(JsonSettings { framing: framing?.value, records: records?.value }))
 }
 
 fn read_avro(parent: &Section<'_>) -> Option<Format> {

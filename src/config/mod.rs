@@ -35,7 +35,7 @@ use std::sync::Arc;
 pub use clickhouse::ClickHouseSettings;
 pub use detector::{DetectorSettings, Severity, SeverityRule};
 pub use error::{ConfigError, ConfigErrors, Located, Location};
-pub use format::{AvroSettings, CsvSettings, Format, Framing, JsonSettings, ProtobufSettings, SchemaFile};
+pub use format::{AvroSettings, CsvSettings, Format, Framing, JsonSettings, ProtobufSettings, Records, SchemaFile};
 pub use kafka::{KafkaProperty, KafkaSettings};
 pub use mapping::{ColumnMapping, ColumnSource, Envelope, Mapping, NameStyle, Tombstones, Unknown};
 pub use names::TableName;

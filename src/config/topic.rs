@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::detector::{DetectorSettings, read_detectors};
 use super::error::{Located, Location, Problem};
-use super::format::{Format, read_format};
+use super::format::{Format, Records, read_format};
 use super::keys;
 use super::mapping::{Envelope, Mapping, Tombstones, read_mapping};
 use super::names::{TableName, parse_column, parse_table, parse_topic};
@@ -131,6 +131,9 @@ pub struct CoordinateColumns {
     pub partition: String,
     /// The offset. Default `_offset`.
     pub offset: String,
+    /// Which row of its record, where records make several. Default none. Wrong without it: nobody could tell which rows of
+    /// a record are there.
+    pub row: Option<String>,
     /// The replay number, where the table has it. Default none; needed after a topic was recreated.
     pub replay: Option<String>,
 }
@@ -160,6 +163,7 @@ pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {
     let on_gap = section.choice("on_gap", &[("halt", OnGap::Halt), ("skip", OnGap::Skip)]).or(OnGap::Halt, here);
     let bad_share_max = section.value("bad_share_max", "a percentage", parse_share).or(BAD_SHARE_MAX_DEFAULT, here);
     let detectors = read_detectors(section);
+    require_row_column(section, format.as_ref(), coordinates.as_ref());
     Some(TopicSettings {
         topic: topic?,
         table: table?,
@@ -178,12 +182,30 @@ pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {
     })
 }
 
+/// Where a record makes several rows, the offset does not say which of them a row is.
+fn require_row_column(topic: &Section<'_>, format: Option<&Format>, coordinates: Option<&CoordinateColumns>) {
+    let (Some(Format::Json(json)), Some(CoordinateColumns { row: None, .. })) = (format, coordinates) else { return };
+    if json.records != Records::One {
+        let location = topic.entry("json").map_or(&topic.location, |entry| &entry.key_location);
+        let reason = "a record makes several rows, and `coordinates` names no column that says which of them a row is";
+        topic.report.add(location, reason, "add `row: _row` to `coordinates`, and the column to the table (UInt32)");
+    }
+}
+
 /// The outer `None` where it was bad.
 fn read_key_format(topic: &Section<'_>) -> Option<Option<Format>> {
     match topic.section("key", keys::KEY) {
         Found::Absent => Some(None),
         Found::Bad => None,
-        Found::Value(section) => read_format(&section.value, "raw").map(Some),
+        Found::Value(section) => {
+            let format = read_format(&section.value, "raw")?;
+            if matches!(&format, Format::Json(json) if json.records != Records::One) {
+                let reason = "the key of a record makes no rows of its own";
+                section.value.report.add(&section.value.location, reason, "remove `records`");
+                return None;
+            }
+            Some(Some(format))
+        }
     }
 }
 
@@ -253,6 +275,7 @@ fn read_coordinates(topic: &Section<'_>) -> Option<CoordinateColumns> {
                 topic: "_topic".to_owned(),
                 partition: "_partition".to_owned(),
                 offset: "_offset".to_owned(),
+                row: None,
                 replay: None,
             });
         }
@@ -264,9 +287,9 @@ fn read_coordinates(topic: &Section<'_>) -> Option<CoordinateColumns> {
     let topic = named("topic", "_topic");
     let partition = named("partition", "_partition");
     let offset = named("offset", "_offset");
-    let replay = column("replay").optional();
-    let (topic, partition, offset, replay) = (topic?, partition?, offset?, replay?);
-    let columns: Vec<_> = [&topic, &partition, &offset].into_iter().chain(&replay).collect();
+    let (row, replay) = (column("row").optional(), column("replay").optional());
+    let (topic, partition, offset, row, replay) = (topic?, partition?, offset?, row?, replay?);
+    let columns: Vec<_> = [&topic, &partition, &offset].into_iter().chain(&row).chain(&replay).collect();
     for (index, column) in columns.iter().enumerate() {
         if columns.iter().take(index).any(|other| other.value == column.value) {
             let path = section.path_of("");
@@ -278,6 +301,7 @@ fn read_coordinates(topic: &Section<'_>) -> Option<CoordinateColumns> {
         topic: topic.value,
         partition: partition.value,
         offset: offset.value,
+        row: row.map(|column| column.value),
         replay: replay.map(|column| column.value),
     })
 }

@@ -102,11 +102,15 @@ pub enum ErrorCode {
     UnknownField,
     /// The record is no change event.
     InvalidEnvelope,
+    /// The record is JSON, but no list, where it is to be one.
+    NotAList,
+    /// The record makes more rows than a block takes.
+    TooManyRows,
 }
 
 impl ErrorCode {
     /// Every word of [`ErrorCode::as_str`], by one code each, for tables of metrics and documents.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Empty,
         Self::InvalidUtf8,
         Self::InvalidJson,
@@ -131,6 +135,8 @@ impl ErrorCode {
         Self::InvalidCsv,
         Self::UnknownField,
         Self::InvalidEnvelope,
+        Self::NotAList,
+        Self::TooManyRows,
     ];
 
     /// Stable name, for metrics and dead letters.
@@ -160,6 +166,8 @@ impl ErrorCode {
             Self::InvalidCsv => "invalid_csv",
             Self::UnknownField => "unknown_field",
             Self::InvalidEnvelope => "invalid_envelope",
+            Self::NotAList => "not_a_list",
+            Self::TooManyRows => "too_many_rows",
         }
     }
 
@@ -186,7 +194,9 @@ impl ErrorCode {
             | Self::InvalidProtobuf
             | Self::InvalidCsv
             | Self::UnknownField
-            | Self::InvalidEnvelope => Stage::Decode,
+            | Self::InvalidEnvelope
+            | Self::NotAList
+            | Self::TooManyRows => Stage::Decode,
             Self::TypeMismatch
             | Self::OutOfRange
             | Self::BelowRange
@@ -225,6 +235,8 @@ impl ErrorCode {
             Self::InvalidProtobuf => "not protobuf by its schema",
             Self::InvalidCsv => "not csv as configured",
             Self::UnknownField => "no column takes this field",
+            Self::NotAList => "the record is not a json list",
+            Self::TooManyRows => "the record makes too many rows",
             Self::InvalidEnvelope => "not a change event: `op` is none of c, r, u, d, t, m",
         }
     }
@@ -255,6 +267,18 @@ impl DecodeError {
     pub(crate) fn within(mut self, part: &str) -> Self {
         self.reason = format!("{part}: {}", self.reason);
         self
+    }
+
+    /// The same error, said to be in one of the record's rows.
+    pub(crate) fn within_row(self, row: u64) -> Self {
+        self.within(&format!("row {row}"))
+    }
+
+    /// The error of a record that makes more than so many rows.
+    pub(crate) fn too_many_rows(most: u64) -> Self {
+        let code = ErrorCode::TooManyRows;
+        let reason = format!("{}: more than {most}, half of `batch.rows_max`", code.explanation());
+        Self { code, field: None, reason, schema_id: None }
     }
 }
 

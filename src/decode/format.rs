@@ -5,13 +5,14 @@ use std::sync::Arc;
 use super::avro::{AvroDecoder, AvroOptions, AvroSchema};
 use super::csv::{CsvDecoder, CsvOptions};
 use super::error::{DecodeError, Fault, Shown};
-use super::json::JsonDecoder;
+use super::json::{JsonDecoder, RowCursor};
 use super::protobuf::{ProtobufDecoder, ProtobufSchema};
 use super::raw::RawDecoder;
 use super::record::{Record, Rest};
 use super::registered::{Language, RegisteredDecoder, Registry, prefix};
 use super::target::Target;
 use crate::columns::{Columns, RowPlan};
+use crate::config::Records;
 use crate::registry::SchemaKey;
 
 /// How the value or the key of a record is written.
@@ -113,6 +114,44 @@ impl ValueDecoder {
             Self::Raw(decoder) => decoder.decode(bytes, columns)?,
         }
         Ok(())
+    }
+
+    /// Makes it one of JSON records that hold so many objects.
+    pub(super) fn expect_records(&mut self, records: Records) {
+        if let Self::Json(decoder) | Self::FramedJson(decoder) = self {
+            decoder.expect_records(records);
+        }
+    }
+
+    /// Goes to the next row of a record; false where there is none left. Of any format but JSON there is one.
+    pub(super) fn seek_row(&mut self, bytes: &[u8], cursor: &mut RowCursor) -> Result<bool, Fault> {
+        match self {
+            Self::Json(decoder) => decoder.seek_row(bytes, 0, cursor),
+            Self::FramedJson(decoder) => {
+                let (_, at) = prefix(bytes)?;
+                decoder.seek_row(bytes, at, cursor)
+            }
+            Self::Avro(_) | Self::Protobuf(_) | Self::Registered(_) | Self::Csv(_) | Self::Raw(_) => {
+                Ok(cursor.rows() == 0)
+            }
+        }
+    }
+
+    /// Fills the open row from the row of `bytes` at the cursor.
+    pub(super) fn decode_row(
+        &mut self,
+        bytes: &[u8],
+        record: &Record<'_>,
+        cursor: &mut RowCursor,
+        rest: &mut Rest,
+        columns: &mut Columns,
+    ) -> Result<(), Stop> {
+        match self {
+            Self::Json(decoder) | Self::FramedJson(decoder) => Ok(decoder.decode_row(bytes, cursor, rest, columns)?),
+            Self::Avro(_) | Self::Protobuf(_) | Self::Registered(_) | Self::Csv(_) | Self::Raw(_) => {
+                self.decode(bytes, record, rest, columns)
+            }
+        }
     }
 
     /// The error for people. `field` is the column's name and type.

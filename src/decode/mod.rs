@@ -25,6 +25,7 @@ pub use avro::{AvroFraming, AvroOptions, AvroSchema};
 pub use csv::CsvOptions;
 pub use error::{DecodeError, ErrorCode, Stage};
 pub use format::Format;
+pub use json::RowCursor;
 pub(crate) use json::append_json_text;
 pub use protobuf::ProtobufSchema;
 pub use record::{Headers, Record, RecordDecoder, Undecoded};

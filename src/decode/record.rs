@@ -9,10 +9,11 @@ use std::time::Duration;
 use super::envelope::{Envelope, Operation};
 use super::error::{DecodeError, ErrorCode, Fault, Shown};
 use super::format::{Format, Part, Stop, ValueDecoder};
-use super::json::append_json;
+use super::json::{RowCursor, append_json};
 use super::target::Target;
 use super::typed::{Typed, append_typed};
 use crate::columns::{ColumnBuilder, Columns, RowPlan, Source, UnknownFields};
+use crate::config::Records;
 use crate::registry::SchemaKey;
 
 /// How often a thread that may wait looks for a schema, and how many times: five minutes.
@@ -128,6 +129,13 @@ impl RecordDecoder {
         })
     }
 
+    /// The same decoder of JSON records that hold so many objects.
+    #[must_use]
+    pub fn of_records(mut self, records: Records) -> Self {
+        self.value.expect_records(records);
+        self
+    }
+
     /// A decoder of JSON objects, whose keys are bytes.
     ///
     /// # Panics
@@ -146,28 +154,90 @@ impl RecordDecoder {
     pub fn decode(&mut self, record: &Record<'_>, columns: &mut Columns) -> Result<(), Undecoded> {
         debug_assert!(Arc::ptr_eq(&self.plan, columns.plan()));
         columns.begin_row();
-        match self.fill(record, columns) {
+        match self.fill(record, None, columns) {
             Ok(()) => {
                 columns.complete_row();
                 Ok(())
             }
-            Err(failed) => {
-                columns.rollback_row();
-                let spec = columns.field().map(|column| &self.plan.columns[column]);
-                let field = spec.map(|spec| (spec.name.as_str(), spec.type_text.as_str()));
-                Err(match failed {
-                    Failed::Awaiting(key) => Undecoded::Awaiting(key),
-                    Failed::OfNoRow => Undecoded::Skipped,
-                    Failed::Value(bytes, fault) => Undecoded::Bad(self.value.explain(fault, bytes, field)),
-                    Failed::Key(bytes, fault) => match &self.key {
-                        Some(decoder) => Undecoded::Bad(decoder.explain(fault, bytes, field).within("key")),
-                        None => unreachable!("only a decoder of keys fails there"),
-                    },
-                    Failed::Beside(part, bytes, fault) => {
-                        Undecoded::Bad(fault.explain(bytes, field, Shown::Text).within(part))
-                    }
-                })
+            Err(failed) => Err(self.give_up(&failed, columns)),
+        }
+    }
+
+    /// Appends the next row of a record as an open row, where a record may make several; false where none is left. The
+    /// rows are numbered in their order from 0.
+    ///
+    /// # Errors
+    /// As [`RecordDecoder::decode`]; says which row is wrong.
+    ///
+    /// # Panics
+    /// As [`RecordDecoder::decode`].
+    pub fn next_row(
+        &mut self,
+        record: &Record<'_>,
+        cursor: &mut RowCursor,
+        columns: &mut Columns,
+    ) -> Result<bool, Undecoded> {
+        debug_assert!(Arc::ptr_eq(&self.plan, columns.plan()));
+        let row = cursor.rows;
+        let found = match record.value {
+            Some(value) => self
+                .value
+                .seek_row(value, cursor)
+                .map_err(|fault| Undecoded::Bad(self.value.explain(fault, value, None).within_row(row)))?,
+            None => row == 0,
+        };
+        if !found {
+            return Ok(false);
+        }
+        cursor.rows += 1;
+        columns.begin_row();
+        match self.fill(record, Some(cursor), columns) {
+            Ok(()) => {
+                columns.complete_row();
+                Ok(true)
             }
+            Err(failed) => Err(match self.give_up(&failed, columns) {
+                Undecoded::Bad(error) => Undecoded::Bad(error.within_row(row)),
+                other => other,
+            }),
+        }
+    }
+
+    /// The same on a thread that may wait for a schema.
+    ///
+    /// # Errors
+    /// As [`RecordDecoder::decode_patiently`].
+    pub fn next_row_patiently(
+        &mut self,
+        record: &Record<'_>,
+        cursor: &mut RowCursor,
+        columns: &mut Columns,
+    ) -> Result<bool, Undecoded> {
+        let before = *cursor;
+        for _ in 0..LOOKS_MAX {
+            match self.next_row(record, cursor, columns) {
+                Err(Undecoded::Awaiting(_)) => std::thread::sleep(LOOK_EVERY),
+                decoded => return decoded,
+            }
+            *cursor = before;
+        }
+        self.next_row(record, cursor, columns)
+    }
+
+    #[cold]
+    fn give_up(&self, failed: &Failed<'_>, columns: &mut Columns) -> Undecoded {
+        columns.rollback_row();
+        let spec = columns.field().map(|column| &self.plan.columns[column]);
+        let field = spec.map(|spec| (spec.name.as_str(), spec.type_text.as_str()));
+        match *failed {
+            Failed::Awaiting(key) => Undecoded::Awaiting(key),
+            Failed::OfNoRow => Undecoded::Skipped,
+            Failed::Value(bytes, fault) => Undecoded::Bad(self.value.explain(fault, bytes, field)),
+            Failed::Key(bytes, fault) => match &self.key {
+                Some(decoder) => Undecoded::Bad(decoder.explain(fault, bytes, field).within("key")),
+                None => unreachable!("only a decoder of keys fails there"),
+            },
+            Failed::Beside(part, bytes, fault) => Undecoded::Bad(fault.explain(bytes, field, Shown::Text).within(part)),
         }
     }
 
@@ -198,10 +268,15 @@ impl RecordDecoder {
     }
 
     #[inline]
-    fn fill<'r>(&mut self, record: &Record<'r>, columns: &mut Columns) -> Result<(), Failed<'r>> {
+    fn fill<'r>(
+        &mut self,
+        record: &Record<'r>,
+        cursor: Option<&mut RowCursor>,
+        columns: &mut Columns,
+    ) -> Result<(), Failed<'r>> {
         self.rest.json.clear();
         let deleted = match record.value {
-            Some(value) => self.fill_from_value(value, record, columns)?,
+            Some(value) => self.fill_from_value(value, record, cursor, columns)?,
             None if self.plan.changes.tombstone_rows => true,
             None => return Err(Failed::OfNoRow),
         };
@@ -223,6 +298,7 @@ impl RecordDecoder {
         &mut self,
         value: &'r [u8],
         record: &Record<'r>,
+        cursor: Option<&mut RowCursor>,
         columns: &mut Columns,
     ) -> Result<bool, Failed<'r>> {
         let failed = |stop: Stop| match stop {
@@ -241,7 +317,10 @@ impl RecordDecoder {
                 Operation::OfNoRow => return Err(Failed::OfNoRow),
             }
         }
-        decoder.decode(value, record, &mut self.rest, columns).map_err(failed)?;
+        match cursor {
+            None => decoder.decode(value, record, &mut self.rest, columns).map_err(failed)?,
+            Some(cursor) => decoder.decode_row(value, record, cursor, &mut self.rest, columns).map_err(failed)?,
+        }
         if let UnknownFields::Collect(column) = self.rest.policy {
             self.rest.finish(column, columns).map_err(|fault| Failed::Value(value, fault))?;
         }

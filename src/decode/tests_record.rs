@@ -40,7 +40,7 @@ pub(super) fn decoded_by(decoder: &mut RecordDecoder, plan: &Arc<RowPlan>, recor
             Undecoded::Awaiting(key) => panic!("{key} is waited for"),
         };
     }
-    columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset: 0, replay: 0 });
+    columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset: 0, row: 0, replay: 0 });
     let replaced = columns.take_replaced();
     let raw = test_reader::decompress(&NativeEncoder::new().encode(&columns).frames);
     let values = test_reader::read_block(&raw)

@@ -2,13 +2,14 @@
 //!
 //! For each partition, at any time and in every scrape:
 //! consumed = inserted + dead letters + skipped + discarded + in flight.
+//! Where a record makes several rows each of them counts, and a record without rows counts once.
 
 use std::sync::Arc;
 
 use super::partition::PartitionMetrics;
 use super::registry::Registry;
 
-/// Why a record needed no insert.
+/// Why a record, or a row of one that makes several, needed no insert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Skip {
     /// Its row is in the target: an earlier owner stored it.
@@ -21,11 +22,13 @@ pub enum Skip {
     Removed,
     /// The configured filter leaves it out.
     Filtered,
+    /// It makes no row: an empty list, or no line.
+    Empty,
 }
 
 impl Skip {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Present, Self::DeadLetterPresent, Self::Tombstone, Self::Removed, Self::Filtered];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Present, Self::DeadLetterPresent, Self::Tombstone, Self::Removed, Self::Filtered, Self::Empty];
 
     /// The value of the label `why`.
     pub fn as_str(self) -> &'static str {
@@ -35,6 +38,7 @@ impl Skip {
             Self::Tombstone => "tombstone",
             Self::Removed => "removed",
             Self::Filtered => "filtered",
+            Self::Empty => "empty",
         }
     }
 
@@ -45,6 +49,7 @@ impl Skip {
             Self::Tombstone => 2,
             Self::Removed => 3,
             Self::Filtered => 4,
+            Self::Empty => 5,
         }
     }
 }

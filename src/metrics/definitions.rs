@@ -69,7 +69,8 @@ const fn histogram(
 pub const RECORDS_CONSUMED: Definition = counter(
     "oncesink_records_consumed_total",
     PARTITION,
-    "Records of closed blocks; a record that is read again after a takeover counts again",
+    "Records of closed blocks, where a record makes several rows their rows; what is read again after a takeover counts \
+     again",
 );
 /// See its help.
 pub const ROWS_INSERTED: Definition =
@@ -85,7 +86,8 @@ pub const SKIPPED: Definition = counter(
     "oncesink_skipped_total",
     &["topic", "table", "partition", "why"],
     "Records that needed no insert: present, dead_letter_present (both stored by an earlier owner), tombstone, \
-     removed (stored, and deleted since), filtered (`only_when`, and change events that are about no row)",
+     removed (stored, and deleted since), filtered (`only_when`, and change events that are about no row), empty (of no \
+     rows). Where a record makes several rows each of them counts",
 );
 /// See its help.
 pub const VALUES_REPLACED: Definition = counter(

@@ -2,7 +2,7 @@
 //!
 //! Gives a *set*, not a greatest offset: an insert that ended in an error may have left any part of its rows. Final only
 //! after a claim and a drain. Asks window by window, so that neither we nor the server hold more than a window of
-//! single offsets; what is kept are runs of adjacent ones.
+//! single units; what is kept are runs of adjacent ones.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,15 @@ use serde::Deserialize;
 
 use crate::clickhouse::{ControlError, LaneTables, Session, Units, sql};
 use crate::protocol::facts::Presence;
-use crate::types::{Offset, OffsetRange, OffsetSet, Partition, PartitionKey, RecordCount, Replay};
+use crate::types::{Offset, OffsetRange, Partition, PartitionKey, RecordCount, Replay, UnitKind, UnitSet};
 
 /// Runs kept over all partitions of a look. A run takes 16 bytes; a topic of many small transactions has as many runs
-/// as records.
+/// as records, and so has one whose records make several rows.
 pub const LOOK_RUNS_MAX: usize = 2_000_000;
 /// Single offsets that one question makes the server group, over all of its partitions.
 const WINDOW_OFFSETS: u64 = 4_000_000;
+/// The same where a record makes several rows: so many times fewer.
+const WINDOW_SHRINKS: u64 = 64;
 /// However many partitions there are, each gets windows of at least this size.
 const PARTITION_WINDOW_OFFSETS_MIN: u64 = 50_000;
 
@@ -68,7 +70,8 @@ struct ReplicaState {
 pub async fn look(session: &Session, lane: &LaneTables, partitions: &[LookFrom]) -> Result<Look, ControlError> {
     let mut look = Look::default();
     for from in partitions {
-        look.presence.insert(lane.key(from.partition), Presence::default());
+        let rows = UnitSet::empty(lane.coordinates.unit_kind());
+        look.presence.insert(lane.key(from.partition), Presence { rows, ..Presence::default() });
     }
     let rows = Scan::new(session, lane, Units::of_target(lane), partitions).run(LOOK_RUNS_MAX).await?;
     for (partition, found) in rows {
@@ -76,7 +79,7 @@ pub async fn look(session: &Session, lane: &LaneTables, partitions: &[LookFrom])
         if found.doubled.0 > 0 {
             look.doubled.insert(key, found.doubled);
         }
-        look.presence.entry(key).or_default().rows = found.offsets;
+        look.presence.entry(key).or_default().rows = found.units;
     }
     let dead = Scan::new(session, lane, Units::of_dead_letters(lane), partitions).run(LOOK_RUNS_MAX).await?;
     for (partition, found) in dead {
@@ -84,14 +87,14 @@ pub async fn look(session: &Session, lane: &LaneTables, partitions: &[LookFrom])
         if found.doubled.0 > 0 {
             *look.doubled.entry(key).or_default() += found.doubled;
         }
-        look.presence.entry(key).or_default().dead = found.offsets;
+        look.presence.entry(key).or_default().dead = found.units.numbers().clone();
     }
     Ok(look)
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Found {
-    offsets: OffsetSet,
+    units: UnitSet,
     doubled: RecordCount,
 }
 
@@ -120,7 +123,7 @@ impl<'a> Scan<'a> {
         let mut runs = 0;
         let mut rest = self.extents(self.partitions).await?;
         while !rest.is_empty() {
-            let windows = windows(&rest);
+            let windows = windows(&rest, self.units.kind());
             let answer = self.runs_within(&windows, &rest, runs_max).await?;
             if answer.len() > runs_max {
                 return Err(self.too_many_runs(runs_max));
@@ -129,13 +132,14 @@ impl<'a> Scan<'a> {
             for run in answer {
                 let partition = Partition(run.unit_partition);
                 empty.remove(&partition);
-                let range = OffsetRange::new(Offset::new(run.first), Offset::new(run.last).next());
-                let offsets = range.end().get() - range.start().get();
-                let found = found.entry(partition).or_default();
-                let before = found.offsets.runs();
-                found.offsets.insert(range);
-                found.doubled += RecordCount(run.unit_rows.saturating_sub(offsets));
-                runs += found.offsets.runs() - before;
+                let found = found.entry(partition).or_insert_with(|| {
+                    let units = UnitSet::empty(self.units.kind());
+                    Found { units, doubled: RecordCount(0) }
+                });
+                let before = found.units.numbers().runs();
+                found.units.insert_numbers(run.first, run.last);
+                found.doubled += RecordCount(run.unit_rows.saturating_sub(run.last - run.first + 1));
+                runs += found.units.numbers().runs() - before;
             }
             if runs > runs_max {
                 return Err(self.too_many_runs(runs_max));
@@ -181,7 +185,8 @@ impl<'a> Scan<'a> {
             .collect())
     }
 
-    /// The runs of adjacent offsets in each partition's window: a run's offsets all differ from their number by the same.
+    /// The runs of adjacent units in each partition's window: a run's units all differ from their place in order by the
+    /// same.
     async fn runs_within(
         &self,
         windows: &BTreeMap<Partition, OffsetRange>,
@@ -195,15 +200,15 @@ impl<'a> Scan<'a> {
             .fetch(
                 "looking for rows",
                 &format!(
-                    "SELECT unit_partition, min(unit_offset) AS first, max(unit_offset) AS last, \
-                     sum(offset_rows) AS unit_rows FROM (\
-                     SELECT unit_partition, unit_offset, offset_rows, \
-                     unit_offset - row_number() OVER (PARTITION BY unit_partition ORDER BY unit_offset) AS run FROM (\
-                     SELECT toInt32({}) AS unit_partition, toUInt64({}) AS unit_offset, count() AS offset_rows \
-                     {} GROUP BY unit_partition, unit_offset)) \
+                    "SELECT unit_partition, min(unit_number) AS first, max(unit_number) AS last, \
+                     sum(number_rows) AS unit_rows FROM (\
+                     SELECT unit_partition, unit_number, number_rows, \
+                     unit_number - row_number() OVER (PARTITION BY unit_partition ORDER BY unit_number) AS run FROM (\
+                     SELECT toInt32({}) AS unit_partition, {} AS unit_number, count() AS number_rows \
+                     {} GROUP BY unit_partition, unit_number)) \
                      GROUP BY unit_partition, run ORDER BY unit_partition, first LIMIT {}",
                     self.units.partition,
-                    self.units.offset,
+                    self.units.number(),
                     self.units.table_where(&conditions),
                     // One more than may be: a cut answer must be seen as one.
                     runs_max + 1,
@@ -241,7 +246,7 @@ impl<'a> Scan<'a> {
         ControlError::Unusable {
             what: format!(
                 "the rows of topic {} in {} above the committed offsets fall into more than {runs_max} separate runs \
-                 of offsets, more than a takeover keeps in memory",
+                 of them, more than a takeover keeps in memory",
                 self.lane.cell.topic, self.units.table
             ),
             fix: "move the group's offsets nearer to the end of the rows that are there".to_owned(),
@@ -250,9 +255,13 @@ impl<'a> Scan<'a> {
 }
 
 /// The next window of each partition; together they stay near the bound of single offsets.
-fn windows(rest: &BTreeMap<Partition, Rest>) -> BTreeMap<Partition, OffsetRange> {
+fn windows(rest: &BTreeMap<Partition, Rest>, kind: UnitKind) -> BTreeMap<Partition, OffsetRange> {
     let partitions = u64::try_from(rest.len()).expect("partitions are counted in 31 bits");
     let size = (WINDOW_OFFSETS / partitions.max(1)).max(PARTITION_WINDOW_OFFSETS_MIN);
+    let size = match kind {
+        UnitKind::Record => size,
+        UnitKind::Row => size / WINDOW_SHRINKS,
+    };
     rest.iter()
         .map(|(partition, left)| {
             let end = left.next.get().saturating_add(size).min(left.last.get() + 1);
@@ -290,7 +299,7 @@ mod tests {
 
     #[test]
     fn windows_are_bounded_and_end_with_the_last_row() {
-        let check = |rest: &[(i32, u64, u64)], expected: &[(i32, u64, u64)]| {
+        let check = |kind, rest: &[(i32, u64, u64)], expected: &[(i32, u64, u64)]| {
             let rest = rest
                 .iter()
                 .map(|(partition, next, last)| {
@@ -298,16 +307,18 @@ mod tests {
                     (Partition(*partition), rest)
                 })
                 .collect();
-            let windows: Vec<_> = windows(&rest)
+            let windows: Vec<_> = windows(&rest, kind)
                 .into_iter()
                 .map(|(partition, range)| (partition.0, range.start().get(), range.end().get()))
                 .collect();
             assert_eq!(windows, expected);
         };
-        check(&[], &[]);
-        check(&[(0, 5, 5)], &[(0, 5, 6)]);
-        check(&[(0, 5, 9_000_000)], &[(0, 5, 4_000_005)]);
-        check(&[(0, 0, 9_000_000), (3, 7, 8)], &[(0, 0, 2_000_000), (3, 7, 9)]);
+        let record = UnitKind::Record;
+        check(record, &[], &[]);
+        check(record, &[(0, 5, 5)], &[(0, 5, 6)]);
+        check(record, &[(0, 5, 9_000_000)], &[(0, 5, 4_000_005)]);
+        check(record, &[(0, 0, 9_000_000), (3, 7, 8)], &[(0, 0, 2_000_000), (3, 7, 9)]);
+        check(UnitKind::Row, &[(0, 5, 9_000_000)], &[(0, 5, 62_505)]);
     }
 
     #[test]

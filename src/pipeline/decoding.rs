@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use crate::alerts::Filter;
 use crate::columns::{Changes, RowPlan};
-use crate::config::{ConfigError, TopicSettings};
+use crate::config::{self, ConfigError, Records, TopicSettings};
 use crate::decode::{Format, RecordDecoder};
 use crate::pipeline::format;
 use crate::registry::{Lookup, SchemaKey, Schemas};
+use crate::types::RECORD_ROWS_MAX;
 
 /// How the records of a topic become rows.
 #[derive(Debug, Clone)]
@@ -18,6 +19,9 @@ pub struct Decoding {
     pub rows: Arc<RowPlan>,
     /// Which rows are written; all without one.
     pub filter: Option<Arc<Filter>>,
+    /// The most rows that a record may make: a block that is less than half full has room for them.
+    pub record_rows_max: u64,
+    records: Records,
     value: Format,
     key: Option<Format>,
     schemas: Option<Schemas>,
@@ -50,7 +54,15 @@ impl Decoding {
         let key = topic.key_format.as_ref().map(|key| format::compiled(key, schemas)).transpose()?;
         let rows = Arc::new(rows);
         RecordDecoder::new(&rows, &value, key.as_ref()).map_err(at)?;
-        Ok(Self { rows, filter: filter.map(Arc::new), value, key, schemas: schemas.cloned() })
+        let records = match &topic.format {
+            config::Format::Json(json) => json.records,
+            config::Format::Avro(_) | config::Format::Protobuf(_) | config::Format::Csv(_) | config::Format::Raw => {
+                Records::One
+            }
+        };
+        let record_rows_max = u64::from(topic.batch.rows_max / 2).clamp(1, RECORD_ROWS_MAX);
+        let (filter, schemas) = (filter.map(Arc::new), schemas.cloned());
+        Ok(Self { rows, filter, record_rows_max, records, value, key, schemas })
     }
 
     /// Whether each record with a value, and no other, makes a row or a dead letter.
@@ -65,6 +77,7 @@ impl Decoding {
 
     /// A decoder, for one thread.
     pub fn decoder(&self) -> RecordDecoder {
-        RecordDecoder::new(&self.rows, &self.value, self.key.as_ref()).expect("one was made before")
+        let decoder = RecordDecoder::new(&self.rows, &self.value, self.key.as_ref());
+        decoder.expect("one was made before").of_records(self.records)
     }
 }

@@ -194,8 +194,8 @@ impl Driver {
                 self.report.fetch_failed(key, &text);
                 self.feed(Event::FetchFailed(key, text));
             }
-            SourceEvent::AnchorDiffers(key, assignment, reason) => {
-                self.feed(Event::AnchorDiffers(key, assignment, reason));
+            SourceEvent::Unusable(key, assignment, reason) => {
+                self.feed(Event::Unusable(key, assignment, reason));
             }
             SourceEvent::Held(lane, held) => self.report.held(lane, held),
             SourceEvent::Awaiting(lane, awaiting) => self.report.awaiting(lane, awaiting),

@@ -207,7 +207,7 @@ impl Report {
             | Event::Assigned(_)
             | Event::Revoked { .. }
             | Event::FetchFailed(..)
-            | Event::AnchorDiffers(..)
+            | Event::Unusable(..)
             | Event::BlockClosed(_)
             | Event::FactsRead(_, Err(_))
             | Event::Settled(..)

@@ -200,6 +200,7 @@ fn coordinate_kinds(coordinates: &Coordinates) -> Vec<(CoordinateKind, &str)> {
         (CoordinateKind::Partition, coordinates.partition.as_str()),
         (CoordinateKind::Offset, coordinates.offset.as_str()),
     ];
+    kinds.extend(coordinates.row.as_deref().map(|row| (CoordinateKind::Row, row)));
     kinds.extend(coordinates.replay.as_deref().map(|replay| (CoordinateKind::Replay, replay)));
     kinds
 }
@@ -209,6 +210,6 @@ fn coordinate_type(kind: CoordinateKind) -> &'static str {
         CoordinateKind::Topic => "LowCardinality(String)",
         CoordinateKind::Partition => "Int32",
         CoordinateKind::Offset => "UInt64",
-        CoordinateKind::Replay => "UInt32",
+        CoordinateKind::Row | CoordinateKind::Replay => "UInt32",
     }
 }

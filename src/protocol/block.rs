@@ -16,8 +16,8 @@ pub struct BlockSummary {
     pub batches: BTreeMap<PartitionKey, Batch>,
     /// Alerts to publish and to store.
     pub alerts: RecordCount,
-    /// Where the block's only row comes from, if it inserts exactly one: the end of a search for a bad row.
-    pub only_row: Option<(PartitionKey, Offset)>,
+    /// The only record whose rows the block inserts, if it is exactly one: the end of a search for a bad row.
+    pub only_record: Option<(PartitionKey, Offset)>,
 }
 
 impl BlockSummary {
@@ -43,14 +43,17 @@ pub struct Batch {
     pub range: OffsetRange,
     /// Rows to insert.
     pub inserted: RecordCount,
-    /// Records that the look found in the target.
+    /// Rows that the look found in the target.
     pub present: RecordCount,
     /// Dead letters to insert.
     pub dead_inserted: RecordCount,
     /// Records that the look found among the dead letters.
     pub dead_present: RecordCount,
-    /// Records skipped on purpose: tombstones, and rows that were removed after the ledger proved them.
+    /// Records skipped on purpose: tombstones, and rows that were removed after the ledger proved them. Of a record that
+    /// makes several rows each row that the filter leaves out.
     pub skipped: RecordCount,
+    /// What of the counts above is no record of its own: rows beyond the first of their record.
+    pub further_rows: RecordCount,
     /// Offsets that Kafka no longer had.
     pub gap: Option<OffsetRange>,
     /// Whether its ledger row is to vouch for everything from the origin.
@@ -62,6 +65,7 @@ pub struct Batch {
 impl Batch {
     /// All records in it.
     pub fn records(&self) -> RecordCount {
-        self.inserted + self.present + self.dead_inserted + self.dead_present + self.skipped
+        let units = self.inserted + self.present + self.dead_inserted + self.dead_present + self.skipped;
+        RecordCount(units.0.saturating_sub(self.further_rows.0))
     }
 }

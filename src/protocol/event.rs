@@ -55,8 +55,9 @@ pub enum Event {
     /// A partition cannot be fetched where it stands: offset out of range, corrupt batch, or the topic has another id
     /// now (an idle owner would wait at an offset of the old one).
     FetchFailed(PartitionKey, Failure),
-    /// The record at the anchor is another one.
-    AnchorDiffers(PartitionKey, AssignmentNumber, HaltReason),
+    /// A record that the source cannot go on with: the one at the anchor is another one, or of one that is partly
+    /// stored the rest cannot be.
+    Unusable(PartitionKey, AssignmentNumber, HaltReason),
     /// The source closed a block.
     BlockClosed(BlockSummary),
     /// Reply to `ReadFacts`.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::types::{Claim, Offset, OffsetRange, OffsetSet, PartitionKey, RecordCount, Replay, TopicId};
+use crate::types::{Claim, Offset, OffsetRange, OffsetSet, PartitionKey, RecordCount, Replay, TopicId, UnitSet};
 
 /// Everything a takeover reads before it decides where a partition goes on.
 ///
@@ -96,9 +96,9 @@ pub struct Claimed {
 /// The units that a look found at and above an offset.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Presence {
-    /// Offsets with a row in the target table.
-    pub rows: OffsetSet,
-    /// Offsets with a dead letter.
+    /// The units in the target table.
+    pub rows: UnitSet,
+    /// Offsets with a dead letter: a record becomes one as a whole.
     pub dead: OffsetSet,
 }
 

@@ -52,6 +52,15 @@ pub enum HaltReason {
     },
     /// The committed metadata was written by a newer version.
     NewerMetadata,
+    /// Some rows of a record are stored, and the others cannot be.
+    PartlyStored {
+        /// The record's offset.
+        offset: Offset,
+        /// How many of its rows are there.
+        there: RecordCount,
+        /// Why the others are not.
+        why: String,
+    },
 }
 
 impl HaltReason {
@@ -66,7 +75,8 @@ impl HaltReason {
             Self::AnchorDiffers { .. }
             | Self::DamagedTwice { .. }
             | Self::RowsVanish { .. }
-            | Self::BadShare { .. } => false,
+            | Self::BadShare { .. }
+            | Self::PartlyStored { .. } => false,
         }
     }
 
@@ -82,6 +92,7 @@ impl HaltReason {
             Self::OtherConnector { .. } => "other_connector",
             Self::BadShare { .. } => "bad_share",
             Self::NewerMetadata => "newer_metadata",
+            Self::PartlyStored { .. } => "partly_stored",
         }
     }
 }
@@ -131,6 +142,11 @@ impl fmt::Display for HaltReason {
             Self::NewerMetadata => {
                 f.write_str("the committed offset was written by a newer version of oncesink: run that version")
             }
+            Self::PartlyStored { offset, there, why } => write!(
+                f,
+                "the record at offset {offset} has {there} of its rows in the table and the others cannot be stored: \
+                 {why}; delete its rows, then it becomes a dead letter, or mend the table; then start the connector anew",
+            ),
         }
     }
 }

@@ -249,18 +249,19 @@ impl State {
         self.drop_block(id, block, delay, actions);
     }
 
-    /// The server will never take some row of this block: halves, until it is alone; then it is condemned, and
+    /// The server will never take some row of this block: halves, until its record is alone; then that is condemned, and
     /// becomes a dead letter under the next claim, after the look (N4).
     fn narrow(&mut self, id: LaneId, block: &BlockSummary, error: ServerError, actions: &mut Vec<Action>) {
         let rows = block.rows().0;
-        if let (1, Some((key, offset))) = (rows, block.only_row) {
+        if let Some((key, offset)) = block.only_record {
             if let Some(partition) = self.partitions.get_mut(&key) {
                 actions.push(Action::Note(Note::Condemned(key, offset, error.clone())));
                 partition.condemned.insert(offset, error);
             }
             return;
         }
-        let limit = (rows / 2).max(1);
+        // A record's rows stay together, whatever the limit: it goes down even where the block did not.
+        let limit = (self.lane(id).rows_limit.unwrap_or(rows).min(rows) / 2).max(1);
         self.lane(id).rows_limit = Some(limit);
         actions.push(Action::LimitRows(id, Some(limit)));
     }

@@ -121,5 +121,7 @@ mod switch {
         UnclearProducerKept,
         /// A gap that retention left is not part of the first batch.
         GapForgotten,
+        /// Where one row of a record is there all of them are taken to be.
+        RowForgotten,
     }
 }

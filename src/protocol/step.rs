@@ -21,7 +21,7 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Action>) {
         Event::Assigned(partitions) => state.on_assigned(partitions, &mut actions),
         Event::Revoked { partitions, discarded } => state.on_revoked(&partitions, &discarded, &mut actions),
         Event::FetchFailed(key, _) => state.on_fetch_failed(key, &mut actions),
-        Event::AnchorDiffers(key, assignment, reason) => {
+        Event::Unusable(key, assignment, reason) => {
             // While a takeover is under way it is old news: what resumes then is compared anew.
             let current = state.partitions.get(&key).is_some_and(|partition| partition.assignment == assignment);
             if current && state.owned(key).is_some() {

@@ -233,6 +233,7 @@ impl Core {
             dead_inserted: none,
             dead_present: none,
             skipped: none,
+            further_rows: none,
             gap: None,
             checkpoint: false,
             anchor: None,
@@ -243,10 +244,15 @@ impl Core {
     fn close(&mut self, number: u64, batches: &[(i32, OffsetRange, u64)]) {
         let batches: BTreeMap<_, _> =
             batches.iter().map(|(partition, range, rows)| self.batch(*partition, *range, *rows)).collect();
-        let mut block =
-            BlockSummary { number: BlockNumber(number), lane: LANE, batches, alerts: RecordCount(1), only_row: None };
+        let mut block = BlockSummary {
+            number: BlockNumber(number),
+            lane: LANE,
+            batches,
+            alerts: RecordCount(1),
+            only_record: None,
+        };
         let only = block.batches.iter().find(|(_, batch)| batch.inserted == RecordCount(1));
-        block.only_row = only.map(|(key, batch)| (*key, batch.range.start())).filter(|_| block.rows().0 == 1);
+        block.only_record = only.map(|(key, batch)| (*key, batch.range.start())).filter(|_| block.rows().0 == 1);
         self.send(Event::BlockClosed(block));
     }
 
@@ -406,7 +412,7 @@ fn n3_a_block_that_inserts_nothing_still_writes_its_fenced_ledger_row() {
         lane,
         batches: [(key, batch)].into(),
         alerts,
-        only_row: None,
+        only_record: None,
     }));
     core.check_topic(1);
     assert!(core.commit().is_none());
@@ -435,6 +441,21 @@ fn n4_a_refused_row_becomes_a_dead_letter_only_under_the_next_claim() {
     let resume = core.resume().expect("it goes on");
     assert_eq!(resume.claim, Claim(3 << 64));
     assert_eq!(resume.condemned.keys().copied().collect::<Vec<_>>(), [Offset::ZERO]);
+}
+
+/// A record's rows stay together: a block may be larger than the limit, and the same again.
+#[test]
+fn the_search_for_a_refused_row_comes_to_an_end_whatever_a_record_makes() {
+    let mut core = Core::owning(&[0]);
+    for (number, limit) in [(1, 500), (2, 250), (3, 125)] {
+        core.close(number, &[(0, range(0, 2), 1001)]);
+        core.check_topic(number);
+        core.answer_insert(bytes_error());
+        assert!(core.asked(|action| *action == Action::LimitRows(LANE, Some(limit))), "{limit}");
+        core.end_pauses();
+        core.take_over();
+        assert!(core.resume().expect("it goes on").condemned.is_empty());
+    }
 }
 
 #[test]
@@ -629,7 +650,7 @@ fn a_stop_does_not_wait_for_what_failed() {
 fn an_anchor_that_differs_halts_only_what_is_read() {
     let differs = |assignment| {
         let reason = HaltReason::AnchorDiffers { offset: Offset::ZERO };
-        Event::AnchorDiffers(key(0), AssignmentNumber(assignment), reason)
+        Event::Unusable(key(0), AssignmentNumber(assignment), reason)
     };
     let mut core = Core::owning(&[0]);
     core.send(differs(0));

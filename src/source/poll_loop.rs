@@ -72,8 +72,8 @@ pub enum SourceEvent {
     Block(Box<FilledBlock>),
     /// A partition cannot be fetched.
     FetchFailed(PartitionKey, String),
-    /// A partition's last committed record is another one now.
-    AnchorDiffers(PartitionKey, AssignmentNumber, HaltReason),
+    /// A partition cannot go on with a record: its last committed one is another now, or one is partly stored.
+    Unusable(PartitionKey, AssignmentNumber, HaltReason),
     /// The lane is not read any more, because a record of the partition waits for its schema; `None`, and it is again.
     Awaiting(LaneId, Option<(PartitionKey, SchemaKey)>),
     /// The lane is not read any more, because blocks wait for ClickHouse and its share of memory is full; or it is again.
@@ -375,7 +375,7 @@ impl PollLoop {
             self.idle_rounds = 0;
         }
         let mut failed = Vec::new();
-        let mut replaced = Vec::new();
+        let mut unusable = Vec::new();
         let mut awaiting = None;
         let mut last: Option<Message<'_>> = None;
         for message in batch.iter() {
@@ -389,8 +389,8 @@ impl PollLoop {
             }
             match lane.fill.take(&message) {
                 Taken::Done => {}
-                Taken::AnchorDiffers(anchor) => {
-                    replaced.push((PartitionKey { lane: id, partition: message.partition() }, anchor.offset));
+                Taken::Unusable(reason) => {
+                    unusable.push((PartitionKey { lane: id, partition: message.partition() }, reason));
                 }
                 Taken::Awaiting(schema) => {
                     awaiting = Some((PartitionKey { lane: id, partition: message.partition() }, schema));
@@ -406,10 +406,10 @@ impl PollLoop {
         if awaiting.is_some() {
             self.tell(SourceEvent::Awaiting(id, awaiting))?;
         }
-        for (key, offset) in replaced {
+        for (key, reason) in unusable {
             if let Some(assignment) = self.lane(id).assignments.get(&key).copied() {
                 self.stop_lane(id);
-                self.tell(SourceEvent::AnchorDiffers(key, assignment, HaltReason::AnchorDiffers { offset }))?;
+                self.tell(SourceEvent::Unusable(key, assignment, reason))?;
             }
         }
         for (key, fault) in failed {

@@ -223,7 +223,7 @@ fn encode_with(
         if let Err(error) = decoder.decode_value(record.as_bytes(), &mut columns) {
             panic!("{record}: {error}");
         }
-        columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset, replay: 0 });
+        columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset, row: 0, replay: 0 });
     }
     NativeEncoder::new().encode(&columns)
 }

@@ -216,7 +216,7 @@ fn insert_ours(
         if let Err(error) = decoder.decode_value(line.as_bytes(), &mut columns) {
             panic!("{line}: {error}");
         }
-        columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset, replay: 0 });
+        columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset, row: 0, replay: 0 });
     }
     let all = names.join(", ");
     let block = NativeEncoder::new().encode(&columns);

@@ -2,7 +2,7 @@
 
 use oncesink::types::{LaneId, Partition, PartitionKey};
 
-use crate::kafka::{Kind, fires, kind};
+use crate::kafka::{Kind, SEVERAL_ROWS, fires, kind, rows};
 use crate::oracle::Unit;
 use crate::scenario::Fault::{self, *};
 use crate::scenario::{PACES, Scenario};
@@ -32,6 +32,8 @@ pub(crate) struct Shape {
     pub(crate) listed_apart: bool,
     /// No record fires an alert; otherwise each good one does. An alert is written with a fence of its own.
     pub(crate) quiet: bool,
+    /// Each record makes two rows.
+    pub(crate) two_rows: bool,
 }
 
 impl Bound {
@@ -70,11 +72,14 @@ impl Bound {
             keys.iter().all(|key| {
                 self.records.iter().zip(0..).all(|(wanted, offset)| {
                     let unit = Unit { key: *key, generation: *generation, offset };
-                    kind(unit) == *wanted && (*wanted != Kind::Good || fires(unit) != self.shape.quiet)
+                    (!self.shape.two_rows || rows(unit) == 2)
+                        && kind(unit) == *wanted
+                        && (*wanted != Kind::Good || fires(unit) != self.shape.quiet)
                 })
             })
         };
-        (1..1_000_000).find(fits).expect("some creation has such records")
+        let first = if self.shape.two_rows { SEVERAL_ROWS } else { 1 };
+        (first..first + 1_000_000).find(fits).expect("some creation has such records")
     }
 }
 
@@ -84,13 +89,22 @@ const G3: &[Kind] = &[Kind::Good, Kind::Good, Kind::Good];
 const GB: &[Kind] = &[Kind::Good, Kind::Bad];
 const GP: &[Kind] = &[Kind::Poison, Kind::Good];
 
-const PLAIN: Shape =
-    Shape { eager: false, replicated: false, two_parts: false, proxied: false, listed_apart: false, quiet: false };
+const PLAIN: Shape = Shape {
+    eager: false,
+    replicated: false,
+    two_parts: false,
+    proxied: false,
+    listed_apart: false,
+    quiet: false,
+    two_rows: false,
+};
 const LISTED: Shape = Shape { listed_apart: true, ..PLAIN };
 const EAGER: Shape = Shape { eager: true, ..PLAIN };
 const PARTS: Shape = Shape { two_parts: true, ..PLAIN };
 const REPLICATED: Shape = Shape { replicated: true, ..PLAIN };
 const QUIET: Shape = Shape { quiet: true, ..REPLICATED };
+/// The rows of a record are in two parts.
+const ROWS: Shape = Shape { two_rows: true, ..PARTS };
 const PROXIED: Shape = Shape { proxied: true, ..PLAIN };
 
 const ONE: Bound = Bound {
@@ -156,6 +170,16 @@ pub(crate) const BOUNDS: &[(&str, Bound)] = &[
     (
         "behind a proxy: 2 records, repeated request, error reply",
         Bound { workers: 1, faults: &[(Repeat, 1), (ErrorReply, 1)], shape: PROXIED, ..TWO },
+    ),
+    ("two rows, error reply, kick", Bound { rows_max: 2, faults: &[(ErrorReply, 1), (Kick, 1)], shape: ROWS, ..ONE }),
+    ("two rows, timeout, crash", Bound { rows_max: 2, faults: &[(Timeout, 1), (Crash, 1)], shape: ROWS, ..ONE }),
+    (
+        "2 records of two rows, one worker, error reply, crash",
+        Bound { workers: 1, rows_max: 4, faults: &[(ErrorReply, 1), (Crash, 1)], shape: ROWS, ..TWO },
+    ),
+    (
+        "poison and good of two rows, one worker, crash",
+        Bound { workers: 1, records: GP, rows_max: 4, faults: &[(Crash, 1)], shape: ROWS, ..ONE },
     ),
     ("group block: rebalance, timeout", Bound { faults: &[(Rebalance, 1), (Timeout, 1)], ..GROUP }),
     ("group block: rebalance, error reply", Bound { faults: &[(Rebalance, 1), (ErrorReply, 1)], ..GROUP }),

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use oncesink::protocol::action::{Found, Insert};
 use oncesink::protocol::event::Table;
 use oncesink::protocol::facts::{LedgerRow, Presence, StoredFacts, StoredIdentity};
-use oncesink::types::{Claim, LaneId, Offset, OffsetRange, OffsetSet, PartitionKey, RecordCount, Replay, TopicId};
+use oncesink::types::{
+    Claim, LaneId, Offset, OffsetRange, OffsetSet, PartitionKey, RecordCount, Replay, TopicId, UnitKind, UnitSet,
+};
 
 use crate::mutants::Mutant;
 use crate::oracle::{Place, Unit};
@@ -15,6 +17,8 @@ use crate::oracle::{Place, Unit};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Row {
     pub(crate) unit: Unit,
+    /// Which row of its record; 0 of a dead letter.
+    pub(crate) row: u64,
     pub(crate) replay: Replay,
 }
 
@@ -83,6 +87,8 @@ pub(crate) struct ClickHouse {
     pub(crate) statements: Vec<Statement>,
     pub(crate) sent: u64,
     pub(crate) requests: u64,
+    /// What a unit of the target is.
+    pub(crate) units: UnitKind,
 }
 
 impl ClickHouse {
@@ -100,10 +106,12 @@ impl ClickHouse {
     }
 
     fn visible(&self, place: Place, key: PartitionKey, replay: Replay) -> impl Iterator<Item = u64> + '_ {
+        self.visible_rows(place, key, replay).map(|row| row.unit.offset)
+    }
+
+    fn visible_rows(&self, place: Place, key: PartitionKey, replay: Replay) -> impl Iterator<Item = &Row> + '_ {
         let rows = self.parts.iter().filter(move |part| part.place == place && part.fate != Fate::MayAppear);
-        rows.flat_map(|part| &part.rows)
-            .filter(move |row| row.unit.key == key && row.replay == replay)
-            .map(|row| row.unit.offset)
+        rows.flat_map(|part| &part.rows).filter(move |row| row.unit.key == key && row.replay == replay)
     }
 
     fn count(&self, place: Place, row: &LedgerRow) -> RecordCount {
@@ -149,11 +157,13 @@ impl ClickHouse {
     }
 
     pub(crate) fn present(&self, key: PartitionKey, from: u64, replay: Replay) -> Presence {
-        let set = |place| {
-            let offsets = self.visible(place, key, replay).filter(|offset| *offset >= from);
-            offsets.map(|offset| OffsetRange::new(Offset::new(offset), Offset::new(offset + 1))).collect()
-        };
-        Presence { rows: set(Place::Target), dead: set(Place::Dead) }
+        let mut rows = UnitSet::empty(self.units);
+        for row in self.visible_rows(Place::Target, key, replay).filter(|row| row.unit.offset >= from) {
+            rows.insert(Offset::new(row.unit.offset), row.row);
+        }
+        let dead = self.visible(Place::Dead, key, replay).filter(|offset| *offset >= from);
+        let dead = dead.map(|offset| OffsetRange::new(Offset::new(offset), Offset::new(offset + 1)));
+        Presence { rows, dead: dead.collect() }
     }
 
     fn covered(&self, key: PartitionKey, replay: Replay) -> OffsetSet {

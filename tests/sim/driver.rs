@@ -6,7 +6,7 @@ use oncesink::protocol::action::{Action, Commit, Insert, Released};
 use oncesink::protocol::event::{Event, InsertEnd, ProducerEnd, Table, TransactionEnd};
 use oncesink::protocol::facts::{Claimed, CommittedOffset, Facts};
 use oncesink::protocol::step;
-use oncesink::types::{Claim, Offset, OffsetRange, PartitionKey, Replay};
+use oncesink::types::{Claim, Offset, OffsetRange, PartitionKey, Replay, UnitSet};
 
 use crate::clickhouse::{Ownership, Row, Run, Statement};
 use crate::kafka::OffsetsRequest;
@@ -101,7 +101,8 @@ impl World {
             return;
         }
         let split = |rows: &[Row], parts: u64| -> Vec<Vec<Row>> {
-            let of = |part| rows.iter().filter(|row| row.unit.offset % parts == part).copied().collect::<Vec<_>>();
+            let part_of = |row: &&Row| (row.unit.offset + row.row) % parts;
+            let of = |part| rows.iter().filter(|row| part_of(row) == part).copied().collect::<Vec<_>>();
             (0..parts).map(of).filter(|rows| !rows.is_empty()).collect()
         };
         let parts = match insert.table {
@@ -248,8 +249,9 @@ impl World {
                     if self.mutant == Some(Mutant::LookWithoutReplay) {
                         let others =
                             (0..replay.0).map(|older| self.clickhouse.present(*key, offset.get(), Replay(older)));
-                        let ranges = others.flat_map(|older| older.rows.ranges().to_vec());
-                        present.rows = present.rows.ranges().iter().copied().chain(ranges).collect();
+                        for range in others.flat_map(|older| older.rows.numbers().ranges().to_vec()) {
+                            present.rows.insert_numbers(range.start().get(), range.end().get() - 1);
+                        }
                     }
                     (*key, present)
                 };
@@ -264,8 +266,11 @@ impl World {
                         presence.dead = Default::default();
                     }
                     if self.mutant == Some(Mutant::LookBreaksOff) {
-                        let first = presence.rows.ranges().first().copied();
-                        presence.rows = first.into_iter().collect();
+                        let first = presence.rows.numbers().ranges().first().copied();
+                        presence.rows = UnitSet::empty(presence.rows.kind());
+                        if let Some(first) = first {
+                            presence.rows.insert_numbers(first.start().get(), first.end().get() - 1);
+                        }
                     }
                     if matches!(self.mutant, Some(Mutant::LookBeforeClaim | Mutant::LookBeforeDrain)) {
                         *presence = self.workers[w].early.get(key).cloned().unwrap_or_default();

@@ -245,6 +245,10 @@ impl World {
                 }
             }
             Fetched::Nothing => {}
+            Fetched::Unusable(assignment, reason) => {
+                worker.source.stop(key.lane);
+                worker.source.events.push_back(Event::Unusable(key, assignment, reason));
+            }
             Fetched::Record => {
                 if worker.source.full(key.lane, self.scenario.rows_max) {
                     self.close(w, key.lane);

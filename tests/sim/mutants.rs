@@ -3,6 +3,7 @@
 
 use oncesink::protocol::planted::Planted;
 
+use crate::kafka::SEVERAL_ROWS;
 use crate::rng::Rng;
 use crate::scenario::{Fault, Scenario};
 
@@ -185,6 +186,7 @@ impl Planting {
             Planted::TakeoverSurvivesRestart => &[PowerLoss, Rebalance],
             Planted::UnclearProducerKept => &[TxnUnclear, ErrorReply],
             Planted::GapForgotten => &[Retention, Outage],
+            Planted::RowForgotten => &[ErrorReply, Timeout, Crash],
         }
     }
 
@@ -202,6 +204,9 @@ impl Planting {
         if is(&[Mutant::CheckpointUnproved]) {
             scenario.checkpoints = true;
             scenario.notice = 1;
+        }
+        if core(&[Planted::RowForgotten]) {
+            (scenario.generation, scenario.two_parts) = (SEVERAL_ROWS, true);
         }
         // Nobody is there in time to tell the connector.
         scenario.prompt = !core(&[

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use oncesink::protocol::facts::CommittedOffset;
 use oncesink::types::{OffsetRange, PartitionKey, Replay};
 
-use crate::kafka::{Kind, fires, kind};
+use crate::clickhouse::Row;
+use crate::kafka::{Kind, fires, kind, rows};
 
 /// A record: its partition, which creation of the topic, its offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,7 +26,9 @@ pub(crate) enum Place {
 #[derive(Debug, Default, Clone, Hash)]
 pub(crate) struct Oracle {
     pub(crate) produced: BTreeSet<Unit>,
-    stored: BTreeMap<Unit, u32>,
+    /// How often each row is in the target, and each record among the dead letters.
+    stored: BTreeMap<(Unit, u64), u32>,
+    dead: BTreeMap<Unit, u32>,
     /// Rows lost with the server's power: offsets may stand above them until they are repaired.
     lost: BTreeSet<Unit>,
     /// Units that may be absent: retention, a start behind them.
@@ -53,30 +56,57 @@ impl Oracle {
     }
 
     pub(crate) fn is_stored(&self, unit: Unit) -> bool {
-        self.stored.get(&unit).is_some_and(|count| *count > 0)
+        let dead = self.dead.get(&unit).is_some_and(|count| *count > 0);
+        dead || (kind(unit) == Kind::Good && (0..rows(unit)).all(|row| self.has_row(unit, row)))
+    }
+
+    fn has_row(&self, unit: Unit, row: u64) -> bool {
+        self.stored.get(&(unit, row)).is_some_and(|count| *count > 0)
     }
 
     fn may_be_absent(&self, unit: &Unit) -> bool {
         self.excused.contains(unit) || self.jumped.contains(unit)
     }
 
-    pub(crate) fn appear(&mut self, unit: Unit, replay: Replay, place: Place) {
+    pub(crate) fn appear(&mut self, row: &Row, place: Place) {
+        let Row { unit, row, replay } = *row;
         if self.replays.get(&(unit.key, replay)) != Some(&unit.generation) {
             return self.fail(format!("{unit:?} was stored under replay {replay} of another topic"));
         }
-        if (place == Place::Target) != (kind(unit) == Kind::Good) {
-            return self.fail(format!("{unit:?}, a {:?} record, went to {place:?}", kind(unit)));
+        // Of a record whose first row the server refuses the others may come first.
+        let fits = match kind(unit) {
+            Kind::Good => place == Place::Target && row < rows(unit),
+            Kind::Poison => place == Place::Dead || (1..rows(unit)).contains(&row),
+            Kind::Bad => place == Place::Dead,
+            Kind::Tombstone => false,
+        };
+        if !fits {
+            return self.fail(format!("row {row} of {unit:?}, a {:?} record, went to {place:?}", kind(unit)));
         }
-        let count = self.stored.entry(unit).or_default();
+        let count = match place {
+            Place::Target => self.stored.entry((unit, row)).or_default(),
+            Place::Dead => self.dead.entry(unit).or_default(),
+        };
         *count += 1;
-        if *count > 1 {
-            self.fail(format!("{unit:?} is stored {count} times", count = self.stored[&unit]));
+        let count = *count;
+        if count > 1 {
+            self.fail(format!("row {row} of {unit:?} is stored {count} times"));
         }
-        self.lost.remove(&unit);
+        if self.dead.get(&unit).is_some_and(|dead| *dead > 0) && (0..rows(unit)).any(|row| self.has_row(unit, row)) {
+            self.fail(format!("{unit:?} is in both tables"));
+        }
+        if self.is_stored(unit) {
+            self.lost.remove(&unit);
+        }
     }
 
-    pub(crate) fn vanish(&mut self, unit: Unit, by_power_loss: bool, committed: Option<u64>) {
-        if let Some(count) = self.stored.get_mut(&unit) {
+    pub(crate) fn vanish(&mut self, row: &Row, place: Place, by_power_loss: bool, committed: Option<u64>) {
+        let unit = row.unit;
+        let count = match place {
+            Place::Target => self.stored.get_mut(&(unit, row.row)),
+            Place::Dead => self.dead.get_mut(&unit),
+        };
+        if let Some(count) = count {
             *count -= 1;
         }
         if by_power_loss {

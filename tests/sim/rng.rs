@@ -39,6 +39,15 @@ impl Rng {
         Some(choices)
     }
 
+    /// Whether the seed is one in so many; before anything is drawn. Draws nothing, so that it tells worlds apart and
+    /// changes none. Never in a script.
+    pub(crate) fn first_is_one_in(&self, of: u64) -> bool {
+        match self {
+            Self::Seeded(seed) | Self::Recorded { state: seed, .. } => seed % of == of - 1,
+            Self::Scripted { .. } => false,
+        }
+    }
+
     fn choose(&mut self, of: usize) -> usize {
         match self {
             Self::Seeded(state) => drawn(state, of),

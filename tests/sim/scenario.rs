@@ -1,5 +1,8 @@
 //! What a seed means: the size of the world, its configuration, and how often each fault may strike.
 
+use oncesink::types::UnitKind;
+
+use crate::kafka::SEVERAL_ROWS;
 use crate::rng::Rng;
 
 /// Faults that a run can have; each has its own budget, so that a seed combines a few of them often.
@@ -59,7 +62,7 @@ pub(crate) struct Scenario {
     pub(crate) partitions: i32,
     pub(crate) workers: usize,
     pub(crate) records: u64,
-    /// The creation of the topics, which fixes what their records are.
+    /// The first creation of the topics, which fixes what their records are, and whether they make several rows.
     pub(crate) generation: u64,
     pub(crate) rows_max: u64,
     pub(crate) eager: bool,
@@ -88,7 +91,13 @@ pub(crate) struct Scenario {
 pub(crate) const PACES: usize = 4;
 
 impl Scenario {
+    /// What a unit of the target is.
+    pub(crate) fn units(&self) -> UnitKind {
+        if self.generation < SEVERAL_ROWS { UnitKind::Record } else { UnitKind::Row }
+    }
+
     pub(crate) fn draw(rng: &mut Rng) -> Self {
+        let several_rows = rng.first_is_one_in(3);
         let mut budgets = Vec::new();
         let proxied = rng.percent(30);
         let share = [15, 30, 60][rng.below(3)];
@@ -106,7 +115,7 @@ impl Scenario {
             partitions: if rng.percent(50) { 2 } else { 1 },
             workers: if rng.percent(25) { 3 } else { 2 },
             records: rng.between(2, 10),
-            generation: 1,
+            generation: if several_rows { SEVERAL_ROWS } else { 1 },
             rows_max: rng.between(1, 4),
             eager: rng.percent(30),
             // A part of unknown fate is not seen by the test for rows that are there: a limit of what repeats requests.

@@ -69,7 +69,7 @@ impl World {
             }
             return self.answer(at, InsertEnd::Acknowledged);
         };
-        if table == Table::Target && rows.iter().any(|row| kind(row.unit) == Kind::Poison) {
+        if table == Table::Target && rows.iter().any(|row| kind(row.unit) == Kind::Poison && row.row == 0) {
             return self.answer(at, error(ServerErrorKind::Bytes));
         }
         if table == Table::Target && self.strikes(Fault::Vanish) {
@@ -84,7 +84,7 @@ impl World {
             (true, false) => Fate::MayAppear,
         };
         if fate != Fate::MayAppear {
-            rows.iter().for_each(|row| self.oracle.appear(row.unit, row.replay, place));
+            rows.iter().for_each(|row| self.oracle.appear(row, place));
         }
         self.clickhouse.parts.push(Part { place, rows, fate });
         if unsure {
@@ -131,8 +131,8 @@ impl World {
         if stays {
             self.clickhouse.parts[at].fate = Fate::Certain;
             if fate == Fate::MayAppear {
-                for row in self.clickhouse.parts[at].rows.clone() {
-                    self.oracle.appear(row.unit, row.replay, Place::Target);
+                for row in &self.clickhouse.parts[at].rows {
+                    self.oracle.appear(row, Place::Target);
                 }
             }
             return;
@@ -151,7 +151,7 @@ impl World {
                 self.oracle.irreparable(row.unit);
             }
             let committed = if current { self.consumed(key) } else { None };
-            self.oracle.vanish(row.unit, by_power_loss, committed);
+            self.oracle.vanish(row, part.place, by_power_loss, committed);
         }
     }
 

@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use oncesink::block::fill::{Decision, Fate, PartitionFill, close_block};
+use oncesink::block::fill::{Decision, Fate, PartitionFill, RowFates, close_block};
 use oncesink::protocol::action::{Commit, Delay, Resume};
 use oncesink::protocol::block::BlockSummary;
 use oncesink::protocol::event::{Event, TakeoverNumber, Ticket, TransactionNumber};
 use oncesink::protocol::facts::{Anchor, CommittedOffset, Presence, StoredFacts};
+use oncesink::protocol::halt::HaltReason;
 use oncesink::protocol::state::State;
 use oncesink::types::{
     AssignmentNumber, BlockNumber, Claim, LaneId, Offset, OffsetRange, PartitionKey, RecordCount, Replay, TopicId,
 };
 
 use crate::clickhouse::Row;
-use crate::kafka::{Kafka, Kind, fires, hash, kind};
+use crate::kafka::{Kafka, Kind, SEVERAL_ROWS, fires, hash, kind, rows};
 use crate::oracle::Unit;
 use crate::world::topic_id;
 
@@ -160,6 +161,8 @@ pub(crate) enum Fetched {
     Nothing,
     Record,
     OutOfRange,
+    /// The partition cannot go on with it.
+    Unusable(AssignmentNumber, HaltReason),
 }
 
 impl Source {
@@ -231,20 +234,28 @@ impl Source {
         let offset = Offset::new(at);
         let fate = match (fill.decide(offset), kind(unit)) {
             (Decision::Repeated, _) => return Fetched::Nothing,
+            (decision, _) if unit.generation >= SEVERAL_ROWS => match fate_of_rows(fill, data, unit, &decision) {
+                Ok(fate) => fate,
+                Err(reason) => return Fetched::Unusable(fill.resume().assignment, reason),
+            },
             (Decision::Insert, Kind::Bad) | (Decision::Condemned(_), _) => {
-                data.dead.push(Row { unit, replay });
+                data.dead.push(Row { unit, row: 0, replay });
                 Fate::DeadInserted
             }
             (Decision::Insert | Decision::Removed, Kind::Tombstone) => Fate::Skipped,
             (Decision::Insert, Kind::Good | Kind::Poison) => {
-                data.rows.push(Row { unit, replay });
+                data.rows.push(Row { unit, row: 0, replay });
                 Fate::Inserted
             }
             (Decision::Present, _) => Fate::Present,
             (Decision::Dead, _) => Fate::DeadPresent,
             (Decision::Removed, _) => Fate::Skipped,
         };
-        if fires(unit) && !fill.below_floor(offset) && !(unfed && fate == Fate::Present) {
+        let present = match fate {
+            Fate::Rows(rows) => rows.inserted == RecordCount(0),
+            fate => fate == Fate::Present,
+        };
+        if fires(unit) && !fill.below_floor(offset) && !(unfed && present) {
             data.alerts.push(unit);
         }
         fill.record(offset, fate);
@@ -273,4 +284,44 @@ impl Source {
         data.ranges = block.batches.iter().map(|(key, batch)| (*key, batch.range)).collect();
         Some((block, data))
     }
+}
+
+/// What `LaneFill` does with a record that may make several rows.
+fn fate_of_rows(
+    fill: &PartitionFill,
+    data: &mut BlockData,
+    unit: Unit,
+    decision: &Decision<'_>,
+) -> Result<Fate, HaltReason> {
+    let (offset, replay) = (Offset::new(unit.offset), fill.resume().start.replay);
+    let there = fill.rows_there(offset);
+    let made = if kind(unit) == Kind::Bad { 0 } else { rows(unit) };
+    let missing: Vec<u64> = (0..made).filter(|row| !fill.has_row(offset, *row)).collect();
+    let mut dead = || {
+        data.dead.push(Row { unit, row: 0, replay });
+        Fate::DeadInserted
+    };
+    let partly = |why: &str| HaltReason::PartlyStored { offset, there, why: why.to_owned() };
+    let insert = match (decision, kind(unit)) {
+        (Decision::Repeated, _) => unreachable!("it was looked at before"),
+        (Decision::Present, _) => panic!("whether all rows are there is not known before they are counted"),
+        (Decision::Dead, _) => return Ok(Fate::DeadPresent),
+        (_, Kind::Tombstone) => return Ok(Fate::Skipped),
+        (Decision::Removed, _) => false,
+        (Decision::Condemned(_), _) if kind(unit) != Kind::Bad && missing.is_empty() => true,
+        (Decision::Condemned(_), _) | (Decision::Insert, Kind::Bad) => {
+            return if there == RecordCount(0) { Ok(dead()) } else { Err(partly("refused")) };
+        }
+        (Decision::Insert, Kind::Good | Kind::Poison) => true,
+    };
+    let inserted = if insert { missing } else { Vec::new() };
+    let skipped = u64::from(!insert && there == RecordCount(0));
+    data.rows.extend(inserted.iter().map(|row| Row { unit, row: *row, replay }));
+    let inserted = u64::try_from(inserted.len()).expect("few rows");
+    let units = inserted + skipped + there.0;
+    Ok(Fate::Rows(RowFates {
+        inserted: RecordCount(inserted),
+        skipped: RecordCount(skipped),
+        further: RecordCount(units.saturating_sub(1)),
+    }))
 }

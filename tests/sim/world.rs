@@ -9,7 +9,7 @@ use oncesink::protocol::state::{LanePolicy, PartitionView, State};
 use oncesink::types::{LaneId, Partition, PartitionKey, Replay, TopicId};
 
 use crate::clickhouse::{ClickHouse, Fate, Ownership};
-use crate::kafka::{Coordinator, Kafka, Log};
+use crate::kafka::{Coordinator, Kafka, Kind, Log, kind};
 use crate::mutants::{Mutant, Planting};
 use crate::oracle::Oracle;
 use crate::rng::Rng;
@@ -117,6 +117,7 @@ impl World {
             verbose,
             scenario,
         };
+        world.clickhouse.units = world.scenario.units();
         world.oracle.start_latest = world.scenario.start_latest;
         world.kafka.group.eager = world.scenario.eager;
         for lane in (0..world.scenario.lanes).map(LaneId) {
@@ -342,6 +343,7 @@ impl World {
                 HaltReason::DamagedTwice { .. } | HaltReason::RowsVanish { .. } => {
                     self.power_losses + self.vanished >= 2
                 }
+                HaltReason::PartlyStored { offset, .. } => kind(self.kafka.unit(key, offset.get())) == Kind::Poison,
                 HaltReason::TopicRecreated
                 | HaltReason::LogTruncated { .. }
                 | HaltReason::AnchorDiffers { .. }

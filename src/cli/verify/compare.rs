@@ -8,6 +8,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::contents::Hashes;
+use super::several::Expected;
 use super::sums::Sums;
 use crate::types::{Offset, OffsetRange, OffsetSet, RecordCount};
 
@@ -54,10 +55,14 @@ pub(super) struct Window {
     /// Records that make no row on purpose: without a value, or left out by the filter.
     skipped: Bits,
     skipped_count: u64,
-    /// Of all other records.
+    /// All other records.
+    pub(super) expected: u64,
+    /// Of these.
     pub(super) sums: Sums,
     /// The same records by offset, where contents are compared.
     pub(super) contents: Vec<(u64, Hashes)>,
+    /// The same records by offset, where a record makes several rows.
+    pub(super) several: Vec<(u64, Expected)>,
 }
 
 /// A record as far as it is compared.
@@ -67,6 +72,8 @@ pub(super) enum Seen {
     Skipped,
     /// It has one; its hashes where contents are compared.
     Value(Option<Hashes>),
+    /// Of a topic whose records make several rows.
+    Rows(Expected),
 }
 
 impl Window {
@@ -77,8 +84,10 @@ impl Window {
             records: Bits::default(),
             skipped: Bits::default(),
             skipped_count: 0,
+            expected: 0,
             sums: Sums::default(),
             contents: Vec::new(),
+            several: Vec::new(),
         }
     }
 
@@ -95,15 +104,32 @@ impl Window {
             }
             Seen::Value(hashes) => {
                 self.records.insert(place);
+                self.expected += 1;
                 self.sums += Sums::of(offset.get(), hashes.map(Hashes::expected));
                 self.contents.extend(hashes.map(|hashes| (offset.get(), hashes)));
+            }
+            Seen::Rows(expected) => {
+                self.expected += 1;
+                self.sums += expected.sums(offset.get());
+                self.several.push((offset.get(), expected));
             }
         }
     }
 
+    /// How many records make no row on purpose.
+    pub(super) fn skipped_count(&self) -> u64 {
+        self.skipped_count
+    }
+
+    /// Whether the record makes no row on purpose.
+    pub(super) fn is_skipped(&self, offset: Offset) -> bool {
+        let place = offset.get() - self.base();
+        self.skipped.word(index(place / WORD_OFFSETS)) >> (place % WORD_OFFSETS) & 1 == 1
+    }
+
     /// Counts a window whose sums are those of the tables: nothing is wrong with it.
     pub(super) fn count_clean(&self, rows: Sums, dead: Sums, tally: &mut Tally) {
-        tally.records += self.sums.units;
+        tally.records += self.expected;
         tally.skipped += self.skipped_count;
         tally.rows += rows.units;
         tally.dead_letters += dead.units;
@@ -231,7 +257,7 @@ impl fmt::Display for Spots {
 pub(super) struct Tally {
     /// Records that Kafka has, but for those that make no row on purpose.
     pub(super) records: u64,
-    /// Offsets with a row.
+    /// Offsets with a row; where a record makes several rows, these.
     pub(super) rows: u64,
     /// Offsets with a dead letter.
     pub(super) dead_letters: u64,
@@ -243,6 +269,8 @@ pub(super) struct Tally {
     pub(super) in_gaps: u64,
     /// Records that are nowhere.
     pub(super) missing: Spots,
+    /// Records that lack some of their rows.
+    pub(super) partly: Spots,
     /// Offsets with more than one row, or more than one dead letter.
     pub(super) doubled: Spots,
     /// Rows and dead letters beyond the first of their offset.

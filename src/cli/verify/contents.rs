@@ -71,6 +71,11 @@ impl ContentsPlan {
         columns.filter(|(_, compared)| **compared).map(|(column, _)| column.name.as_str())
     }
 
+    /// For each data column whether it is compared.
+    pub(super) fn compared(&self) -> &[bool] {
+        &self.compared
+    }
+
     /// What hashes records for it.
     pub(super) fn hasher(&self) -> Hasher {
         Hasher {
@@ -120,15 +125,7 @@ pub(super) struct Hasher {
 impl Hasher {
     /// Of a record.
     pub(super) fn hash(&mut self, record: &Record<'_>) -> Hashes {
-        self.bytes.clear();
-        for part in [record.value, record.key] {
-            self.bytes.push(u8::from(part.is_none()));
-            if let Some(part) = part {
-                push_varint(&mut self.bytes, u64::try_from(part.len()).expect("a length has at most 64 bits"));
-                self.bytes.extend_from_slice(part);
-            }
-        }
-        let dead = hash(&self.bytes);
+        let dead = dead_hash(record, &mut self.bytes);
         let row = self.decoder.decode_patiently(record, &mut self.columns).ok().map(|()| {
             self.bytes.clear();
             append_open_row(&self.columns, &self.compared, &mut self.bytes);
@@ -137,6 +134,19 @@ impl Hasher {
         });
         Hashes { row, dead }
     }
+}
+
+/// The hash of the dead letter that a record would be; the buffer is for its bytes.
+pub(super) fn dead_hash(record: &Record<'_>, bytes: &mut Vec<u8>) -> u64 {
+    bytes.clear();
+    for part in [record.value, record.key] {
+        bytes.push(u8::from(part.is_none()));
+        if let Some(part) = part {
+            push_varint(bytes, u64::try_from(part.len()).expect("a length has at most 64 bits"));
+            bytes.extend_from_slice(part);
+        }
+    }
+    hash(bytes)
 }
 
 impl Hasher {

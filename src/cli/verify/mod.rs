@@ -8,6 +8,7 @@ mod compare;
 mod contents;
 mod records;
 mod report;
+mod several;
 mod stored;
 mod subject;
 mod sums;
@@ -33,11 +34,12 @@ use crate::protocol::facts::CommittedOffset;
 use crate::registry::Schemas;
 use crate::source::observer::Observer;
 use crate::source::{StoredOffset, TopicIdentity};
-use crate::types::{OffsetRange, Partition, Replay};
+use crate::types::{OffsetRange, Partition, Replay, UnitKind};
 use compare::{WINDOW_OFFSETS, WINDOW_OFFSETS_WITH_CONTENTS, Window, compare};
 use contents::{ContentsPlan, compare_contents};
 use records::{Reading, Sieve};
 use report::{PartitionReport, Report, TopicReport};
+use several::{RowReader, compare_records};
 use stored::{Kind, StoredSide};
 use subject::{Known, Subject};
 use survey::Survey;
@@ -130,8 +132,9 @@ async fn run(settings: &Settings, arguments: &VerifyArguments) -> Result<Report,
             contents: None,
             decoding: None,
         };
-        // Without either, how records are decoded does not matter, and the table may be any.
-        if arguments.contents || !settings.keeps_every_value() {
+        let several = lane.coordinates.unit_kind() == UnitKind::Row;
+        // Without any of these, how records are decoded does not matter, and the table may be any.
+        if arguments.contents || !settings.keeps_every_value() || several {
             let table = table(&session, &lane).await?;
             let decoding = decoding(&session, &lane, settings, &table, schemas.as_ref()).await?;
             if arguments.contents {
@@ -298,11 +301,15 @@ impl Verification<'_> {
         let topic = self.lane.cell.topic.clone();
         let ranges: BTreeMap<_, _> = subjects.iter().map(|(partition, subject)| (*partition, subject.range)).collect();
         let total: u64 = ranges.values().map(|range| range.end().get() - range.start().get()).sum();
-        let window_offsets = if self.contents.is_some() { WINDOW_OFFSETS_WITH_CONTENTS } else { WINDOW_OFFSETS };
+        let several = self.lane.coordinates.unit_kind() == UnitKind::Row;
+        let large = self.contents.is_some() || several;
+        let window_offsets = if large { WINDOW_OFFSETS_WITH_CONTENTS } else { WINDOW_OFFSETS };
+        let decoding = self.decoding.as_ref().filter(|_| several);
         let how = Reading {
             window_offsets,
             hasher: self.contents.as_ref().map(ContentsPlan::hasher),
             sieve: self.decoding.as_ref().and_then(Sieve::of),
+            rows: decoding.map(|decoding| RowReader::new(decoding, self.contents.as_ref())),
         };
         let mut survey = Survey::new(window_offsets, self.contents.as_ref().map(ContentsPlan::row_hash));
         let reading = tokio::task::spawn_blocking(move || {
@@ -340,6 +347,16 @@ impl Verification<'_> {
         report: &mut PartitionReport,
     ) -> Result<(), CommandError> {
         let stored = self.stored();
+        if self.lane.coordinates.unit_kind() == UnitKind::Row {
+            let records = |kind| {
+                let contents = survey.hash_of(kind);
+                stored.records(kind, contents, subject.partition, subject.replay, window.range)
+            };
+            let rows = records(Kind::Rows).await?;
+            let dead = or_nothing(Kind::DeadLetters, records(Kind::DeadLetters).await)?.unwrap_or_default();
+            compare_records(window, &rows, &dead, &subject.excused, &mut report.tally);
+            return Ok(());
+        }
         let words = |kind| stored.words(kind, subject.partition, subject.replay, window.range);
         let (rows, dead) = tokio::join!(words(Kind::Rows), words(Kind::DeadLetters));
         let (rows, dead) = (rows?, or_nothing(Kind::DeadLetters, dead)?.unwrap_or_default());
@@ -374,7 +391,9 @@ impl Verification<'_> {
         subjects: &BTreeMap<Partition, Subject>,
         reports: &mut BTreeMap<Partition, PartitionReport>,
     ) -> Result<(), CommandError> {
-        let Some(contents) = &self.contents else { return Ok(()) };
+        // Where a record makes several rows the offset names it, and no column.
+        let by_record = self.lane.coordinates.unit_kind() == UnitKind::Record;
+        let Some(contents) = self.contents.as_ref().filter(|_| by_record) else { return Ok(()) };
         let (mut hasher, hashes) = (contents.hasher(), contents.column_hashes());
         for (partition, subject) in subjects {
             let report = reports.get_mut(partition).expect("every subject has a report");

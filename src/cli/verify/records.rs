@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::compare::{Seen, Window, WindowCutter};
 use super::contents::Hasher;
+use super::several::RowReader;
 use crate::alerts::Filter;
 use crate::clock;
 use crate::columns::Columns;
@@ -31,6 +32,8 @@ pub(super) struct Reading {
     pub(super) hasher: Option<Hasher>,
     /// Where some rows are not wanted.
     pub(super) sieve: Option<Sieve>,
+    /// Where a record makes several rows; then in place of the other two.
+    pub(super) rows: Option<RowReader>,
 }
 
 /// Sends the windows of these ranges, each partition's in order, until all are sent or nobody listens any more.
@@ -86,6 +89,9 @@ pub(super) fn send_windows(
 impl Reading {
     fn seen(&mut self, message: &Message<'_>, topic: &str) -> Seen {
         let record = message.record(topic);
+        if let (Some(rows), Some(record)) = (&mut self.rows, &record) {
+            return rows.read(record);
+        }
         let wanted = |record: &Record<'_>| match &mut self.sieve {
             Some(sieve) => sieve.admits(record),
             None => record.value.is_some(),

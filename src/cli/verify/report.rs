@@ -91,6 +91,7 @@ impl PartitionReport {
             }
         };
         finding(&tally.missing, "records are missing: neither a row nor a dead letter");
+        finding(&tally.partly, "records lack some of their rows");
         finding(&tally.doubled, &format!("offsets are doubled ({} rows or dead letters too many)", tally.surplus));
         finding(&tally.both, "offsets have a row and a dead letter");
         finding(&tally.unexplained, "rows or dead letters are unexplained: Kafka has no such record");

@@ -130,11 +130,12 @@ impl StoredSide<'_> {
         let hashed = contents.map_or_else(String::new, |contents| format!(", {contents} AS oncesink_unit_hash"));
         let statement = format!(
             "SELECT oncesink_unit_partition AS in_partition, intDiv(oncesink_unit_offset, {window_offsets}) AS in_window, \
-             {} FROM (SELECT toInt32({}) AS oncesink_unit_partition, toUInt64({}) AS oncesink_unit_offset{hashed} {}) \
-             GROUP BY in_partition, in_window",
-            Sums::sql("oncesink_unit_offset", contents.map(|_| "oncesink_unit_hash")),
+             {} FROM (SELECT toInt32({}) AS oncesink_unit_partition, toUInt64({}) AS oncesink_unit_offset, \
+             {} AS oncesink_unit_number{hashed} {}) GROUP BY in_partition, in_window",
+            Sums::sql("oncesink_unit_number", contents.map(|_| "oncesink_unit_hash")),
             units.partition,
             units.offset,
+            units.number(),
             units.table_where(&within),
         );
         let rows: Vec<SumsRow> = self.session.fetch("adding up windows", &statement).await?;

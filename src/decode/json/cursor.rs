@@ -39,6 +39,16 @@ impl<'a> Cursor<'a> {
         Self { bytes, at, depth: 0 }
     }
 
+    /// At a place in a text that was read before.
+    pub(crate) fn resume(bytes: &'a [u8], at: usize, depth: u32) -> Self {
+        Self { bytes, at, depth }
+    }
+
+    /// What `resume` needs to know.
+    pub(crate) fn place(&self) -> (usize, u32) {
+        (self.at, self.depth)
+    }
+
     /// The next byte; 0, which no JSON text has outside of strings, at the end.
     #[inline]
     pub(crate) fn peek(&self) -> u8 {

@@ -1,7 +1,7 @@
 //! JSON records to columns, in one pass.
 //!
 //! Strict by RFC 8259, also in what is skipped: UTF-8 and surrogates are checked, brackets nest
-//! at most [`DEPTH_MAX`] deep, one object per record, nothing after it. Behaviour where the RFC or
+//! at most [`DEPTH_MAX`] deep, one object per record where nothing else is configured, nothing after it. Behaviour where the RFC or
 //! users disagree:
 //!
 //! - A key that has a column and occurs twice makes a dead letter: parsers disagree which one
@@ -12,6 +12,7 @@
 mod cursor;
 mod dynamic;
 mod keys;
+mod rows;
 mod value;
 mod walk;
 
@@ -23,12 +24,14 @@ use std::sync::Arc;
 pub(super) use self::cursor::Cursor;
 pub(super) use self::dynamic::append_dynamic_text;
 use self::keys::{KeyGuess, START};
+pub use self::rows::RowCursor;
 use self::value::append_value;
 pub(super) use self::walk::Walk;
 use super::error::{DecodeError, ErrorCode, Fault, Shown};
 use super::record::Rest;
 use super::target::Target;
 use crate::columns::{ColumnBuilder, Columns, RowPlan};
+use crate::config::Records;
 
 /// Largest buffer that is kept from one record to the next: one record of 16 MB must not cost 16 MB for good.
 pub(super) const SCRATCH_BYTES_KEPT: usize = 1 << 20;
@@ -36,6 +39,7 @@ pub(super) const SCRATCH_BYTES_KEPT: usize = 1 << 20;
 /// Decodes JSON objects into the open row of a table.
 #[derive(Debug)]
 pub(super) struct JsonDecoder {
+    records: Records,
     root: Target,
     /// What the fields of the root are, in their order.
     fields: Vec<FieldTarget>,
@@ -61,6 +65,7 @@ impl JsonDecoder {
             _ => FieldTarget::Tree(number),
         });
         Self {
+            records: Records::One,
             fields: fields.collect(),
             keys: KeyGuess::new(root.fields.iter().map(|(name, _)| name.as_str())),
             walk: Walk::new(plan),
@@ -84,23 +89,30 @@ impl JsonDecoder {
     fn decode_record(&mut self, record: &[u8], at: usize, rest: &mut Rest, columns: &mut Columns) -> Result<(), Fault> {
         check_utf8(&record[at..]).map_err(|fault| Fault { at: at + fault.at, ..fault })?;
         let mut json = Cursor::starting_at(record, at);
-        if !self.root.columns.is_empty() {
-            self.walk.whole(&mut json, &self.root, columns)?;
-            json = Cursor::starting_at(record, at);
-        }
-        if self.root.fields.is_empty() && !self.root.columns.is_empty() && rest.is_ignored() {
-            json.next_token();
-            json.skip_value()?;
-        } else if rest.is_ignored() {
-            self.decode_object(&mut json, columns)?;
-        } else {
-            self.decode_all_fields(&mut json, rest, columns)?;
-        }
+        self.decode_value(&mut json, rest, columns)?;
         if json.next_token() != 0 || !json.at_end() {
             columns.leave_field();
             return Err(json.fault(ErrorCode::TrailingData));
         }
         Ok(())
+    }
+
+    /// The value at the cursor, which is to be an object unless it is taken whole.
+    #[inline]
+    fn decode_value(&mut self, json: &mut Cursor<'_>, rest: &mut Rest, columns: &mut Columns) -> Result<(), Fault> {
+        if !self.root.columns.is_empty() {
+            let start = json.mark();
+            self.walk.whole(json, &self.root, columns)?;
+            json.back_to(start);
+        }
+        if self.root.fields.is_empty() && !self.root.columns.is_empty() && rest.is_ignored() {
+            json.next_token();
+            json.skip_value()
+        } else if rest.is_ignored() {
+            self.decode_object(json, columns)
+        } else {
+            self.decode_all_fields(json, rest, columns)
+        }
     }
 
     fn decode_object(&mut self, json: &mut Cursor<'_>, columns: &mut Columns) -> Result<(), Fault> {

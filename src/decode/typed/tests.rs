@@ -9,7 +9,7 @@ use crate::block::native::NativeEncoder;
 use crate::block::test_reader;
 use crate::columns::{ColumnSpec, Columns, DefaultValue, RowCoordinates, RowPlan};
 
-const PLACE: RowCoordinates<'_> = RowCoordinates { topic: "t", partition: 0, offset: 0, replay: 0 };
+const PLACE: RowCoordinates<'_> = RowCoordinates { topic: "t", partition: 0, offset: 0, row: 0, replay: 0 };
 
 /// What a column of this type stores of a value, or the code with which it refuses it. The server's zone is Berlin's.
 fn stored(value: Typed<'_>, kind: &str) -> String {

@@ -60,7 +60,7 @@ impl Table {
     /// Decodes and keeps a record.
     fn push(&mut self, record: impl AsRef<[u8]>) -> Result<(), DecodeError> {
         self.decoder.decode_value(record.as_ref(), &mut self.columns)?;
-        self.columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset: 0, replay: 0 });
+        self.columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset: 0, row: 0, replay: 0 });
         Ok(())
     }
 

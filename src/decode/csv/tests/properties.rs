@@ -168,7 +168,7 @@ proptest! {
         let (mut all, mut good) = (new(), new());
         for record in &records {
             if all.0.decode_value(record.as_bytes(), &mut all.1).is_ok() {
-                let place = RowCoordinates { topic: "t", partition: 0, offset: 0, replay: 0 };
+                let place = RowCoordinates { topic: "t", partition: 0, offset: 0, row: 0, replay: 0 };
                 all.1.commit_row(&place);
                 good.0.decode_value(record.as_bytes(), &mut good.1).unwrap();
                 good.1.commit_row(&place);

@@ -2,6 +2,7 @@
 
 mod properties;
 mod records;
+mod rows;
 mod special;
 mod values;
 
@@ -45,7 +46,7 @@ impl Table {
 
     fn push_at(&mut self, record: impl AsRef<[u8]>, offset: i64) -> Result<(), DecodeError> {
         self.decoder.decode_value(record.as_ref(), &mut self.columns)?;
-        self.columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset, replay: 0 });
+        self.columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset, row: 0, replay: 0 });
         Ok(())
     }
 
