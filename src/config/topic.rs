@@ -164,6 +164,7 @@ pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {
     let bad_share_max = section.value("bad_share_max", "a percentage", parse_share).or(BAD_SHARE_MAX_DEFAULT, here);
     let detectors = read_detectors(section);
     require_row_column(section, format.as_ref(), coordinates.as_ref());
+    refuse_events_in_lists(section, format.as_ref(), mapping.as_ref());
     Some(TopicSettings {
         topic: topic?,
         table: table?,
@@ -189,6 +190,16 @@ fn require_row_column(topic: &Section<'_>, format: Option<&Format>, coordinates:
         let location = topic.entry("json").map_or(&topic.location, |entry| &entry.key_location);
         let reason = "a record makes several rows, and `coordinates` names no column that says which of them a row is";
         topic.report.add(location, reason, "add `row: _row` to `coordinates`, and the column to the table (UInt32)");
+    }
+}
+
+/// A change event says of its own row only whether it was deleted.
+fn refuse_events_in_lists(topic: &Section<'_>, format: Option<&Format>, mapping: Option<&Mapping>) {
+    let (Some(Format::Json(json)), Some(mapping)) = (format, mapping) else { return };
+    if json.records != Records::One && mapping.envelope == Envelope::Debezium {
+        let location = topic.entry("json").map_or(&topic.location, |entry| &entry.key_location);
+        let reason = "a record makes several rows, and `envelope: debezium` expects one change event";
+        topic.report.add(location, reason, "remove `records`, or `envelope`");
     }
 }
 

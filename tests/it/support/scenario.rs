@@ -67,6 +67,8 @@ pub(crate) struct Scenario {
     next_id: u64,
     /// The topic's detectors, as lines of its entry.
     pub(crate) detector_lines: Vec<String>,
+    /// The columns of `coordinates` that are not named as they are anyway.
+    pub(crate) coordinates: String,
     /// More lines of `kafka`.
     pub(crate) kafka_lines: Vec<String>,
     /// More lines below the topic's entry of the configuration.
@@ -116,6 +118,7 @@ impl Scenario {
                 "detectors:".to_owned(),
                 "  - { name: too_hot, when: temp > 90, key: sensor, alerts_per_block_max: 100000 }".to_owned(),
             ],
+            coordinates: "replay: _replay".to_owned(),
             kafka_lines: Vec::new(),
             topic_lines: Vec::new(),
             top_lines: Vec::new(),
@@ -164,7 +167,8 @@ impl Scenario {
             text,
             "topics:\n  - topic: {topic}\n    table: {table}\n    batch: {{ linger: {linger}, rows_max: 5000, \
              inserts_per_second_max: 20 }}\n    \
-             coordinates: {{ topic: _topic, partition: _partition, offset: _offset, replay: _replay }}",
+             coordinates: {{ topic: _topic, partition: _partition, offset: _offset, {coordinates} }}",
+            coordinates = self.coordinates,
             topic = self.topic,
             table = self.table,
             linger = self.linger,
