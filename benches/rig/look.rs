@@ -81,8 +81,7 @@ async fn sizes(rig: &Rig, report: &mut Report, sizes: &[u64]) -> Result<()> {
             let began = now();
             let found = look(&session, &lane, &partitions).await?;
             let elapsed = began.elapsed();
-            let rows_found =
-                found.presence.values().fold(RecordCount(0), |sum, presence| sum + presence.rows.records());
+            let rows_found = found.presence.values().fold(RecordCount(0), |sum, presence| sum + presence.rows.count());
             let behind = RecordCount((rows / PARTITIONS - from.get()) * PARTITIONS);
             ensure!(rows_found == behind, "the look found {rows_found} rows of {behind}");
             report.add(&format!("{rows} rows"), vec![figure("look, ms", 1e3 * elapsed.as_secs_f64())])?;
