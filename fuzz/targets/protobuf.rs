@@ -73,7 +73,7 @@ const GOOD: &[u8] =
 /// Memory beside a multiple of the record: empty columns and buffers that are kept.
 const HEAP_BYTES: usize = 1 << 20;
 
-const PLACE: RowCoordinates<'_> = RowCoordinates { topic: "t", partition: 0, offset: 0, replay: 0 };
+const PLACE: RowCoordinates<'_> = RowCoordinates { topic: "t", partition: 0, offset: 0, row: 0, replay: 0 };
 
 fn schema() -> &'static ProtobufSchema {
     static COMPILED: OnceLock<ProtobufSchema> = OnceLock::new();

@@ -97,22 +97,50 @@ pub fn server_settings(settings: &ClickHouseSettings) -> ServerSettings {
     }
 }
 
-/// Runs until `stop` says so or a person has to act. A consumer that failed for good is built anew.
+/// Runs until `stop` says so or a person has to act. A consumer that failed for good is built anew, and so is one whose
+/// topics or tables have changed.
 ///
 /// # Errors
-/// Where configuration and servers do not fit each other.
+/// Where configuration and servers do not fit each other at the start. Later that is waited out: it ran before.
 pub async fn run(
     settings: &Settings,
     adopt: bool,
     views: &Views,
     mut stop: watch::Receiver<bool>,
 ) -> Result<Ended, RunError> {
+    let mut unfit = Unfit::Ends;
     loop {
-        let ended = run_consumer(settings, adopt, views, &mut stop).await?;
-        let Ended::ConsumerFailed(text) = &ended else { return Ok(ended) };
-        tracing::error!(error = text, "the consumer failed for good and is built anew");
-        tokio::time::sleep(RETRY_INTERVAL).await;
+        match run_consumer(settings, adopt, views, &mut stop, unfit).await? {
+            Life::Ended(Ended::ConsumerFailed(text)) => {
+                tracing::error!(error = text, "the consumer failed for good and is built anew");
+                tokio::time::sleep(RETRY_INTERVAL).await;
+            }
+            Life::Ended(ended) => return Ok(ended),
+            Life::Outdated(Outdated(what)) => {
+                tracing::info!(what, "starting anew within the process");
+                unfit = Unfit::IsWaitedOut;
+            }
+        }
     }
+}
+
+/// What a consumer was built for has changed: topics, or tables. It drains, and the next one is built.
+#[derive(Debug)]
+struct Outdated(String);
+
+/// How one consumer's life ended.
+enum Life {
+    Ended(Ended),
+    Outdated(Outdated),
+}
+
+/// What is done where configuration and servers do not fit each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unfit {
+    /// The process ends: a person is looking.
+    Ends,
+    /// They did before: it may have been changed back in a moment.
+    IsWaitedOut,
 }
 
 /// One consumer's life.
@@ -121,25 +149,26 @@ async fn run_consumer(
     adopt: bool,
     views: &Views,
     stop: &mut watch::Receiver<bool>,
-) -> Result<Ended, RunError> {
+    unfit: Unfit,
+) -> Result<Life, RunError> {
     let server =
         Server::new(&server_settings(&settings.clickhouse)).map_err(|error| RunError::Unfit(error.to_string()))?;
-    let opening = wait_for(views, stop, "clickhouse", || async {
+    let opening = wait_for(views, stop, unfit, "clickhouse", || async {
         let session = Session::open(server.clone()).await?;
         let state = StateTables { database: settings.state_database.clone() };
         ensure_state_tables(&session, &state, settings.ledger_retention, settings.create_state_tables).await?;
         Ok::<_, ControlError>(session)
     });
-    let Some(session) = opening.await? else { return Ok(Ended::Stopped) };
+    let Some(session) = opening.await? else { return Ok(Life::Ended(Ended::Stopped)) };
     views.status.send_modify(|status| Arc::make_mut(status).clickhouse.succeeded(clock::unix_ms()));
 
     // Beside the pipeline and of no consequence to it; dropped, and with it aborted, when this consumer's life ends.
-    let mut beside = JoinSet::new();
+    let mut beside: JoinSet<Outdated> = JoinSet::new();
     let mut schemas = None;
     if let Some(registry) = &settings.kafka.schema_registry {
         let (connected, asking) =
             Schemas::connect(registry, &views.metrics).map_err(|error| RunError::Unfit(error.to_string()))?;
-        beside.spawn(asking);
+        beside.spawn(async { match asking.await {} });
         schemas = Some(connected);
     }
 
@@ -156,7 +185,7 @@ async fn run_consumer(
     let consumer = KafkaConsumer::subscribe(&consumer_settings, Arc::default())?;
     let group = consumer.handle();
     let asking = group.clone();
-    let cluster_id = wait_for(views, stop, "kafka", || {
+    let cluster_id = wait_for(views, stop, unfit, "kafka", || {
         let asking = asking.clone();
         async move {
             let answer = tokio::task::spawn_blocking(move || asking.cluster_id(CLUSTER_ID_TIMEOUT)).await;
@@ -164,7 +193,7 @@ async fn run_consumer(
             answer.expect("asking for the cluster's id panicked").ok_or_else(no_broker)
         }
     });
-    let Some(cluster_id) = cluster_id.await? else { return Ok(Ended::Stopped) };
+    let Some(cluster_id) = cluster_id.await? else { return Ok(Life::Ended(Ended::Stopped)) };
 
     let process = Process {
         session: &session,
@@ -174,7 +203,7 @@ async fn run_consumer(
         schemas: schemas.as_ref(),
         adopt,
     };
-    let preparing = wait_for(views, stop, "clickhouse", || async {
+    let preparing = wait_for(views, stop, unfit, "clickhouse", || async {
         let mut setups: BTreeMap<LaneId, LaneSetup> = BTreeMap::new();
         let mut unfit = Vec::new();
         for (lane, topic) in lanes(settings) {
@@ -186,7 +215,7 @@ async fn run_consumer(
         }
         if unfit.is_empty() { Ok(setups) } else { Err(LaneError::Unfit(unfit)) }
     });
-    let Some(setups) = preparing.await? else { return Ok(Ended::Stopped) };
+    let Some(setups) = preparing.await? else { return Ok(Life::Ended(Ended::Stopped)) };
 
     let mut plans = BTreeMap::new();
     let mut policies = BTreeMap::new();
@@ -215,9 +244,11 @@ async fn run_consumer(
     let poll_loop = PollLoop::new(consumer, &plans, commands, event_sender, Arc::clone(&memory))
         .expect("the columns were checked when the plan was made");
     let poll_thread = std::thread::Builder::new().name("poll".to_owned()).spawn(move || poll_loop.run())?;
-    beside.spawn(group_watch::watch_for_ever(group.clone(), settings.name.clone(), command_sender.clone()));
+    let watching = group_watch::watch_for_ever(group.clone(), settings.name.clone(), command_sender.clone());
+    beside.spawn(async { match watching.await {} });
     if let Some(interval) = settings.audit_interval {
-        beside.spawn(audit::audit_for_ever(interval, Arc::clone(&effects), views.status.clone()));
+        let auditing = audit::audit_for_ever(interval, Arc::clone(&effects), views.status.clone());
+        beside.spawn(async { match auditing.await {} });
     }
     let report = Report::new(views.metrics.clone(), Arc::clone(&effects), views.status.clone(), schemas);
     let driver = Driver::new(
@@ -231,10 +262,18 @@ async fn run_consumer(
     );
     let (stop_sender, stop_once) = oneshot::channel();
     let mut driving = std::pin::pin!(driver.run(events, stop_once, settings.drain_timeout, views.heartbeat.clone()));
-    let ended = tokio::select! {
-        ended = &mut driving => ended,
-        Some(ended) = beside.join_next() => match ended.expect("the audit, the watch of the group or the client of the registry panicked") {},
-        () = stopped(stop) => {
+    let mut outdated = None;
+    let early = tokio::select! {
+        ended = &mut driving => Some(ended),
+        Some(ended) = beside.join_next() => {
+            outdated = Some(ended.expect("a task beside the pipeline panicked"));
+            None
+        }
+        () = stopped(stop) => None,
+    };
+    let ended = match early {
+        Some(ended) => ended,
+        None => {
             if stop_sender.send(()).is_err() {
                 tracing::debug!("the driver ends by itself");
             }
@@ -245,7 +284,12 @@ async fn run_consumer(
         .await
         .expect("joining a thread does not panic")
         .expect("the polling thread panicked");
-    Ok(ended)
+    Ok(match outdated {
+        Some(outdated) if matches!(ended, Ended::Stopped | Ended::StoppedLate) && !*stop.borrow() => {
+            Life::Outdated(outdated)
+        }
+        _ => Life::Ended(ended),
+    })
 }
 
 fn lanes(settings: &Settings) -> impl Iterator<Item = (LaneId, &crate::config::TopicSettings)> {
@@ -296,6 +340,7 @@ impl From<LaneError> for NotYet {
 async fn wait_for<T, E: Into<NotYet>, F: Future<Output = Result<T, E>>>(
     views: &Views,
     stop: &mut watch::Receiver<bool>,
+    unfit: Unfit,
     whom: &'static str,
     attempt: impl Fn() -> F,
 ) -> Result<Option<T>, RunError> {
@@ -307,8 +352,8 @@ async fn wait_for<T, E: Into<NotYet>, F: Future<Output = Result<T, E>>>(
         };
         let text = match result {
             Ok(value) => return Ok(Some(value)),
-            Err(NotYet::Unfit(text)) => return Err(RunError::Unfit(text)),
-            Err(NotYet::Passing(text)) => text,
+            Err(NotYet::Unfit(text)) if unfit == Unfit::Ends => return Err(RunError::Unfit(text)),
+            Err(NotYet::Unfit(text) | NotYet::Passing(text)) => text,
         };
         if let Some(held_back) = views.metrics.throttled().permit(&format!("start {whom}"), clock::now()) {
             tracing::warn!(error = text, held_back, "waiting for {whom}");
