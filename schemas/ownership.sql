@@ -12,9 +12,10 @@ CREATE TABLE IF NOT EXISTS {database}.ownership
     table_uuid UUID COMMENT 'the target when it was claimed',
     topic_id   Nullable(UUID) COMMENT 'Kafka''s identity of the topic',
     replay     UInt32,
+    routes     Array(String) COMMENT 'other tables that rows of the topic may be in',
     claimed_at DateTime64(3, 'UTC') DEFAULT now64(3)
 )
 ENGINE = MergeTree
 ORDER BY (cluster, connector, target, topic, partition, claim)
 SETTINGS fsync_after_insert = 1
-COMMENT 'oncesink schema 1'
+COMMENT 'oncesink schema 2'

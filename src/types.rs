@@ -48,6 +48,20 @@ impl fmt::Display for Offset {
     }
 }
 
+/// A table of a lane: 0 is the topic's own, the others are those of its routes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetNumber(pub u16);
+
+impl TargetNumber {
+    /// The topic's own table.
+    pub const OWN: Self = Self(0);
+
+    /// Its place among the lane's tables.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// Offsets from `start` up to, not including, `end`. `end` is the offset to commit.
 ///
 /// A range says nothing of how many records it holds: offsets have gaps (compaction, transaction markers).

@@ -45,6 +45,7 @@ async fn sizes(rig: &Rig, report: &mut Report, sizes: &[u64]) -> Result<()> {
     };
     let session = Session::open(Server::new(&settings)?).await?;
     let lane = LaneTables {
+        routes: Vec::new(),
         lane: LaneId(0),
         state: StateTables { database: database.clone() },
         cell: Cell {

@@ -11,10 +11,11 @@ use cel::common::ast::{CallExpr, Expr, LiteralValue, SourceInfo, operators};
 use super::column::{Column, ColumnKind};
 use super::expression::ExpressionError;
 use super::number::{Arithmetic, Comparison, Number};
-use super::program::{Condition, NumberExpression, Program, Search, TextExpression};
+use super::operators::{arithmetic, comparison, search, sign};
+use super::program::{Condition, NumberExpression, Pattern, Program, Search, TextExpression};
 
 pub(super) const SUPPORTED: &str = "use columns, numbers, texts, true, false, null, == != < <= > >=, + - * / %, && || !, ? :, \
-    `in [..]`, contains, startsWith, endsWith, size and string";
+    `in [..]`, contains, startsWith, endsWith, matches, size and string";
 
 /// Evaluating recurses as deep as the expression nests.
 const DEPTH_MAX: usize = 100;
@@ -183,6 +184,9 @@ impl<'a> Compiler<'a> {
             return self.search(node, search, target, part);
         }
         match (name, call.target.as_deref(), call.args.as_slice()) {
+            ("matches", Some(text), [pattern]) | ("matches", None, [text, pattern]) => {
+                self.matches(node, text, pattern)
+            }
             ("size", Some(text), []) | ("size", None, [text]) => self.size(node, text),
             ("string", None, [value]) => self.string(value),
             (operators::LOGICAL_NOT, None, [inner]) => {
@@ -338,6 +342,25 @@ impl<'a> Compiler<'a> {
         Some(Typed::Condition(Condition::Search(search, Box::new([sides.0?, sides.1?]))))
     }
 
+    fn matches(&mut self, node: &IdedExpr, text: &IdedExpr, pattern: &IdedExpr) -> Option<Typed> {
+        let text = self.text(node, text);
+        let fix = "write a regular expression in quotes, such as `name.matches(\"^pay\")`";
+        let Expr::Literal(LiteralValue::String(pattern)) = &pattern.expr else {
+            self.report(
+                format!("`matches` takes a literal text, but{} stands something else", self.place(pattern)),
+                fix,
+            );
+            return None;
+        };
+        match Pattern::new(pattern.inner()) {
+            Ok(pattern) => Some(Typed::Condition(Condition::Matches(Box::new(text?), pattern))),
+            Err(error) => {
+                self.report(format!("`matches`: {:?} is no regular expression: {error}", pattern.inner()), fix);
+                None
+            }
+        }
+    }
+
     fn size(&mut self, node: &IdedExpr, text: &IdedExpr) -> Option<Typed> {
         Some(Typed::Integer(NumberExpression::Size(Box::new(self.text(node, text)?))))
     }
@@ -465,45 +488,4 @@ fn unknown_column_fix(name: &str, columns: &[Column]) -> String {
     let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).take(NAMES_SHOWN_MAX).collect();
     let more = if columns.len() > names.len() { ", .." } else { "" };
     format!("use one of {}{more}; texts are written in quotes", names.join(", "))
-}
-
-fn comparison(name: &str) -> Option<Comparison> {
-    Some(match name {
-        operators::EQUALS => Comparison::Equal,
-        operators::NOT_EQUALS => Comparison::NotEqual,
-        operators::LESS => Comparison::Less,
-        operators::LESS_EQUALS => Comparison::LessOrEqual,
-        operators::GREATER => Comparison::Greater,
-        operators::GREATER_EQUALS => Comparison::GreaterOrEqual,
-        _ => return None,
-    })
-}
-
-fn arithmetic(name: &str) -> Option<Arithmetic> {
-    Some(match name {
-        operators::ADD => Arithmetic::Add,
-        operators::SUBSTRACT => Arithmetic::Subtract,
-        operators::MULTIPLY => Arithmetic::Multiply,
-        operators::DIVIDE => Arithmetic::Divide,
-        operators::MODULO => Arithmetic::Remainder,
-        _ => return None,
-    })
-}
-
-fn search(name: &str) -> Option<Search> {
-    Some(match name {
-        "contains" => Search::Contains,
-        "startsWith" => Search::StartsWith,
-        "endsWith" => Search::EndsWith,
-        _ => return None,
-    })
-}
-
-/// How the operator or function is written: the parser names `_>_` what the user wrote as `>`.
-fn sign(node: &IdedExpr) -> String {
-    match &node.expr {
-        Expr::Call(call) if call.func_name == operators::CONDITIONAL => "? :".to_owned(),
-        Expr::Call(call) => call.func_name.trim_matches(|c| c == '_' || c == '@').to_owned(),
-        _ => String::new(),
-    }
 }

@@ -258,6 +258,10 @@ mod tests {
                 ("temp in [90, 91]", "false"),
                 ("sensor.contains('-')", "true"),
                 ("sensor.startsWith('s')", "true"),
+                ("sensor.matches('^s-[0-9]+$')", "true"),
+                ("matches(sensor, '[0-9]')", "true"),
+                ("sensor.matches('^[0-9]')", "false"),
+                ("note.matches('^ö.$')", "true"),
                 ("sensor.endsWith('s')", "false"),
                 ("temp > 110 ? 'hot' : 'warm'", "warm"),
                 ("(on ? count : maybe) + 1", "-2"),
@@ -346,6 +350,17 @@ mod tests {
             "`==` at character 23 has a text on one side and an integer on the other",
             "",
         );
+        check(
+            "sensor.matches(sensor)",
+            "`matches` takes a literal text, but at character 16 stands something else",
+            "in quotes",
+        );
+        check(
+            "sensor.matches('(')",
+            "`matches`: \"(\" is no regular expression: found open group without closing ')'",
+            "in quotes",
+        );
+        check("temp.matches('x')", "`matches` takes texts, but at character 1 stands a number", "string(");
         check("temp == '90'", "`==` at character 6 has a number on one side and a text on the other", "quoted");
         check("temp", "the expression is a number, where a condition is needed", "temp > 90");
         check("null", "the expression is null, where a condition is needed", "temp > 90");
@@ -368,7 +383,7 @@ mod tests {
             }
         };
         check("temp.round() > 1", "the function `round` with such arguments is not supported at character 11");
-        check("matches(sensor, 'x')", "the function `matches` with such arguments is not supported at character 8");
+        check("sensor.replace('x')", "the function `replace` with such arguments is not supported at character 15");
         check("sensor.size('x')", "the function `size` with such arguments is not supported at character 12");
         check("[1, 2].exists(x, x > 1)", "a loop (`all`, `exists`, `map`, `filter`) is not supported at character 14");
         check("has(temp.x)", "`has(..x)` is not supported at character 4");

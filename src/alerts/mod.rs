@@ -18,6 +18,7 @@ mod filter;
 mod id;
 mod number;
 mod observed;
+mod operators;
 mod program;
 mod row;
 

@@ -27,6 +27,23 @@ pub(crate) enum Condition {
     NumberIn(Box<NumberExpression>, Vec<Number>),
     TextIn(Box<TextExpression>, Vec<String>),
     Search(Search, Box<[TextExpression; 2]>),
+    Matches(Box<TextExpression>, Pattern),
+}
+
+/// A regular expression, found anywhere in a text. Takes time in proportion to the text, whatever the pattern.
+#[derive(Debug, Clone)]
+pub(crate) struct Pattern(regex_lite::Regex);
+
+impl Pattern {
+    pub(crate) fn new(text: &str) -> Result<Self, regex_lite::Error> {
+        regex_lite::Regex::new(text).map(Self)
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
 }
 
 /// How one text is looked for in another.
@@ -104,6 +121,7 @@ impl Condition {
             Self::TextIn(item, list) => {
                 item.evaluate(row).is_some_and(|item| list.iter().any(|known| *known == item.as_ref()))
             }
+            Self::Matches(text, pattern) => text.evaluate(row).is_some_and(|text| pattern.0.is_match(&text)),
             Self::Search(search, sides) => match (sides[0].evaluate(row), sides[1].evaluate(row)) {
                 (Some(text), Some(part)) => match search {
                     Search::Contains => text.contains(part.as_ref()),

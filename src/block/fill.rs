@@ -10,7 +10,7 @@ use crate::protocol::block::{Batch, BlockSummary};
 use crate::protocol::event::ServerError;
 use crate::protocol::facts::Anchor;
 use crate::protocol::planted::planted;
-use crate::types::{BlockNumber, LaneId, Offset, OffsetRange, PartitionKey, RecordCount, UnitKind};
+use crate::types::{BlockNumber, LaneId, Offset, OffsetRange, PartitionKey, RecordCount, TargetNumber, UnitKind};
 
 /// What is to be done with a record.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,6 +75,7 @@ pub struct PartitionFill {
 struct OpenBatch {
     start: Offset,
     inserted: RecordCount,
+    routed: BTreeMap<TargetNumber, RecordCount>,
     /// Records that these rows are of.
     inserting_records: RecordCount,
     last_inserting: Option<Offset>,
@@ -91,6 +92,7 @@ impl OpenBatch {
         Self {
             start,
             inserted: none,
+            routed: BTreeMap::new(),
             inserting_records: none,
             last_inserting: None,
             dead_inserted: none,
@@ -170,6 +172,15 @@ impl PartitionFill {
         }
     }
 
+    /// Notes that so many of the rows of the record at `offset`, whose fate is noted next, go to a table. What is not noted
+    /// goes to the topic's own.
+    pub fn route(&mut self, offset: Offset, target: TargetNumber, rows: RecordCount) {
+        assert!(offset >= self.next, "offset {offset} was decided about before, next is {}", self.next);
+        if target != TargetNumber::OWN && rows > RecordCount(0) {
+            *self.open.routed.entry(target).or_default() += rows;
+        }
+    }
+
     fn insert(&mut self, offset: Offset, rows: RecordCount) {
         self.open.inserted += rows;
         self.open.inserting_records += RecordCount(1);
@@ -210,6 +221,7 @@ impl PartitionFill {
             claim: self.resume.claim,
             range,
             inserted: open.inserted,
+            routed: open.routed,
             present: presence.rows.within(range),
             dead_inserted: open.dead_inserted,
             dead_present: presence.dead.within(range).records(),

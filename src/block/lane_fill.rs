@@ -14,9 +14,9 @@ use crate::alerts::{AlertBuffer, AlertCoordinates, AlertSet, Detectors};
 use crate::block::fill::{Decision, Fate, PartitionFill, close_block};
 use crate::columns::{Columns, RowCoordinates};
 use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
-use crate::decode::{self, DecodeError, RecordDecoder, Undecoded};
+use crate::decode::{self, DecodeError, Undecoded};
 use crate::metrics::{BatchTally, Skip};
-use crate::pipeline::decoding::Decoding;
+use crate::pipeline::topic_decoding::{TopicDecoder, TopicDecoding};
 use crate::protocol::action::Resume;
 use crate::protocol::block::{Batch, BlockSummary};
 use crate::protocol::event::ServerError;
@@ -24,7 +24,7 @@ use crate::protocol::facts::Anchor;
 use crate::protocol::halt::HaltReason;
 use crate::registry::SchemaKey;
 use crate::source::Message;
-use crate::types::{BlockNumber, LaneId, Offset, PartitionKey, TopicId, UnitKind};
+use crate::types::{BlockNumber, LaneId, Offset, PartitionKey, RecordCount, TargetNumber, TopicId, UnitKind};
 
 /// Everything about a lane that does not change while it runs.
 #[derive(Debug)]
@@ -34,11 +34,11 @@ pub struct LanePlan {
     /// Its topic.
     pub topic: String,
     /// How its records become rows.
-    pub decoding: Decoding,
+    pub decoding: TopicDecoding,
     /// Whether a record is one row, or may make several.
     pub units: UnitKind,
-    /// What is an anomaly.
-    pub detectors: Detectors,
+    /// What is an anomaly, in the rows of each of its tables.
+    pub detectors: Vec<Detectors>,
     /// The most rows of a block.
     pub rows_max: u64,
     /// The most bytes of memory that a block may take.
@@ -56,8 +56,8 @@ pub struct LanePlan {
 pub struct FilledBlock {
     /// What the protocol knows of it.
     pub summary: BlockSummary,
-    /// Its rows.
-    pub columns: Columns,
+    /// Its rows, by table; a table without any is left out.
+    pub columns: BTreeMap<TargetNumber, Columns>,
     /// Its dead letters.
     pub dead_letters: DeadLetters,
     /// Its alerts.
@@ -71,7 +71,7 @@ pub struct FilledBlock {
 /// How often the bytes of the open block are summed up, in records: it walks all columns.
 const MEASURE_EVERY: u64 = 256;
 
-/// Buffers of columns kept for reuse.
+/// Buffers of columns kept for reuse, for each table.
 const SPARES_MAX: usize = 1;
 
 /// The words of a dead letter that the server's refusal made: a label, so not the server's own code.
@@ -81,9 +81,8 @@ const REFUSED: &str = "refused_by_server";
 #[derive(Debug)]
 pub struct LaneFill {
     plan: Arc<LanePlan>,
-    decoder: RecordDecoder,
-    columns: Columns,
-    spares: Vec<Columns>,
+    decoder: TopicDecoder,
+    spares: BTreeMap<TargetNumber, Vec<Columns>>,
     dead_letters: DeadLetters,
     alerts: AlertBuffer,
     partitions: BTreeMap<PartitionKey, Slot>,
@@ -132,11 +131,9 @@ impl LaneFill {
     /// # Errors
     /// Where a column names an unknown time zone, which making the plan has ruled out.
     pub fn new(plan: Arc<LanePlan>) -> Result<Self, crate::columns::PlanError> {
-        let columns = Columns::new(&plan.decoding.rows)?;
         Ok(Self {
-            decoder: plan.decoding.decoder(),
-            columns,
-            spares: Vec::new(),
+            decoder: plan.decoding.decoder()?,
+            spares: BTreeMap::new(),
             dead_letters: DeadLetters::default(),
             alerts: AlertBuffer::default(),
             partitions: BTreeMap::new(),
@@ -187,7 +184,7 @@ impl LaneFill {
     pub fn stop(&mut self) {
         self.partitions.clear();
         self.checkpoint_due = None;
-        self.columns.clear();
+        self.decoder.all_columns_mut().for_each(Columns::clear);
         self.dead_letters = DeadLetters::default();
         self.alerts = AlertBuffer::default();
         self.reset();
@@ -206,11 +203,15 @@ impl LaneFill {
         self.rows_limit = limit;
     }
 
-    /// Takes emptied columns back for the next block.
-    pub fn recycle(&mut self, mut columns: Columns) {
-        if self.spares.len() < SPARES_MAX {
+    /// Takes emptied columns of a table back for the next block.
+    pub fn recycle(&mut self, target: TargetNumber, mut columns: Columns) {
+        let tables = self.plan.decoding.tables().len();
+        let spares = self.spares.entry(target).or_default();
+        // Of several tables each may have been the one that most of a block went to: together they keep what one would.
+        let affordable = tables == 1 || columns.heap_bytes() <= 2 * self.plan.block_bytes_max / tables;
+        if spares.len() < SPARES_MAX && affordable {
             columns.clear();
-            self.spares.push(columns);
+            spares.push(columns);
         }
     }
 
@@ -277,26 +278,26 @@ impl LaneFill {
                     _ => None,
                 };
                 let Some(record) = message.record(&self.plan.topic) else { return Taken::Done };
-                match self.decoder.decode(&record, &mut self.columns) {
+                match self.decoder.decode(&record) {
                     Err(Undecoded::Skipped) => {
                         if payload.is_some() {
                             slot.tally.skipped(Skip::Filtered, 1);
                         }
                         stored.unwrap_or(Fate::Skipped)
                     }
-                    Ok(())
-                        if self.plan.decoding.filter.as_ref().is_some_and(|filter| !filter.admits(&self.columns)) =>
-                    {
-                        self.columns.rollback_row();
+                    Ok(target) if !self.decoder.admits(target) => {
+                        self.decoder.columns_mut(target).rollback_row();
                         // What is stored stays counted as that: the filter may be newer than the row.
                         stored.unwrap_or_else(|| {
                             slot.tally.skipped(Skip::Filtered, 1);
                             Fate::Skipped
                         })
                     }
-                    Ok(()) => {
+                    Ok(target) => {
+                        let columns = self.decoder.columns_mut(target);
+                        let detectors = &self.plan.detectors[target.index()];
                         let start = &slot.fill.resume().start;
-                        if !self.plan.detectors.is_empty() && offset >= start.floor {
+                        if !detectors.is_empty() && offset >= start.floor {
                             let record = AlertCoordinates {
                                 partition: key.partition,
                                 offset,
@@ -305,20 +306,21 @@ impl LaneFill {
                                 topic_id: start.topic_id.unwrap_or(TopicId(0)),
                                 replay: start.replay,
                             };
-                            self.plan.detectors.evaluate(&self.columns, &record, &mut self.alerts);
+                            detectors.evaluate(columns, &record, &mut self.alerts);
                         }
                         if let Some(fate) = stored {
-                            self.columns.rollback_row();
+                            columns.rollback_row();
                             fate
                         } else {
-                            self.columns.commit_row(&RowCoordinates {
+                            columns.commit_row(&RowCoordinates {
                                 topic: &self.plan.topic,
                                 partition: key.partition.0,
                                 offset: offset.to_kafka(),
                                 row: 0,
                                 replay: start.replay.0,
                             });
-                            slot.tally.replaced(self.columns.take_replaced());
+                            slot.tally.replaced(columns.take_replaced());
+                            slot.fill.route(offset, target, RecordCount(1));
                             Fate::Inserted
                         }
                     }
@@ -368,13 +370,15 @@ impl LaneFill {
     }
 
     fn measure(&mut self) {
-        self.bytes = self.columns.wire_bytes() + self.dead_letters.bytes() + self.alerts.bytes();
+        let rows: usize = self.decoder.all_columns().map(|(_, columns)| columns.wire_bytes()).sum();
+        self.bytes = rows + self.dead_letters.bytes() + self.alerts.bytes();
     }
 
     /// Bytes of memory that this lane holds.
     pub fn heap_bytes(&self) -> usize {
-        let spares: usize = self.spares.iter().map(Columns::heap_bytes).sum();
-        self.columns.heap_bytes() + spares + self.dead_letters.bytes() + self.alerts.bytes()
+        let spares: usize = self.spares.values().flatten().map(Columns::heap_bytes).sum();
+        let open: usize = self.decoder.all_columns().map(|(_, columns)| columns.heap_bytes()).sum();
+        open + spares + self.dead_letters.bytes() + self.alerts.bytes()
     }
 
     /// Closes the open block; `None` if it decides about nothing.
@@ -399,15 +403,15 @@ impl LaneFill {
             (*key, tally)
         };
         let tallies = summary.batches.iter().map(tally).collect();
-        let next = match self.spares.pop() {
-            Some(spare) => spare,
-            None => {
-                Columns::new(&self.plan.decoding.rows).expect("the plan was checked when the first columns were made")
-            }
-        };
+        let columns = self.take_columns();
+        for (target, columns) in &columns {
+            let rows = RecordCount(u64::try_from(columns.rows()).expect("rows fit 64 bits"));
+            assert_eq!(rows, summary.rows_into(*target), "block {number} holds other rows than it says");
+        }
+        assert_eq!(columns.len(), summary.targets().len(), "block {number} lacks the rows of a table");
         let block = FilledBlock {
             summary,
-            columns: std::mem::replace(&mut self.columns, next),
+            columns,
             dead_letters: std::mem::take(&mut self.dead_letters),
             alerts,
             tallies,
@@ -416,6 +420,21 @@ impl LaneFill {
         self.reset();
         self.closed = Some(now);
         Some(block)
+    }
+
+    /// The columns of tables that the block has rows for; others take their place.
+    fn take_columns(&mut self) -> BTreeMap<TargetNumber, Columns> {
+        let filled = self.decoder.all_columns().filter(|(_, columns)| columns.rows() > 0);
+        let filled: Vec<TargetNumber> = filled.map(|(target, _)| target).collect();
+        let mut taken = BTreeMap::new();
+        for target in filled {
+            let columns = self.decoder.columns_mut(target);
+            let next = self.spares.get_mut(&target).and_then(Vec::pop).unwrap_or_else(|| {
+                Columns::new(columns.plan()).expect("the plan was checked when the first columns were made")
+            });
+            taken.insert(target, std::mem::replace(columns, next));
+        }
+        taken
     }
 
     fn reset(&mut self) {

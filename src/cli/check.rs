@@ -19,12 +19,15 @@ use super::output::{Output, print, print_json};
 use super::{ConfigArgument, EXIT_CONFIG, EXIT_FINDINGS, EXIT_OK};
 use crate::alerts::Detectors;
 use crate::clickhouse::{
-    ControlError, Finding, LaneTables, Session, Severity, StateTables, Table, Verdict, missing_state_tables, preflight,
+    Cell, ControlError, Finding, LaneTables, Session, Severity, StateTables, Table, Verdict, missing_state_tables,
+    preflight,
 };
-use crate::config::{ConfigErrors, Settings, TopicSettings};
-use crate::pipeline::decoding::Decoding;
+use crate::columns::RowPlan;
+use crate::config::{ConfigError, ConfigErrors, Settings, TopicSettings};
 use crate::pipeline::lane_setup::LaneError;
+use crate::pipeline::routes::check_coordinates;
 use crate::pipeline::row_plan::row_plan;
+use crate::pipeline::topic_decoding::TopicDecoding;
 use crate::source::KafkaFault;
 use crate::source::observer::Observer;
 use crate::types::Partition;
@@ -80,8 +83,9 @@ pub fn check(arguments: &CheckArguments) -> u8 {
         Err(code) => return code,
     };
     let of_topic = |topic: &TopicSettings| {
-        let detectors = Detectors::check(&topic.detectors).err().unwrap_or_default();
-        detectors.into_iter().chain(Decoding::check(topic).err().unwrap_or_default())
+        let detectors: Vec<ConfigError> =
+            topic.tables().filter_map(|table| Detectors::check(&table.detectors).err()).flatten().collect();
+        detectors.into_iter().chain(TopicDecoding::check(topic).err().unwrap_or_default())
     };
     let errors = settings.topics.iter().flat_map(of_topic).collect();
     if let Some(errors) = ConfigErrors::from_list(errors) {
@@ -269,32 +273,55 @@ async fn lane_findings(
     topic: &TopicSettings,
     findings: &mut Findings,
 ) -> Result<(), ControlError> {
-    let place = format!("topic {} into {}", lane.cell.topic, lane.cell.target);
+    let (mut found, mut plans) = (Vec::new(), Vec::new());
+    for (target, topic) in lane.targets().zip(topic.tables()) {
+        let one = LaneTables { cell: Cell { target: target.clone(), ..lane.cell.clone() }, ..lane.clone() };
+        let Some((table, plan)) = table_findings(session, settings, &one, topic, findings).await? else { continue };
+        found.push(table);
+        plans.push(plan);
+    }
+    // Otherwise a table's own findings come first.
+    if plans.len() == topic.tables().count() {
+        for line in check_coordinates(&found[0], &found[1..], &lane.coordinates).err().unwrap_or_default() {
+            findings.error(&place_of(lane), line, "a takeover asks all tables of a topic at once", "change the type");
+        }
+        let errors = TopicDecoding::compile(topic, plans, None).err().unwrap_or_default();
+        expression_findings(&place_of(lane), errors, findings);
+    }
+    Ok(())
+}
+
+fn place_of(lane: &LaneTables) -> String {
+    format!("topic {} into {}", lane.cell.topic, lane.cell.target)
+}
+
+/// What is to be said of one table of a topic; gives it with its plan, where it has one.
+async fn table_findings(
+    session: &Session,
+    settings: &Settings,
+    lane: &LaneTables,
+    topic: &TopicSettings,
+    findings: &mut Findings,
+) -> Result<Option<(Table, RowPlan)>, ControlError> {
+    let place = place_of(lane);
     for finding in preflight(session, lane, &settings.clickhouse.user).await? {
         findings.add(&place, finding);
     }
-    let Some(table) = Table::read(session, &lane.cell.target).await? else { return Ok(()) };
+    let Some(table) = Table::read(session, &lane.cell.target).await? else { return Ok(None) };
     // Of a view or the like the columns do not matter, and missing coordinates were found above.
     let names = &lane.coordinates;
     let always = [&names.topic, &names.partition, &names.offset];
     let coordinates = always.into_iter().chain(&names.row).chain(&names.replay);
     let has_coordinates = coordinates.into_iter().all(|name| table.column(name).is_some());
     if matches!(table.verdict(names), Verdict::Refused { .. }) || !has_coordinates {
-        return Ok(());
+        return Ok(None);
     }
     match row_plan(session, &table, names, &topic.mapping, &topic.format).await {
         Ok((plan, _)) => {
             let compiled =
                 Detectors::compile(&lane.cell.cluster_id, &settings.name, &lane.cell.topic, &topic.detectors, &plan);
-            let errors = compiled.err().into_iter().chain(Decoding::compile(topic, plan, None).err()).flatten();
-            for error in errors {
-                findings.error(
-                    &place,
-                    format!("{}: {}", error.location(), error.reason()),
-                    "the expression cannot look at rows of this table",
-                    error.fix(),
-                );
-            }
+            expression_findings(&place, compiled.err().unwrap_or_default(), findings);
+            Ok(Some((table, plan)))
         }
         Err(LaneError::Unfit(lines)) => {
             for line in lines {
@@ -305,10 +332,21 @@ async fn lane_findings(
                     "change the column's type, or write into a table without it and feed this one from a view",
                 );
             }
+            Ok(None)
         }
-        Err(LaneError::Control(error)) => return Err(error),
+        Err(LaneError::Control(error)) => Err(error),
     }
-    Ok(())
+}
+
+fn expression_findings(place: &str, errors: Vec<ConfigError>, findings: &mut Findings) {
+    for error in errors {
+        findings.error(
+            place,
+            format!("{}: {}", error.location(), error.reason()),
+            "the expression cannot look at rows of this table",
+            error.fix(),
+        );
+    }
 }
 
 /// What was found, each thing once: servers say some things once per topic.

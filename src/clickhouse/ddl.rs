@@ -14,8 +14,6 @@ use super::names::{StateTables, TableName};
 use super::session::Session;
 use super::sql;
 
-/// The version that this build reads and writes.
-const SCHEMA_VERSION: u32 = 1;
 /// What stands in front of the version in a table's comment.
 const COMMENT: &str = "oncesink schema ";
 
@@ -27,8 +25,14 @@ struct Migration {
     statement: &'static str,
 }
 
-/// In the order in which they have to run. None yet: version 1 is the first.
-const MIGRATIONS: &[Migration] = &[];
+/// In the order in which they have to run.
+const MIGRATIONS: &[Migration] = &[Migration {
+    table: "ownership",
+    from: 1,
+    statement: "ALTER TABLE {database}.ownership ADD COLUMN IF NOT EXISTS routes Array(String) \
+                COMMENT 'other tables that rows of the topic may be in' AFTER replay, \
+                MODIFY COMMENT 'oncesink schema 2'",
+}];
 
 const SCHEMAS: [(&str, &str); 5] = [
     ("ownership", include_str!("../../schemas/ownership.sql")),
@@ -119,24 +123,34 @@ fn todo(state: &StateTables, ledger_retention: Duration, existing: &[Existing]) 
     for (name, schema) in SCHEMAS {
         match existing.get(name) {
             None => todo.push(create_table(schema, state, ledger_retention)),
-            Some(table) => todo.extend(migrations(state, table)?),
+            Some(table) => todo.extend(migrations(state, table, version_of(schema))?),
         }
     }
     Ok(todo)
 }
 
-fn migrations(state: &StateTables, table: &Existing) -> Result<Vec<String>, ControlError> {
+/// The version in a table's comment.
+fn version_in(comment: &str) -> Option<u32> {
+    comment.strip_prefix(COMMENT).and_then(|version| version.trim().parse().ok())
+}
+
+/// The version of a table that this build reads and writes: the one in the comment at the end of its statement.
+fn version_of(schema: &str) -> u32 {
+    let comment = schema.trim().rsplit('\'').nth(1).and_then(version_in);
+    comment.expect("every schema ends in a comment with its version")
+}
+
+fn migrations(state: &StateTables, table: &Existing, known: u32) -> Result<Vec<String>, ControlError> {
     let name = TableName::new(&state.database, &table.name);
-    let Some(version) = table.comment.strip_prefix(COMMENT).and_then(|version| version.trim().parse::<u32>().ok())
-    else {
+    let Some(version) = version_in(&table.comment) else {
         return Err(ControlError::Unusable {
             what: format!("table {name} is not one of ours: its comment is {:?}, not \"{COMMENT}..\"", table.comment),
             fix: "give state_database the name of a database of its own".to_owned(),
         });
     };
-    if version > SCHEMA_VERSION {
+    if version > known {
         return Err(ControlError::Unusable {
-            what: format!("table {name} has schema {version}, this version of oncesink knows {SCHEMA_VERSION}"),
+            what: format!("table {name} has schema {version}, this version of oncesink knows {known}"),
             fix: "run the newer oncesink, which made it".to_owned(),
         });
     }
@@ -183,7 +197,8 @@ mod tests {
         assert_eq!(statements.len(), 6);
         for statement in statements.iter().skip(1) {
             assert!(statement.contains("CREATE TABLE IF NOT EXISTS `once`."), "{statement}");
-            assert!(statement.ends_with("COMMENT 'oncesink schema 1'"), "{statement}");
+            let version = if statement.contains(".ownership") { 2 } else { 1 };
+            assert_eq!(version_of(statement), version, "{statement}");
             assert!(!statement.contains('{'), "{statement}");
         }
         assert!(statements[2].contains("toIntervalSecond(604800)"), "{}", statements[2]);
@@ -203,9 +218,18 @@ mod tests {
             (result, _) => panic!("{existing:?}: {result:?}"),
         };
         check(&[], Ok(6));
-        check(&all("oncesink schema 1"), Ok(0));
-        check(&all("oncesink schema 1")[..2], Ok(3));
-        check(&all("oncesink schema 2"), Err("has schema 2"));
+        check(&all("oncesink schema 1"), Ok(1));
+        check(&all("oncesink schema 1")[..2], Ok(4));
+        check(&all("oncesink schema 1")[1..], Ok(1));
+        let current = || -> Vec<Existing> {
+            let comment = |schema: &str| format!("oncesink schema {}", version_of(schema));
+            SCHEMAS.iter().map(|(name, schema)| table(name, &comment(schema))).collect()
+        };
+        check(&current(), Ok(0));
+        check(&all("oncesink schema 2"), Err("table once.ledger has schema 2, this version of oncesink knows 1"));
+        let mut newer = current();
+        newer[0].comment = "oncesink schema 3".to_owned();
+        check(&newer, Err("table once.ownership has schema 3, this version of oncesink knows 2"));
         check(&all(""), Err("is not one of ours"));
         check(&all("oncesink schema x"), Err("is not one of ours"));
         let mut replicated = all("oncesink schema 1");

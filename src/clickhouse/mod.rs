@@ -26,4 +26,4 @@ pub use pins::Pins;
 pub use preflight::{Finding, Severity, preflight};
 pub use session::Session;
 pub use table::{Column, ConstantDefault, DefaultKind, SkipIndex, Table};
-pub(crate) use units::Units;
+pub(crate) use units::{COMPUTED, Units};

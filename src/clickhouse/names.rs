@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::sql;
-use crate::types::{LaneId, Partition, PartitionKey, UnitKind};
+use crate::types::{LaneId, Partition, PartitionKey, TargetNumber, UnitKind};
 
 /// A table with its database.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -144,6 +144,9 @@ pub struct LaneTables {
     pub lane: LaneId,
     /// Whom its claims and ledger rows belong to.
     pub cell: Cell,
+    /// Tables of routes, which rows of the topic may be in as well: those that the configuration names, and those that the
+    /// ledger knows from before. They have the same coordinate columns, of the same types.
+    pub routes: Vec<TableName>,
     /// Where the target keeps topic, partition and offset.
     pub coordinates: Coordinates,
     /// Our own tables.
@@ -151,6 +154,19 @@ pub struct LaneTables {
 }
 
 impl LaneTables {
+    /// All tables that rows of the topic may be in, its own first.
+    pub fn targets(&self) -> impl Iterator<Item = &TableName> {
+        std::iter::once(&self.cell.target).chain(&self.routes)
+    }
+
+    /// One of the tables that rows of the topic go to.
+    ///
+    /// # Panics
+    /// Where the configuration names no such table.
+    pub fn target(&self, number: TargetNumber) -> &TableName {
+        self.targets().nth(number.index()).expect("tables are numbered by the configuration")
+    }
+
     /// A partition of this lane.
     pub fn key(&self, partition: Partition) -> PartitionKey {
         PartitionKey { lane: self.lane, partition }

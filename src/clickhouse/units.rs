@@ -11,10 +11,10 @@ const SINGLY_MAX: usize = 8;
 /// The most windows of offsets that an index is asked for.
 const WINDOWS_MAX: usize = 8;
 
-/// A table with one row per unit, and the columns that say which.
+/// Tables that have together one row per unit, and the columns that say which.
 #[derive(Debug, Clone)]
 pub(crate) struct Units {
-    pub(crate) table: TableName,
+    pub(crate) tables: Vec<TableName>,
     /// Selects the lane's rows among those of others.
     pub(crate) condition: String,
     /// Quoted, like those below.
@@ -23,32 +23,39 @@ pub(crate) struct Units {
     /// Which row of its record, where records make several.
     pub(crate) row: Option<String>,
     pub(crate) replay: Option<String>,
+    /// What is computed of each row besides, by table, and comes as [`COMPUTED`]; empty for nothing.
+    pub(crate) computed: Vec<String>,
 }
 
+/// The name of what is computed of each row, where there are several tables.
+pub(crate) const COMPUTED: &str = "oncesink_computed";
+
 impl Units {
-    /// The rows of the target table.
-    pub(crate) fn of_target(lane: &LaneTables) -> Self {
+    /// The rows of the target tables.
+    pub(crate) fn of_targets(lane: &LaneTables) -> Self {
         let columns = &lane.coordinates;
         Self {
-            table: lane.cell.target.clone(),
+            tables: lane.targets().cloned().collect(),
             condition: format!("{} = {}", sql::identifier(&columns.topic), sql::string(&lane.cell.topic)),
             partition: sql::identifier(&columns.partition),
             offset: sql::identifier(&columns.offset),
             row: columns.row.as_deref().map(sql::identifier),
             replay: columns.replay.as_deref().map(sql::identifier),
+            computed: Vec::new(),
         }
     }
 
     /// The dead letters of this connector, target and topic, and of no other.
     pub(crate) fn of_dead_letters(lane: &LaneTables) -> Self {
         Self {
-            table: lane.state.dead_letters(),
+            tables: vec![lane.state.dead_letters()],
             condition: lane.cell.dead_letter_condition(),
             partition: sql::identifier("kafka_partition"),
             offset: sql::identifier("kafka_offset"),
             // A record becomes one as a whole.
             row: None,
             replay: Some(sql::identifier("replay")),
+            computed: Vec::new(),
         }
     }
 
@@ -121,7 +128,21 @@ impl Units {
 
     /// `FROM .. WHERE ..` for any of the given conditions.
     pub(crate) fn table_where(&self, any_of: &[String]) -> String {
-        format!("FROM {} WHERE {} AND ({})", self.table.quoted(), self.condition, any_of.join(" OR "))
+        let any_of = any_of.join(" OR ");
+        let of_one = |table: &TableName| format!("FROM {} WHERE {} AND ({any_of})", table.quoted(), self.condition);
+        match self.tables.as_slice() {
+            [table] => of_one(table),
+            several => {
+                let columns = [Some(&self.partition), Some(&self.offset), self.row.as_ref(), self.replay.as_ref()];
+                let columns = sql::joined(columns.into_iter().flatten(), ", ");
+                let computed = self.computed.iter().map(|expression| format!(", {expression} AS {COMPUTED}"));
+                let computed = computed.map(Some).chain(std::iter::repeat(None));
+                let each = several.iter().zip(computed).map(|(table, computed)| {
+                    format!("SELECT {columns}{} {}", computed.unwrap_or_default(), of_one(table))
+                });
+                format!("FROM ({}) WHERE 1", sql::joined(each, " UNION ALL "))
+            }
+        }
     }
 }
 
@@ -169,14 +190,44 @@ mod tests {
     }
 
     #[test]
+    fn several_tables_are_asked_as_one() {
+        let check = |tables: &[&str], computed: &[&str], expected: &str| {
+            let units = Units {
+                tables: tables.iter().map(|table| TableName::new("db", *table)).collect(),
+                condition: "`t` = 'x'".to_owned(),
+                partition: "`p`".to_owned(),
+                offset: "`o`".to_owned(),
+                row: Some("`r`".to_owned()),
+                replay: None,
+                computed: computed.iter().map(|expression| (*expression).to_owned()).collect(),
+            };
+            assert_eq!(units.table_where(&["a".to_owned(), "b".to_owned()]), expected);
+        };
+        check(&["u"], &[], "FROM `db`.`u` WHERE `t` = 'x' AND (a OR b)");
+        check(
+            &["u", "v"],
+            &[],
+            "FROM (SELECT `p`, `o`, `r` FROM `db`.`u` WHERE `t` = 'x' AND (a OR b) UNION ALL \
+             SELECT `p`, `o`, `r` FROM `db`.`v` WHERE `t` = 'x' AND (a OR b)) WHERE 1",
+        );
+        check(
+            &["u", "v"],
+            &["1", "2"],
+            "FROM (SELECT `p`, `o`, `r`, 1 AS oncesink_computed FROM `db`.`u` WHERE `t` = 'x' AND (a OR b) UNION ALL \
+             SELECT `p`, `o`, `r`, 2 AS oncesink_computed FROM `db`.`v` WHERE `t` = 'x' AND (a OR b)) WHERE 1",
+        );
+    }
+
+    #[test]
     fn ranges_without_offsets_are_asked_for_singly() {
         let units = Units {
-            table: TableName::new("db", "t"),
+            tables: vec![TableName::new("db", "t")],
             condition: "1".to_owned(),
             partition: "`p`".to_owned(),
             offset: "`o`".to_owned(),
             row: None,
             replay: None,
+            computed: Vec::new(),
         };
         let check = |end_of_last: u64, conditions: usize| {
             let range = |n: i32| OffsetRange::new(Offset::new(7), Offset::new(if n == 8 { end_of_last } else { 7 }));

@@ -44,6 +44,11 @@ fn topics<'a>(parts: &'a Parts<'_>) -> impl Iterator<Item = &'a TopicSettings> {
     parts.topics.iter().flatten()
 }
 
+/// Each topic once for each of its tables.
+fn tables<'a>(parts: &'a Parts<'_>) -> impl Iterator<Item = &'a TopicSettings> {
+    topics(parts).flat_map(TopicSettings::tables)
+}
+
 fn check_topics_once(report: &Report, parts: &Parts<'_>) {
     let mut first_lines = BTreeMap::new();
     for topic in topics(parts) {
@@ -61,7 +66,7 @@ fn check_topics_once(report: &Report, parts: &Parts<'_>) {
 /// Topics may share a table, each with its own blocks; the columns that tell their rows apart must then be the same.
 fn check_shared_tables(report: &Report, parts: &Parts<'_>) {
     let mut first_topics: BTreeMap<_, &TopicSettings> = BTreeMap::new();
-    for topic in topics(parts) {
+    for topic in tables(parts) {
         let first = *first_topics.entry(&topic.table.value).or_insert(topic);
         if first.coordinates != topic.coordinates {
             let reason = format!(
@@ -81,7 +86,7 @@ fn check_state_tables(report: &Report, parts: &Parts<'_>) {
     let Some(database) = parts.state_database else {
         return;
     };
-    for topic in topics(parts) {
+    for topic in tables(parts) {
         let table = &topic.table.value;
         if table.database() == database.value && STATE_TABLES.contains(&table.table()) {
             let reason = format!(
@@ -105,7 +110,7 @@ fn check_alerts(report: &Report, parts: &Parts<'_>) {
             report.add(&alert_topic.location, reason, "publish alerts to a topic of their own");
         }
     } else if parts.alerts_known {
-        for topic in topics(parts) {
+        for topic in tables(parts) {
             if let Some(detector) = topic.detectors.first() {
                 let reason = format!(
                     "topic `{}` has detectors, such as `{}`, but `alerts.topic` is missing",

@@ -22,6 +22,7 @@ pub(super) const ADMIN: &str = "admin";
 pub(super) const AUDIT: &str = "audit";
 pub(super) const ALERTS: &str = "alerts";
 pub(super) const TOPIC: &str = "topics[]";
+pub(super) const ROUTE: &str = "topics[].routes[]";
 pub(super) const BATCH: &str = "topics[].batch";
 pub(super) const COORDINATES: &str = "topics[].coordinates";
 pub(super) const KEY: &str = "topics[].key";
@@ -82,6 +83,9 @@ pub(super) const KEYS: &[Key] = &[
     accepted(TOPIC, "field_names"),
     accepted(TOPIC, "unknown_fields"),
     accepted(TOPIC, "only_when"),
+    accepted(TOPIC, "route_by"),
+    accepted(TOPIC, "routes"),
+    accepted(TOPIC, "unrouted"),
     accepted(TOPIC, "start"),
     accepted(TOPIC, "batch"),
     accepted(TOPIC, "coordinates"),
@@ -91,6 +95,11 @@ pub(super) const KEYS: &[Key] = &[
     accepted(TOPIC, "envelope"),
     accepted(TOPIC, "tombstones"),
     accepted(TOPIC, "deleted"),
+    accepted(ROUTE, "when"),
+    accepted(ROUTE, "table"),
+    accepted(ROUTE, "only_when"),
+    accepted(ROUTE, "columns"),
+    accepted(ROUTE, "detectors"),
     accepted(BATCH, "linger"),
     accepted(BATCH, "rows_max"),
     accepted(BATCH, "bytes_max"),

@@ -215,7 +215,7 @@ fn read_unknown_fields(topic: &Section<'_>) -> Option<Unknown> {
     Some(if refused.value { Unknown::DeadLetter } else { Unknown::Ignore })
 }
 
-fn read_columns(topic: &Section<'_>) -> Option<BTreeMap<String, Located<ColumnMapping>>> {
+pub(super) fn read_columns(topic: &Section<'_>) -> Option<BTreeMap<String, Located<ColumnMapping>>> {
     let Some(entry) = topic.entry("columns") else { return Some(BTreeMap::new()) };
     let path = topic.path_of("columns");
     let section = Section::open_free(topic.report, &entry.value, &entry.key_location, path)?;
@@ -247,7 +247,7 @@ fn read_columns(topic: &Section<'_>) -> Option<BTreeMap<String, Located<ColumnMa
     columns
 }
 
-const FROM: &str = "a field, a path such as `$.a.b[0]`, or `$key`, `$headers.name`, `$timestamp`";
+pub(super) const FROM: &str = "a field, a path such as `$.a.b[0]`, or `$key`, `$headers.name`, `$timestamp`";
 
 fn read_column(section: &Section<'_>) -> Option<ColumnMapping> {
     let here = &section.location;
@@ -270,14 +270,14 @@ fn read_policy(section: &Section<'_>) -> Option<OnError> {
 }
 
 /// Any name that the server can have given.
-fn parse_any_column(text: &str) -> Result<String, Problem> {
+pub(super) fn parse_any_column(text: &str) -> Result<String, Problem> {
     if text.is_empty() || text.contains(char::is_control) {
         return Err(Problem::new("is no name of a column", "write the name as the table has it"));
     }
     Ok(text.to_owned())
 }
 
-fn parse_source(text: &str) -> Result<ColumnSource, Problem> {
+pub(super) fn parse_source(text: &str) -> Result<ColumnSource, Problem> {
     if text == "$none" {
         return Ok(ColumnSource::Nothing);
     }

@@ -13,6 +13,7 @@ use super::format::{Format, Records, read_format};
 use super::keys;
 use super::mapping::{Envelope, Mapping, Tombstones, read_mapping};
 use super::names::{TableName, parse_column, parse_table, parse_topic};
+use super::routes::{Routing, Unrouted, read_routing};
 use super::section::{Found, Section};
 use super::units::{
     ByteSize, Limits, Share, parse_count, parse_duration, parse_rate, parse_share, parse_size, show_duration,
@@ -66,6 +67,8 @@ pub struct TopicSettings {
     pub mapping: Mapping,
     /// Which rows are written: an expression over the columns. Default all. The others are skipped and counted.
     pub only_when: Option<Located<String>>,
+    /// Which of several tables a record goes to. Default none: all go to `table`.
+    pub routing: Option<Routing>,
     /// Where to begin when nothing is committed and the ledger is empty; never used again. Default earliest.
     /// Wrong `latest`: records that are there before the first start are never written.
     pub start: Start,
@@ -139,9 +142,15 @@ pub struct CoordinateColumns {
 }
 
 impl TopicSettings {
+    /// The topic as if all of its records went to one table, for each of its tables: its own, then those of its routes.
+    pub fn tables(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.routing.iter().flat_map(|routing| &routing.tables))
+    }
+
     /// Whether each record with a value, and no other, makes a row or a dead letter.
     pub fn keeps_every_value(&self) -> bool {
-        self.only_when.is_none()
+        self.tables().all(|table| table.only_when.is_none())
+            && self.routing.as_ref().is_none_or(|routing| routing.unrouted != Unrouted::Skip)
             && self.mapping.envelope == Envelope::None
             && self.mapping.tombstones == Tombstones::Skip
     }
@@ -165,13 +174,14 @@ pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {
     let detectors = read_detectors(section);
     require_row_column(section, format.as_ref(), coordinates.as_ref());
     refuse_events_in_lists(section, format.as_ref(), mapping.as_ref());
-    Some(TopicSettings {
+    let mut settings = TopicSettings {
         topic: topic?,
         table: table?,
         format: format?,
         key_format: key_format?,
         mapping: mapping?,
         only_when: only_when?,
+        routing: None,
         start: start?.value,
         bytes_max_location: batch.as_ref()?.1.clone(),
         batch: batch?.0,
@@ -180,7 +190,9 @@ pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {
         bad_share_max: bad_share_max?.value,
         detectors: detectors?,
         location: here.clone(),
-    })
+    };
+    settings.routing = read_routing(section, &settings)?;
+    Some(settings)
 }
 
 /// Where a record makes several rows, the offset does not say which of them a row is.

@@ -106,11 +106,13 @@ pub enum ErrorCode {
     NotAList,
     /// The record makes more rows than a block takes.
     TooManyRows,
+    /// No route takes the record.
+    Unrouted,
 }
 
 impl ErrorCode {
     /// Every word of [`ErrorCode::as_str`], by one code each, for tables of metrics and documents.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Empty,
         Self::InvalidUtf8,
         Self::InvalidJson,
@@ -137,6 +139,7 @@ impl ErrorCode {
         Self::InvalidEnvelope,
         Self::NotAList,
         Self::TooManyRows,
+        Self::Unrouted,
     ];
 
     /// Stable name, for metrics and dead letters.
@@ -168,6 +171,7 @@ impl ErrorCode {
             Self::InvalidEnvelope => "invalid_envelope",
             Self::NotAList => "not_a_list",
             Self::TooManyRows => "too_many_rows",
+            Self::Unrouted => "unrouted",
         }
     }
 
@@ -196,7 +200,8 @@ impl ErrorCode {
             | Self::UnknownField
             | Self::InvalidEnvelope
             | Self::NotAList
-            | Self::TooManyRows => Stage::Decode,
+            | Self::TooManyRows
+            | Self::Unrouted => Stage::Decode,
             Self::TypeMismatch
             | Self::OutOfRange
             | Self::BelowRange
@@ -237,6 +242,7 @@ impl ErrorCode {
             Self::UnknownField => "no column takes this field",
             Self::NotAList => "the record is not a json list",
             Self::TooManyRows => "the record makes too many rows",
+            Self::Unrouted => "no route takes the record",
             Self::InvalidEnvelope => "not a change event: `op` is none of c, r, u, d, t, m",
         }
     }
@@ -272,6 +278,16 @@ impl DecodeError {
     /// The same error, said to be in one of the record's rows.
     pub(crate) fn within_row(self, row: u64) -> Self {
         self.within(&format!("row {row}"))
+    }
+
+    /// The error of a record that no route takes, or of such a row of it.
+    pub(crate) fn unrouted(row: Option<u64>) -> Self {
+        let code = ErrorCode::Unrouted;
+        let error = Self { code, field: None, reason: code.explanation().to_owned(), schema_id: None };
+        match row {
+            Some(row) => error.within_row(row),
+            None => error,
+        }
     }
 
     /// The error of a record that makes more than so many rows.

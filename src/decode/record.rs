@@ -4,7 +4,6 @@
 //! record is left in any column. A record whose schema has not come yet is no error: it is given back untouched.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::envelope::{Envelope, Operation};
 use super::error::{DecodeError, ErrorCode, Fault, Shown};
@@ -15,10 +14,6 @@ use super::typed::{Typed, append_typed};
 use crate::columns::{ColumnBuilder, Columns, RowPlan, Source, UnknownFields};
 use crate::config::Records;
 use crate::registry::SchemaKey;
-
-/// How often a thread that may wait looks for a schema, and how many times: five minutes.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-const LOOKS_MAX: u32 = 15_000;
 
 /// The headers of a record.
 pub trait Headers {
@@ -203,27 +198,6 @@ impl RecordDecoder {
         }
     }
 
-    /// The same on a thread that may wait for a schema.
-    ///
-    /// # Errors
-    /// As [`RecordDecoder::decode_patiently`].
-    pub fn next_row_patiently(
-        &mut self,
-        record: &Record<'_>,
-        cursor: &mut RowCursor,
-        columns: &mut Columns,
-    ) -> Result<bool, Undecoded> {
-        let before = *cursor;
-        for _ in 0..LOOKS_MAX {
-            match self.next_row(record, cursor, columns) {
-                Err(Undecoded::Awaiting(_)) => std::thread::sleep(LOOK_EVERY),
-                decoded => return decoded,
-            }
-            *cursor = before;
-        }
-        self.next_row(record, cursor, columns)
-    }
-
     #[cold]
     fn give_up(&self, failed: &Failed<'_>, columns: &mut Columns) -> Undecoded {
         columns.rollback_row();
@@ -239,20 +213,6 @@ impl RecordDecoder {
             },
             Failed::Beside(part, bytes, fault) => Undecoded::Bad(fault.explain(bytes, field, Shown::Text).within(part)),
         }
-    }
-
-    /// The same on a thread that may wait for a schema.
-    ///
-    /// # Errors
-    /// As [`RecordDecoder::decode`]; a schema that does not come in minutes is still awaited then.
-    pub fn decode_patiently(&mut self, record: &Record<'_>, columns: &mut Columns) -> Result<(), Undecoded> {
-        for _ in 0..LOOKS_MAX {
-            match self.decode(record, columns) {
-                Err(Undecoded::Awaiting(_)) => std::thread::sleep(LOOK_EVERY),
-                decoded => return decoded,
-            }
-        }
-        self.decode(record, columns)
     }
 
     /// The same for a record that has nothing but a value, and whose schema needs no waiting for.

@@ -38,7 +38,7 @@ impl Condition {
 
     /// The proof of a ledger row: the target holds exactly the expected rows, in each partition.
     pub fn proof_of_rows(lane: &LaneTables, expected: &[Expected]) -> Option<Self> {
-        Self::counted(&Units::of_target(lane), expected, SHORT)
+        Self::counted(&Units::of_targets(lane), expected, SHORT)
     }
 
     /// The same for the dead letters.
@@ -48,7 +48,7 @@ impl Condition {
 
     /// The presence test: the target holds exactly the rows that the look found, so none of this block.
     pub fn presence_of_rows(lane: &LaneTables, found: &[Expected]) -> Option<Self> {
-        Self::counted(&Units::of_target(lane), found, PRESENT)
+        Self::counted(&Units::of_targets(lane), found, PRESENT)
     }
 
     /// The same for the dead letters.

@@ -31,6 +31,7 @@ pub(crate) mod tests {
                 target: TableName::new("iot", "readings"),
                 topic: "it's".to_owned(),
             },
+            routes: Vec::new(),
             coordinates: Coordinates { replay: Some("_replay".to_owned()), ..Coordinates::default() },
             state: StateTables { database: "oncesink".to_owned() },
         }

@@ -71,8 +71,8 @@ pub struct Insert<'a> {
     pub lane: &'a LaneTables,
     /// Where the rows go.
     pub table: &'a TableName,
-    /// What the table is to us, as it stands in the query id: `target`, `dead_letters`, `alerts`, `ledger`.
-    pub role: &'static str,
+    /// What the table is to us, as it stands in the query id: `target`, `route1`, `dead_letters`, `alerts`, `ledger`.
+    pub role: &'a str,
     /// All partitions of the block that we still own, with their claims.
     pub claims: &'a BTreeMap<Partition, Claim>,
     /// The block.

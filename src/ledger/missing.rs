@@ -115,7 +115,7 @@ pub(super) async fn counted(
     replays: &BTreeMap<Partition, Replay>,
     settings: &[(&str, &str)],
 ) -> Result<Vec<Counted>, ControlError> {
-    let units = Units::of_target(lane);
+    let units = Units::of_targets(lane);
     let questions = proven.iter().map(|(partition, rows)| {
         let ranges: Vec<String> =
             rows.iter().map(|row| units.within(*partition, replays[partition], row.range())).collect();

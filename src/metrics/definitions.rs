@@ -119,6 +119,12 @@ pub const INSERTS: Definition = counter(
      error, unknown)",
 );
 /// See its help.
+pub const ROUTED_ROWS: Definition = counter(
+    "oncesink_routed_rows_total",
+    &["topic", "table", "target"],
+    "Rows that each table (target) of a topic with routes acknowledged",
+);
+/// See its help.
 pub const INSERT_SECONDS: Definition = histogram(
     "oncesink_insert_seconds",
     &["topic", "table", "into"],
@@ -290,6 +296,7 @@ pub const ALL: &[Definition] = &[
     BYTES_IN,
     BYTES_OUT,
     INSERTS,
+    ROUTED_ROWS,
     INSERT_SECONDS,
     BLOCK_ROWS,
     BLOCK_BYTES,

@@ -14,7 +14,7 @@ use super::registry::{Registry, float};
 use crate::clock;
 use crate::protocol::action::Why;
 use crate::protocol::event::{InsertEnd, ServerErrorKind, Table};
-use crate::types::{BlockNumber, Partition};
+use crate::types::{BlockNumber, Partition, TargetNumber};
 
 /// One insert that has ended, however it did.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub struct InsertReport<'a> {
     pub block: BlockNumber,
     /// The table it went into.
     pub into: Table,
+    /// The target table's name, where the topic has several.
+    pub target: Option<&'a str>,
     /// Its rows.
     pub rows: u64,
     /// Its body's size as sent.
@@ -57,11 +59,11 @@ struct InsertHandles {
     seconds: Histogram,
 }
 
-const TABLES: [Table; 4] = [Table::Target, Table::DeadLetters, Table::Alerts, Table::Ledger];
+const TABLES: [Table; 4] = [Table::Target(TargetNumber::OWN), Table::DeadLetters, Table::Alerts, Table::Ledger];
 
 fn index(table: Table) -> usize {
     match table {
-        Table::Target => 0,
+        Table::Target(_) => 0,
         Table::DeadLetters => 1,
         Table::Alerts => 2,
         Table::Ledger => 3,
@@ -70,7 +72,7 @@ fn index(table: Table) -> usize {
 
 fn word(table: Table) -> &'static str {
     match table {
-        Table::Target => "target",
+        Table::Target(_) => "target",
         Table::DeadLetters => "dead_letters",
         Table::Alerts => "alerts",
         Table::Ledger => "ledger",
@@ -130,25 +132,29 @@ impl LaneMetrics {
 
     /// An insert has ended.
     pub fn insert_ended(&self, report: &InsertReport<'_>) {
-        let InsertReport { block, into, rows, bytes, elapsed, end } = report;
+        let InsertReport { block, into, target, rows, bytes, elapsed, end } = report;
+        let shown = target.unwrap_or(word(*into));
         let handles = &self.inserts[index(*into)];
         handles.seconds.record(elapsed.as_secs_f64());
         self.bytes_out.increment(*bytes);
-        if *into == Table::Target {
+        if into.is_target() {
             self.block_rows.record(float(*rows));
             self.block_bytes.record(float(*bytes));
         }
         if **end == InsertEnd::Acknowledged {
             handles.acknowledged.increment(1);
-            debug!(topic = &*self.topic, table = &*self.table, into = word(*into), %block, rows, bytes, ?elapsed, "inserted");
+            if let Some(target) = target {
+                self.registry.counter(&names::ROUTED_ROWS, &[&self.topic, &self.table, target]).increment(*rows);
+            }
+            debug!(topic = &*self.topic, table = &*self.table, into = shown, %block, rows, bytes, ?elapsed, "inserted");
             return;
         }
         self.registry.counter(&names::INSERTS, &[&self.topic, &self.table, word(*into), outcome(end)]).increment(1);
-        self.insert_failed(*block, *into, end);
+        self.insert_failed(*block, shown, end);
     }
 
-    fn insert_failed(&self, block: BlockNumber, into: Table, end: &InsertEnd) {
-        let (topic, table, into) = (&*self.topic, &*self.table, word(into));
+    fn insert_failed(&self, block: BlockNumber, into: &str, end: &InsertEnd) {
+        let (topic, table) = (&*self.topic, &*self.table);
         match end {
             InsertEnd::Acknowledged => {}
             InsertEnd::Fenced => {

@@ -123,7 +123,7 @@ mod tests {
     use crate::protocol::action::Why;
     use crate::protocol::event::{InsertEnd, ServerError, ServerErrorKind, Table};
     use crate::protocol::halt::HaltReason;
-    use crate::types::{BlockNumber, Offset, OffsetRange, Partition, RecordCount};
+    use crate::types::{BlockNumber, Offset, OffsetRange, Partition, RecordCount, TargetNumber};
 
     /// Metrics after one of each event.
     fn everything() -> String {
@@ -148,7 +148,8 @@ mod tests {
         for end in &ends {
             lane.insert_ended(&InsertReport {
                 block: BlockNumber(1),
-                into: Table::Target,
+                into: Table::Target(TargetNumber::OWN),
+                target: Some("db.routed"),
                 rows: 100,
                 bytes: 4000,
                 elapsed: second,

@@ -73,7 +73,7 @@ pub async fn look(session: &Session, lane: &LaneTables, partitions: &[LookFrom])
         let rows = UnitSet::empty(lane.coordinates.unit_kind());
         look.presence.insert(lane.key(from.partition), Presence { rows, ..Presence::default() });
     }
-    let rows = Scan::new(session, lane, Units::of_target(lane), partitions).run(LOOK_RUNS_MAX).await?;
+    let rows = Scan::new(session, lane, Units::of_targets(lane), partitions).run(LOOK_RUNS_MAX).await?;
     for (partition, found) in rows {
         let key = lane.key(partition);
         if found.doubled.0 > 0 {
@@ -247,7 +247,8 @@ impl<'a> Scan<'a> {
             what: format!(
                 "the rows of topic {} in {} above the committed offsets fall into more than {runs_max} separate runs \
                  of them, more than a takeover keeps in memory",
-                self.lane.cell.topic, self.units.table
+                self.lane.cell.topic,
+                sql::joined(&self.units.tables, ", ")
             ),
             fix: "move the group's offsets nearer to the end of the rows that are there".to_owned(),
         }
@@ -273,16 +274,16 @@ fn windows(rest: &BTreeMap<Partition, Rest>, kind: UnitKind) -> BTreeMap<Partiti
 /// Whether no part of a replicated target is uncertain. After a lost answer of keeper a part is visible at once and
 /// may vanish up to 300 s later (F5): no look before this is true.
 pub async fn parts_are_certain(session: &Session, lane: &LaneTables) -> Result<bool, ControlError> {
-    let target = &lane.cell.target;
+    let targets = lane.targets().map(|table| {
+        format!("(database = {} AND table = {})", sql::string(&table.database), sql::string(&table.table))
+    });
     let replicas: Vec<ReplicaState> = session
         .fetch(
             "asking whether all parts are certain",
             &format!(
                 "SELECT toUInt8(is_readonly) AS is_readonly, toUInt8(is_session_expired) AS is_session_expired, \
-                 toUInt64(parts_to_check) AS parts_to_check FROM system.replicas \
-                 WHERE database = {} AND table = {}",
-                sql::string(&target.database),
-                sql::string(&target.table)
+                 toUInt64(parts_to_check) AS parts_to_check FROM system.replicas WHERE {}",
+                sql::joined(targets, " OR ")
             ),
         )
         .await?;

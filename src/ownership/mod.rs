@@ -68,8 +68,8 @@ pub async fn claim(
         rows.push(row(lane, to_claim, claim, table_uuid, owner));
     }
     let statement = format!(
-        "INSERT INTO {} (cluster, connector, target, topic, `partition`, claim, owner, table_uuid, topic_id, replay) \
-         VALUES {}",
+        "INSERT INTO {} (cluster, connector, target, topic, `partition`, claim, owner, table_uuid, topic_id, replay, \
+         routes) VALUES {}",
         lane.state.ownership().quoted(),
         rows.join(", ")
     );
@@ -137,7 +137,7 @@ fn row(lane: &LaneTables, to_claim: &ToClaim, claim: Claim, table_uuid: Uuid, ow
     let cell = &lane.cell;
     let topic_id = to_claim.topic_id.map_or_else(|| "NULL".to_owned(), |id| format!("'{}'", Uuid::from_u128(id.0)));
     format!(
-        "({}, {}, {}, {}, {}, '{}', {}, '{table_uuid}', {topic_id}, {})",
+        "({}, {}, {}, {}, {}, '{}', {}, '{table_uuid}', {topic_id}, {}, [{}])",
         sql::string(&cell.cluster_id),
         sql::string(&cell.connector),
         sql::string(&cell.target.to_string()),
@@ -146,5 +146,17 @@ fn row(lane: &LaneTables, to_claim: &ToClaim, claim: Claim, table_uuid: Uuid, ow
         claim.0,
         sql::string(owner),
         to_claim.replay,
+        sql::joined(lane.routes.iter().map(|route| sql::string(&route.to_string())), ", "),
     )
+}
+
+/// Every table of a route, besides its own, that rows of the lane's topic were ever claimed for.
+pub async fn known_routes(session: &Session, lane: &LaneTables) -> Result<BTreeSet<String>, ControlError> {
+    let statement = format!(
+        "SELECT DISTINCT arrayJoin(routes) AS route FROM {} WHERE {}",
+        lane.state.ownership().quoted(),
+        lane.cell.condition()
+    );
+    let routes: Vec<String> = session.fetch("reading which tables the topic went to", &statement).await?;
+    Ok(routes.into_iter().collect())
 }

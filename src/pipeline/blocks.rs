@@ -18,7 +18,7 @@ use crate::metrics::BlockAccount;
 use crate::protocol::action::BlockAlerts;
 use crate::protocol::block::BlockSummary;
 use crate::protocol::event::Table;
-use crate::types::{BlockNumber, RecordCount};
+use crate::types::{BlockNumber, RecordCount, TargetNumber};
 
 /// Rows on their way to become a body; the columns come back for reuse.
 pub(super) type Encoding = JoinHandle<(NativeBlock, Columns)>;
@@ -39,7 +39,7 @@ pub(super) struct StoredBlock {
     pub(super) account: Option<BlockAccount>,
     /// The oldest timestamp of its records.
     pub(super) oldest_ms: Option<i64>,
-    rows: Option<Encoding>,
+    rows: BTreeMap<TargetNumber, Encoding>,
     dead_letters: Arc<DeadLetters>,
     alerts: Arc<AlertSet>,
 }
@@ -47,8 +47,8 @@ pub(super) struct StoredBlock {
 /// What is inserted into one table.
 #[derive(Debug)]
 pub(super) enum Contents {
-    /// Rows, being encoded, and how many they must be.
-    Rows(Encoding, RecordCount),
+    /// Rows of one of the target tables, being encoded, and how many they must be.
+    Rows(TargetNumber, Encoding, RecordCount),
     /// Dead letters.
     DeadLetters(Arc<DeadLetters>),
     /// Alerts.
@@ -61,17 +61,21 @@ impl BlockStore {
     /// Keeps a block and begins to encode its rows.
     pub(super) fn store(&mut self, block: FilledBlock, account: BlockAccount) {
         let FilledBlock { summary, columns, dead_letters, alerts, oldest_ms, .. } = block;
-        let encoder = Arc::clone(&self.encoder);
-        let rows = tokio::task::spawn_blocking(move || {
-            let mut encoder = encoder.lock().unwrap_or_else(PoisonError::into_inner);
-            (encoder.encode(&columns), columns)
-        });
+        let encode = |(target, columns): (TargetNumber, Columns)| {
+            let encoder = Arc::clone(&self.encoder);
+            let encoding = tokio::task::spawn_blocking(move || {
+                let mut encoder = encoder.lock().unwrap_or_else(PoisonError::into_inner);
+                (encoder.encode(&columns), columns)
+            });
+            (target, encoding)
+        };
+        let rows = columns.into_iter().map(encode).collect();
         let number = summary.number;
         let stored = StoredBlock {
             summary,
             account: Some(account),
             oldest_ms,
-            rows: Some(rows),
+            rows,
             dead_letters: Arc::new(dead_letters),
             alerts: Arc::new(alerts),
         };
@@ -88,9 +92,9 @@ impl BlockStore {
     pub(super) fn contents(&mut self, number: BlockNumber, table: Table) -> Contents {
         let block = self.blocks.get_mut(&number).expect("the protocol inserts blocks that it has not let go");
         match table {
-            Table::Target => {
-                let rows = block.rows.take().expect("the rows of a block are sent once");
-                Contents::Rows(rows, block.summary.rows())
+            Table::Target(target) => {
+                let rows = block.rows.remove(&target).expect("the rows of a block are sent once");
+                Contents::Rows(target, rows, block.summary.rows_into(target))
             }
             Table::DeadLetters => Contents::DeadLetters(Arc::clone(&block.dead_letters)),
             Table::Alerts => Contents::Alerts(Arc::clone(&block.alerts)),

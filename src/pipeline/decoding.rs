@@ -45,7 +45,7 @@ impl Decoding {
     /// # Errors
     /// Everything that is wrong, each with its place.
     pub fn compile(topic: &TopicSettings, rows: RowPlan, schemas: Option<&Schemas>) -> Result<Self, Vec<ConfigError>> {
-        let filter = topic.only_when.as_ref().map(|text| Filter::compile(text, &rows)).transpose()?;
+        let filter = topic.only_when.as_ref().map(|text| Filter::compile("only_when", text, &rows)).transpose()?;
         let at = |reason: String| {
             let fix = "change the format's options, or what the columns are filled `from`";
             vec![ConfigError::at(topic.location.clone(), format!("topic `{}`: {reason}", topic.topic.value), fix)]

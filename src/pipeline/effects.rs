@@ -3,7 +3,7 @@
 //! Every method answers with what the protocol's event needs; an error is its text. Nothing here is tried again: the
 //! protocol decides that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::insert::{Outcome, Refusal, Writer};
 use crate::ledger;
 use crate::metrics::LaneMetrics;
 use crate::ownership::{self, LookFrom, ToClaim};
+use crate::pipeline::routes::OutdatedNotice;
 use crate::protocol::event::{Failure, InsertEnd, ServerError, ServerErrorKind};
 use crate::protocol::facts::{Claimed, CommittedOffset, Facts, Presence, StoredFacts};
 use crate::protocol::halt::HaltReason;
@@ -36,12 +37,15 @@ pub(super) struct LaneEffects {
     pub(super) tables: LaneTables,
     /// The target's unique id.
     pub(super) table_uuid: uuid::Uuid,
-    /// Default expressions that only the server can evaluate, by column.
-    pub(super) server_defaults: BTreeMap<String, String>,
+    /// Default expressions that only the server can evaluate, by column, for each of its tables.
+    pub(super) server_defaults: Vec<BTreeMap<String, String>>,
     /// Where a partition begins that nobody consumed yet.
     pub(super) start: Start,
-    /// The target removes rows by itself (TTL): absent rows prove nothing.
+    /// One of its tables removes rows by itself (TTL): absent rows prove nothing.
     pub(super) rows_expire: bool,
+    /// Every table of a route that any configuration of this connector has claimed for the topic, when the lane was built;
+    /// those that are gone since too.
+    pub(super) known_routes: BTreeSet<String>,
     /// Its metrics.
     pub(super) metrics: LaneMetrics,
 }
@@ -53,6 +57,7 @@ pub(super) struct Effects {
     group: GroupHandle,
     pub(super) writer: Writer,
     pub(super) lanes: BTreeMap<LaneId, LaneEffects>,
+    outdated: OutdatedNotice,
 }
 
 impl Effects {
@@ -62,8 +67,9 @@ impl Effects {
         group: GroupHandle,
         writer: Writer,
         lanes: BTreeMap<LaneId, LaneEffects>,
+        outdated: OutdatedNotice,
     ) -> Self {
-        Self { session: Mutex::new(Arc::new(session)), group, writer, lanes }
+        Self { session: Mutex::new(Arc::new(session)), group, writer, lanes, outdated }
     }
 
     pub(super) fn lane(&self, id: LaneId) -> &LaneEffects {
@@ -188,6 +194,14 @@ impl Effects {
         let stored = ledger::stored_facts(&session, &lane.tables, &partitions, false)
             .await
             .map_err(|error| error.to_string())?;
+        // Another process may run with other routes: its rows are in tables that this one does not look into yet.
+        let routes = ownership::known_routes(&session, &lane.tables).await.map_err(|error| error.to_string())?;
+        let configured = |route: &String| lane.tables.routes.iter().any(|table| table.to_string() == *route);
+        if let Some(route) = routes.iter().find(|route| !lane.known_routes.contains(*route) && !configured(route)) {
+            let what = format!("topic {} has a route into {route}", lane.tables.cell.topic);
+            self.outdated.notice(what.clone());
+            return Err(what + ", which another process runs with");
+        }
         let outdated = members.iter().any(|(key, (_, replay))| {
             let known = stored.get(key).and_then(|stored| stored.identity);
             known.is_some_and(|known| known.replay > *replay)

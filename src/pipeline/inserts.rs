@@ -17,7 +17,7 @@ use crate::price;
 use crate::protocol::action::{Found, Insert};
 use crate::protocol::event::{InsertEnd, Table};
 use crate::source::poll_loop::Command;
-use crate::types::{Claim, Partition, RecordCount};
+use crate::types::{Claim, Partition, RecordCount, TargetNumber};
 
 /// A request with what the metrics say of it.
 struct Prepared {
@@ -43,7 +43,13 @@ impl Effects {
         let end = end_of(self.session().server().insert(request).await);
         let elapsed = began.elapsed();
         let end = failpoint::reach(after).map_or_else(InsertEnd::Unknown, |()| end);
-        lane.metrics.insert_ended(&InsertReport { block: insert.block, into, rows, bytes, elapsed, end: &end });
+        let target = match into {
+            Table::Target(target) if !lane.tables.routes.is_empty() => Some(lane.tables.target(target).to_string()),
+            _ => None,
+        };
+        let report =
+            InsertReport { block: insert.block, into, target: target.as_deref(), rows, bytes, elapsed, end: &end };
+        lane.metrics.insert_ended(&report);
         end
     }
 
@@ -56,19 +62,20 @@ impl Effects {
     ) -> Prepared {
         let state = &lane.tables.state;
         match contents {
-            Contents::Rows(encoding, expected) => {
+            Contents::Rows(target, encoding, expected) => {
                 let (block, columns) = encoding.await.expect("encoding a block panicked");
                 // When the polling thread has ended nobody needs the buffers.
-                drop(commands.try_send(Command::Recycle(insert.lane, columns)));
+                drop(commands.try_send(Command::Recycle(insert.lane, target, columns)));
                 let rows = u64::try_from(block.rows).expect("rows fit 64 bits");
                 assert_eq!(RecordCount(rows), expected, "block {} holds other rows than it says", insert.block);
-                let columns = input_columns(&block.body_columns, &lane.server_defaults);
+                let columns = input_columns(&block.body_columns, &lane.server_defaults[target.index()]);
                 let found = expected_units(&insert.found, |found| found.rows);
                 let test = Condition::presence_of_rows(&lane.tables, &found);
                 let bytes = u64::try_from(block.compressed_bytes).expect("bytes fit 64 bits");
                 let body = Body::Native { frames: block.frames };
-                let table = &lane.tables.cell.target;
-                self.request(lane, insert, table, "target", &columns, test, rows, bytes, body)
+                let table = lane.tables.target(target);
+                let role = if target == TargetNumber::OWN { "target".to_owned() } else { format!("route{}", target.0) };
+                self.request(lane, insert, table, &role, &columns, test, rows, bytes, body)
             }
             Contents::DeadLetters(letters) => {
                 let found = expected_units(&insert.found, |found| found.dead);
@@ -99,7 +106,7 @@ impl Effects {
         lane: &LaneEffects,
         insert: &Insert,
         table: &TableName,
-        role: &'static str,
+        role: &str,
         columns: &[InputColumn],
         test: Option<Condition>,
         rows: u64,
@@ -115,7 +122,7 @@ impl Effects {
         lane: &LaneEffects,
         insert: &Insert,
         table: &TableName,
-        role: &'static str,
+        role: &str,
         columns: &[InputColumn],
         test: Option<Condition>,
         rows: u64,
@@ -167,7 +174,8 @@ fn input_columns(body: &[BodyColumn], defaults: &BTreeMap<String, String>) -> Ve
 /// The failpoints before and after an insert.
 fn failpoints(table: Table) -> (&'static str, &'static str) {
     match table {
-        Table::Target => ("before_insert_target", "after_insert_target"),
+        Table::Target(TargetNumber::OWN) => ("before_insert_target", "after_insert_target"),
+        Table::Target(_) => ("before_insert_route", "after_insert_route"),
         Table::DeadLetters => ("before_insert_dead_letters", "after_insert_dead_letters"),
         Table::Alerts => ("before_insert_alerts", "after_insert_alerts"),
         Table::Ledger => ("before_insert_ledger", "after_insert_ledger"),

@@ -8,11 +8,13 @@ use std::time::Duration;
 use crate::alerts::Detectors;
 use crate::block::lane_fill::LanePlan;
 use crate::clickhouse::{Cell, ControlError, Coordinates, LaneTables, Session, StateTables, Table, TableName};
-use crate::config::{self, Settings, TopicSettings};
+use crate::config::{self, ConfigError, Settings, TopicSettings};
 use crate::metrics::Metrics;
-use crate::pipeline::decoding::Decoding;
+use crate::ownership::known_routes;
 use crate::pipeline::effects::LaneEffects;
+use crate::pipeline::routes;
 use crate::pipeline::row_plan::row_plan;
+use crate::pipeline::topic_decoding::TopicDecoding;
 use crate::protocol::resolve::OnGap;
 use crate::protocol::state::LanePolicy;
 use crate::registry::Schemas;
@@ -75,7 +77,7 @@ pub fn lane_tables(settings: &Settings, lane: LaneId, topic: &TopicSettings, clu
         cell: Cell {
             cluster_id: cluster_id.to_owned(),
             connector: settings.name.clone(),
-            target: TableName::new(topic.table.value.database(), topic.table.value.table()),
+            target: table_name(topic),
             topic: topic.topic.value.clone(),
         },
         coordinates: Coordinates {
@@ -85,11 +87,16 @@ pub fn lane_tables(settings: &Settings, lane: LaneId, topic: &TopicSettings, clu
             row: columns.row.clone(),
             replay: columns.replay.clone(),
         },
+        routes: topic.tables().skip(1).map(table_name).collect(),
         state: StateTables { database: settings.state_database.clone() },
     }
 }
 
-/// Reads the target table and prepares the lane.
+fn table_name(topic: &TopicSettings) -> TableName {
+    TableName::new(topic.table.value.database(), topic.table.value.table())
+}
+
+/// Reads the target tables and prepares the lane.
 ///
 /// # Errors
 /// Where the server does not answer, or table and configuration do not fit.
@@ -99,18 +106,32 @@ pub(super) async fn lane_setup(
     topic: &TopicSettings,
 ) -> Result<LaneSetup, LaneError> {
     let Process { session, settings, cluster_id, metrics, schemas, adopt } = *process;
-    let tables = lane_tables(settings, lane, topic, cluster_id);
-    let Some(table) = Table::read(session, &tables.cell.target).await? else {
-        let target = &tables.cell.target;
-        return Err(LaneError::Unfit(vec![format!(
-            "table {target} does not exist, or our user may not see it; create it, or GRANT SHOW, SELECT, INSERT on it"
-        )]));
-    };
-    let (rows, server_defaults) = row_plan(session, &table, &tables.coordinates, &topic.mapping, &topic.format).await?;
-    let detectors = Detectors::compile(cluster_id, &settings.name, &tables.cell.topic, &topic.detectors, &rows)
-        .map_err(|errors| LaneError::Unfit(errors.iter().map(ToString::to_string).collect()))?;
-    let decoding = Decoding::compile(topic, rows, schemas)
-        .map_err(|errors| LaneError::Unfit(errors.iter().map(ToString::to_string).collect()))?;
+    let mut tables = lane_tables(settings, lane, topic, cluster_id);
+    let unfit = |errors: Vec<ConfigError>| LaneError::Unfit(errors.iter().map(ToString::to_string).collect());
+    let mut found: Vec<Table> = Vec::new();
+    let (mut rows, mut server_defaults, mut detectors) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, topic) in tables.targets().zip(topic.tables()) {
+        let Some(table) = Table::read(session, name).await? else {
+            return Err(LaneError::Unfit(vec![format!(
+                "table {name} does not exist, or our user may not see it; create it, or GRANT SHOW, SELECT, INSERT on it"
+            )]));
+        };
+        let (plan, defaults) = row_plan(session, &table, &tables.coordinates, &topic.mapping, &topic.format).await?;
+        let compiled = Detectors::compile(cluster_id, &settings.name, &tables.cell.topic, &topic.detectors, &plan)
+            .map_err(unfit)?;
+        found.push(table);
+        rows.push(plan);
+        server_defaults.push(defaults);
+        detectors.push(compiled);
+    }
+    let [table, routes @ ..] = found.as_slice() else { unreachable!("every topic has a table of its own") };
+    routes::check_coordinates(table, routes, &tables.coordinates).map_err(LaneError::Unfit)?;
+    let known = known_routes(session, &tables).await?;
+    let former = routes::former(session, &known, table, &tables).await?;
+    found.extend(former.iter().cloned());
+    let decoding = TopicDecoding::compile(topic, rows, schemas).map_err(unfit)?;
+    tables.routes.extend(former.into_iter().map(|table| table.name));
+    let table = &found[0];
     let plan = LanePlan {
         lane,
         topic: tables.cell.topic.clone(),
@@ -130,8 +151,8 @@ pub(super) async fn lane_setup(
         },
         bad_share_max_millionths: topic.bad_share_max.millionths(),
         rows_max: plan.rows_max,
-        replicated: table.is_replicated(),
-        views: !table.dependents.is_empty(),
+        replicated: found.iter().any(Table::is_replicated),
+        views: found.iter().any(|table| !table.dependents.is_empty()),
         adopt,
     };
     let effects = LaneEffects {
@@ -139,7 +160,8 @@ pub(super) async fn lane_setup(
         table_uuid: table.uuid,
         server_defaults,
         start: topic.start,
-        rows_expire: !table.rows_countable(),
+        rows_expire: !found.iter().all(Table::rows_countable),
+        known_routes: known,
         tables,
     };
     Ok(LaneSetup { plan: Arc::new(plan), effects, policy })

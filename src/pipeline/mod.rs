@@ -14,7 +14,10 @@ mod group_watch;
 mod inserts;
 pub mod lane_setup;
 mod report;
+pub mod routes;
+pub mod routing;
 pub mod row_plan;
+pub mod topic_decoding;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -226,7 +229,9 @@ async fn run_consumer(
         lane_effects.insert(lane, effects);
     }
     let writer = Writer { prefix: QueryPrefix::new(&cluster_id, &settings.name), owner: settings.instance.clone() };
-    let effects = Arc::new(Effects::new(session, group.clone(), writer, lane_effects));
+    let (outdated_notice, noticed) = routes::outdated_notice();
+    beside.spawn(async { Outdated(noticed.await) });
+    let effects = Arc::new(Effects::new(session, group.clone(), writer, lane_effects, outdated_notice));
     let transactions = TransactionThread::start(
         TransactionSettings {
             brokers: settings.kafka.brokers.clone(),

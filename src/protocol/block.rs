@@ -1,9 +1,11 @@
 //! What the protocol knows of a block: ranges, counts and claims, never its rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::protocol::facts::Anchor;
-use crate::types::{AssignmentNumber, BlockNumber, Claim, LaneId, Offset, OffsetRange, PartitionKey, RecordCount};
+use crate::types::{
+    AssignmentNumber, BlockNumber, Claim, LaneId, Offset, OffsetRange, PartitionKey, RecordCount, TargetNumber,
+};
 
 /// A closed block: batches of one or more partitions of a lane.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -21,9 +23,21 @@ pub struct BlockSummary {
 }
 
 impl BlockSummary {
-    /// Rows that it inserts into the target.
+    /// Rows that it inserts into all target tables.
     pub fn rows(&self) -> RecordCount {
         self.batches.values().map(|batch| batch.inserted).sum()
+    }
+
+    /// Rows that it inserts into one of them.
+    pub fn rows_into(&self, target: TargetNumber) -> RecordCount {
+        self.batches.values().map(|batch| batch.inserted_into(target)).sum()
+    }
+
+    /// The target tables that it has rows for, in the order of their numbers.
+    pub fn targets(&self) -> BTreeSet<TargetNumber> {
+        let routed = self.batches.values().flat_map(|batch| batch.routed.keys().copied());
+        let own = (self.rows_into(TargetNumber::OWN) > RecordCount(0)).then_some(TargetNumber::OWN);
+        routed.chain(own).collect()
     }
 
     /// Dead letters that it inserts.
@@ -41,9 +55,11 @@ pub struct Batch {
     pub claim: Claim,
     /// The offsets it decides about; starts where the last one ended.
     pub range: OffsetRange,
-    /// Rows to insert.
+    /// Rows to insert, in all target tables.
     pub inserted: RecordCount,
-    /// Rows that the look found in the target.
+    /// Of these, what goes to tables of routes, none of them without rows. The rest goes to the topic's own.
+    pub routed: BTreeMap<TargetNumber, RecordCount>,
+    /// Rows that the look found in the target tables.
     pub present: RecordCount,
     /// Dead letters to insert.
     pub dead_inserted: RecordCount,
@@ -63,6 +79,16 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Rows to insert into one of the target tables.
+    pub fn inserted_into(&self, target: TargetNumber) -> RecordCount {
+        if target != TargetNumber::OWN {
+            return self.routed.get(&target).copied().unwrap_or_default();
+        }
+        let routed: RecordCount = self.routed.values().copied().sum();
+        let own = self.inserted.0.checked_sub(routed.0);
+        RecordCount(own.expect("of the rows to insert some go to tables of routes"))
+    }
+
     /// All records in it.
     pub fn records(&self) -> RecordCount {
         let units = self.inserted + self.present + self.dead_inserted + self.dead_present + self.skipped;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::protocol::block::BlockSummary;
 use crate::protocol::facts::{Claimed, Facts, Presence};
 use crate::protocol::halt::HaltReason;
-use crate::types::{AssignmentNumber, BlockNumber, LaneId, PartitionKey, TopicId};
+use crate::types::{AssignmentNumber, BlockNumber, LaneId, PartitionKey, TargetNumber, TopicId};
 
 /// Counts takeovers; a reply names the one it belongs to and is ignored if that one is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,14 +25,21 @@ pub struct Ticket(pub u64);
 /// The tables a block is inserted into, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
-    /// The target table.
-    Target,
+    /// A target table, of which a topic with routes has several.
+    Target(TargetNumber),
     /// The dead-letter table.
     DeadLetters,
     /// The alerts table.
     Alerts,
     /// The ledger; its insert proves the block.
     Ledger,
+}
+
+impl Table {
+    /// Whether it is one of the target tables.
+    pub const fn is_target(self) -> bool {
+        matches!(self, Self::Target(_))
+    }
 }
 
 /// Something could not be done now; the text says what and why.

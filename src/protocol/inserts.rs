@@ -9,7 +9,7 @@ use crate::protocol::facts::LedgerRow;
 use crate::protocol::halt::HaltReason;
 use crate::protocol::planted::planted;
 use crate::protocol::state::{BAD_SAMPLE_MIN, InsertStep, Inserting, Phase, State};
-use crate::types::{BlockNumber, LaneId, OffsetRange, PartitionKey, RecordCount, TopicId};
+use crate::types::{BlockNumber, LaneId, OffsetRange, PartitionKey, RecordCount, TargetNumber, TopicId};
 
 impl State {
     pub(crate) fn on_block_closed(&mut self, block: BlockSummary, actions: &mut Vec<Action>) {
@@ -141,17 +141,20 @@ impl State {
     /// The insert of `done` is acknowledged: on to the block's next table, or it is complete.
     fn insert_next(&mut self, id: LaneId, block: BlockSummary, done: Option<Table>, actions: &mut Vec<Action>) {
         let has_rows = |table: Table| match table {
-            Table::Target => block.rows() > RecordCount(0),
+            Table::Target(_) => true,
             Table::DeadLetters => block.dead() > RecordCount(0),
             Table::Alerts => block.alerts > RecordCount(0),
             // Always: for a block that inserts nothing it is the only fence it meets (N3, H2).
             Table::Ledger => true,
         };
-        let next = [Table::Target, Table::DeadLetters, Table::Alerts, Table::Ledger]
+        let next = block
+            .targets()
             .into_iter()
+            .map(Table::Target)
+            .chain([Table::DeadLetters, Table::Alerts, Table::Ledger])
             .find(|table| done.is_none_or(|done| *table > done) && has_rows(*table));
         let next = next.filter(|_| !planted!(CommitBeforeInsert));
-        let next = next.filter(|table| *table == Table::Target || !planted!(AcknowledgedByTarget));
+        let next = next.filter(|table| table.is_target() || !planted!(AcknowledgedByTarget));
         let nothing = block.rows() + block.dead() == RecordCount(0);
         let next = next.filter(|table| !(*table == Table::Ledger && nothing && planted!(LedgerLeftOut)));
         let Some(table) = next else { return self.on_block_acknowledged(id, block, actions) };
@@ -161,16 +164,22 @@ impl State {
             return actions.push(Action::Release(block.number, Released::Dropped));
         }
         let claims = block.batches.iter().map(|(key, batch)| (*key, batch.claim)).collect();
-        let found = self.found(&block);
+        let found = self.found(&block, table);
         let number = block.number;
         actions.push(Action::Insert(Box::new(Insert { block: number, lane: id, table, claims, found, ledger })));
         self.lane(id).inserting = Some(Inserting { block, step: InsertStep::Into(table), abandoned: false });
     }
 
-    fn found(&self, block: &BlockSummary) -> Vec<Found> {
+    /// What is there when the insert into `table` begins: what the look found, and what this block has put into the tables
+    /// before it.
+    fn found(&self, block: &BlockSummary, table: Table) -> Vec<Found> {
+        let targets: Vec<TargetNumber> =
+            block.targets().into_iter().filter(|target| Table::Target(*target) < table).collect();
         let batches = block.batches.iter().filter_map(|(key, batch)| {
             let replay = self.owned(*key)?.replay;
-            Some(Found { key: *key, replay, range: batch.range, rows: batch.present, dead: batch.dead_present })
+            let before: RecordCount = targets.iter().map(|target| batch.inserted_into(*target)).sum();
+            let rows = batch.present + before;
+            Some(Found { key: *key, replay, range: batch.range, rows, dead: batch.dead_present })
         });
         batches.collect()
     }
@@ -240,7 +249,7 @@ impl State {
         let delay = match error.kind {
             ServerErrorKind::Passing => Delay::Backoff(self.lanes[&id].failures),
             ServerErrorKind::Configuration => Delay::Slow,
-            ServerErrorKind::Bytes if table == Table::Target => {
+            ServerErrorKind::Bytes if table.is_target() => {
                 self.narrow(id, block, error, actions);
                 Delay::Backoff(0)
             }
@@ -268,7 +277,7 @@ impl State {
 
     /// An insert that fed views and was not acknowledged may have left them without it: reported, not repaired.
     fn flag_views(&mut self, table: Table, block: &BlockSummary) {
-        if table != Table::Target || !self.lanes[&block.lane].policy.views {
+        if !table.is_target() || !self.lanes[&block.lane].policy.views {
             return;
         }
         for (key, batch) in &block.batches {

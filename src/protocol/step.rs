@@ -235,5 +235,10 @@ impl State {
 
 #[cfg(test)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test picks one action out of many")]
+#[path = "tests_core.rs"]
+mod tests_core;
+
+#[cfg(test)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "a test picks one action out of many")]
 #[path = "tests_step.rs"]
 mod tests;

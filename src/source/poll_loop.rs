@@ -19,7 +19,7 @@ use crate::registry::SchemaKey;
 use crate::source::consumer::{KafkaConsumer, StartAt, StartError};
 use crate::source::group::GroupEvent;
 use crate::source::{KafkaFault, Message};
-use crate::types::{AssignmentNumber, BlockNumber, LaneId, PartitionKey};
+use crate::types::{AssignmentNumber, BlockNumber, LaneId, PartitionKey, TargetNumber};
 
 /// Blocks of a lane that may be handed over and not let go yet: one is inserted, one waits.
 pub const LANE_BLOCKS_MAX: usize = 2;
@@ -45,7 +45,7 @@ pub enum Command {
     /// Cut the lane's blocks at so many rows.
     LimitRows(LaneId, Option<u64>),
     /// Emptied columns, for reuse.
-    Recycle(LaneId, Columns),
+    Recycle(LaneId, TargetNumber, Columns),
     /// A block of the lane is let go.
     Released(LaneId),
     /// Let all partitions go and join the group anew.
@@ -214,7 +214,7 @@ impl PollLoop {
             }
             Command::StopLane(id) => self.stop_lane(id),
             Command::LimitRows(id, limit) => self.lane(id).fill.limit_rows(limit),
-            Command::Recycle(id, columns) => self.lane(id).fill.recycle(columns),
+            Command::Recycle(id, target, columns) => self.lane(id).fill.recycle(target, columns),
             Command::Released(id) => {
                 let lane = self.lane(id);
                 assert!(lane.outstanding > 0, "a block was let go twice");
@@ -445,7 +445,7 @@ impl PollLoop {
         self.next_block += 1;
         self.lane(id).outstanding += 1;
         let held: usize = self.lanes.values().map(|lane| lane.fill.heap_bytes()).sum();
-        let bytes = held + block.columns.heap_bytes();
+        let bytes = held + block.columns.values().map(Columns::heap_bytes).sum::<usize>();
         self.memory.store(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.tell(SourceEvent::Block(Box::new(block)))
     }

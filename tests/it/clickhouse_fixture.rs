@@ -86,6 +86,7 @@ impl Fixture {
                 lane: LaneId(3),
                 state: StateTables { database: format!("{unique}_state") },
                 cell,
+                routes: Vec::new(),
                 coordinates: Coordinates { replay: Some("_replay".to_owned()), ..Coordinates::default() },
             },
             block: std::cell::Cell::new(0),

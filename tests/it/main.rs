@@ -30,6 +30,7 @@ mod kafka_transactions;
 mod names;
 mod records;
 mod registry;
+mod routes;
 mod rows;
 mod runs;
 mod secrets;

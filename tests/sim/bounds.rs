@@ -32,6 +32,8 @@ pub(crate) struct Shape {
     pub(crate) listed_apart: bool,
     /// No record fires an alert; otherwise each good one does. An alert is written with a fence of its own.
     pub(crate) quiet: bool,
+    /// Rows are divided among two tables.
+    pub(crate) two_targets: bool,
     /// Each record makes two rows.
     pub(crate) two_rows: bool,
 }
@@ -44,6 +46,7 @@ impl Bound {
             workers: self.workers,
             records: u64::try_from(self.records.len()).expect("few records"),
             generation: self.generation(),
+            targets: if self.shape.two_targets { 2 } else { 1 },
             rows_max: self.rows_max,
             eager: self.shape.eager,
             replicated: self.shape.replicated,
@@ -96,6 +99,7 @@ const PLAIN: Shape = Shape {
     proxied: false,
     listed_apart: false,
     quiet: false,
+    two_targets: false,
     two_rows: false,
 };
 const LISTED: Shape = Shape { listed_apart: true, ..PLAIN };
@@ -105,6 +109,7 @@ const REPLICATED: Shape = Shape { replicated: true, ..PLAIN };
 const QUIET: Shape = Shape { quiet: true, ..REPLICATED };
 /// The rows of a record are in two parts.
 const ROWS: Shape = Shape { two_rows: true, ..PARTS };
+const ROUTED: Shape = Shape { two_rows: true, two_targets: true, ..PLAIN };
 const PROXIED: Shape = Shape { proxied: true, ..PLAIN };
 
 const ONE: Bound = Bound {
@@ -180,6 +185,18 @@ pub(crate) const BOUNDS: &[(&str, Bound)] = &[
     (
         "poison and good of two rows, one worker, crash",
         Bound { workers: 1, records: GP, rows_max: 4, faults: &[(Crash, 1)], shape: ROWS, ..ONE },
+    ),
+    (
+        "two rows in two tables, error reply, kick",
+        Bound { rows_max: 2, faults: &[(ErrorReply, 1), (Kick, 1)], shape: ROUTED, ..ONE },
+    ),
+    (
+        "2 records in two tables, one worker, timeout, crash",
+        Bound { workers: 1, rows_max: 4, faults: &[(Timeout, 1), (Crash, 1)], shape: ROUTED, ..TWO },
+    ),
+    (
+        "behind a proxy: two rows in two tables, repeated request",
+        Bound { rows_max: 2, faults: &[(Repeat, 1)], shape: Shape { proxied: true, ..ROUTED }, ..ONE },
     ),
     ("group block: rebalance, timeout", Bound { faults: &[(Rebalance, 1), (Timeout, 1)], ..GROUP }),
     ("group block: rebalance, error reply", Bound { faults: &[(Rebalance, 1), (ErrorReply, 1)], ..GROUP }),

@@ -140,7 +140,7 @@ impl ClickHouse {
                 u64::try_from(count).expect("few rows") > known.0
             };
             let repeated = insert.found.iter().any(|found| match insert.table {
-                Table::Target => more(Place::Target, found, found.rows),
+                Table::Target(_) => more(Place::Target, found, found.rows),
                 Table::DeadLetters => more(Place::Dead, found, found.dead),
                 Table::Alerts | Table::Ledger => false,
             });
@@ -157,8 +157,20 @@ impl ClickHouse {
     }
 
     pub(crate) fn present(&self, key: PartitionKey, from: u64, replay: Replay) -> Presence {
+        self.present_where(key, from, replay, |_| true)
+    }
+
+    /// Of the rows of the target tables only some.
+    pub(crate) fn present_where(
+        &self,
+        key: PartitionKey,
+        from: u64,
+        replay: Replay,
+        asked: impl Fn(&Row) -> bool,
+    ) -> Presence {
         let mut rows = UnitSet::empty(self.units);
-        for row in self.visible_rows(Place::Target, key, replay).filter(|row| row.unit.offset >= from) {
+        let visible = self.visible_rows(Place::Target, key, replay);
+        for row in visible.filter(|row| row.unit.offset >= from && asked(row)) {
             rows.insert(Offset::new(row.unit.offset), row.row);
         }
         let dead = self.visible(Place::Dead, key, replay).filter(|offset| *offset >= from);

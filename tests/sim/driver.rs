@@ -6,13 +6,13 @@ use oncesink::protocol::action::{Action, Commit, Insert, Released};
 use oncesink::protocol::event::{Event, InsertEnd, ProducerEnd, Table, TransactionEnd};
 use oncesink::protocol::facts::{Claimed, CommittedOffset, Facts};
 use oncesink::protocol::step;
-use oncesink::types::{Claim, Offset, OffsetRange, PartitionKey, Replay, UnitSet};
+use oncesink::types::{Claim, Offset, OffsetRange, PartitionKey, Replay, TargetNumber, UnitSet};
 
 use crate::clickhouse::{Ownership, Row, Run, Statement};
 use crate::kafka::OffsetsRequest;
 use crate::mutants::Mutant;
 use crate::scenario::Fault;
-use crate::worker::{BlockData, Order, Task, TxnStep};
+use crate::worker::{BlockData, Order, Task, TxnStep, target};
 use crate::world::{World, topic_id};
 
 impl World {
@@ -106,7 +106,9 @@ impl World {
             (0..parts).map(of).filter(|rows| !rows.is_empty()).collect()
         };
         let parts = match insert.table {
-            Table::Target => split(&data.rows, if self.scenario.two_parts { 2 } else { 1 }),
+            Table::Target(target) => {
+                split(&data.rows_into(target, self.scenario.targets), if self.scenario.two_parts { 2 } else { 1 })
+            }
             Table::DeadLetters => split(&data.dead, 1),
             Table::Alerts | Table::Ledger => Vec::new(),
         };
@@ -245,7 +247,9 @@ impl World {
             }
             Task::Look { number, from, rows: None } => {
                 let look = |(key, (offset, replay)): (&PartitionKey, &(Offset, Replay))| {
-                    let mut present = self.clickhouse.present(*key, offset.get(), *replay);
+                    let every = self.mutant != Some(Mutant::LookAsksOneTarget);
+                    let asked = |row: &Row| every || target(row, self.scenario.targets) == TargetNumber::OWN;
+                    let mut present = self.clickhouse.present_where(*key, offset.get(), *replay, asked);
                     if self.mutant == Some(Mutant::LookWithoutReplay) {
                         let others =
                             (0..replay.0).map(|older| self.clickhouse.present(*key, offset.get(), Replay(older)));

@@ -54,6 +54,8 @@ mutants! {
     DrainOnlyOwn: [Timeout, Crash, Kick, Freeze],
     /// Only other processes' statements are waited for.
     DrainOnlyOthers: [Timeout, Crash, ErrorReply],
+    /// The look asks the topic's own table and no other.
+    LookAsksOneTarget: [ErrorReply, Timeout, Crash],
     /// The look does not ask for dead letters.
     DeadLettersNotLookedAt: [Timeout, Crash],
     /// The look stops after some rows (`overflow_mode = 'break'`).
@@ -205,8 +207,15 @@ impl Planting {
             scenario.checkpoints = true;
             scenario.notice = 1;
         }
+        if is(&[Mutant::LookAsksOneTarget]) {
+            scenario.targets = 2;
+        }
         if core(&[Planted::RowForgotten]) {
             (scenario.generation, scenario.two_parts) = (SEVERAL_ROWS, true);
+        }
+        if self.rare().is_some() {
+            // The seed was found in a plain world.
+            (scenario.generation, scenario.targets) = (1, 1);
         }
         // Nobody is there in time to tell the connector.
         scenario.prompt = !core(&[

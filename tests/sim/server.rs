@@ -69,14 +69,14 @@ impl World {
             }
             return self.answer(at, InsertEnd::Acknowledged);
         };
-        if table == Table::Target && rows.iter().any(|row| kind(row.unit) == Kind::Poison && row.row == 0) {
+        if table.is_target() && rows.iter().any(|row| kind(row.unit) == Kind::Poison && row.row == 0) {
             return self.answer(at, error(ServerErrorKind::Bytes));
         }
-        if table == Table::Target && self.strikes(Fault::Vanish) {
+        if table.is_target() && self.strikes(Fault::Vanish) {
             self.vanished += 1;
             return;
         }
-        let place = if table == Table::Target { Place::Target } else { Place::Dead };
+        let place = if table.is_target() { Place::Target } else { Place::Dead };
         let unsure = place == Place::Target && self.scenario.replicated && self.strikes(Fault::ErrorReply);
         let fate = match (unsure, self.rng.percent(50)) {
             (false, _) => Fate::Certain,
@@ -101,7 +101,7 @@ impl World {
         again.id = self.clickhouse.sent;
         again.run = Run::Sent;
         again.parts = match again.insert.table {
-            Table::Target => vec![data.rows.clone()],
+            Table::Target(target) => vec![data.rows_into(target, self.scenario.targets)],
             Table::DeadLetters => vec![data.dead.clone()],
             Table::Alerts | Table::Ledger => Vec::new(),
         };

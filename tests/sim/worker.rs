@@ -10,7 +10,8 @@ use oncesink::protocol::facts::{Anchor, CommittedOffset, Presence, StoredFacts};
 use oncesink::protocol::halt::HaltReason;
 use oncesink::protocol::state::State;
 use oncesink::types::{
-    AssignmentNumber, BlockNumber, Claim, LaneId, Offset, OffsetRange, PartitionKey, RecordCount, Replay, TopicId,
+    AssignmentNumber, BlockNumber, Claim, LaneId, Offset, OffsetRange, PartitionKey, RecordCount, Replay, TargetNumber,
+    TopicId,
 };
 
 use crate::clickhouse::Row;
@@ -25,6 +26,19 @@ pub(crate) struct BlockData {
     pub(crate) dead: Vec<Row>,
     pub(crate) alerts: Vec<Unit>,
     pub(crate) ranges: Vec<(PartitionKey, OffsetRange)>,
+}
+
+/// Which of so many tables a row goes to.
+pub(crate) fn target(row: &Row, targets: u16) -> TargetNumber {
+    let place = (hash(row.unit) / 256 + row.row) % u64::from(targets);
+    TargetNumber(u16::try_from(place).expect("few tables"))
+}
+
+impl BlockData {
+    /// The rows that go to one of so many tables.
+    pub(crate) fn rows_into(&self, into: TargetNumber, targets: u16) -> Vec<Row> {
+        self.rows.iter().filter(|row| target(row, targets) == into).copied().collect()
+    }
 }
 
 /// What the core told the source and the source has not done yet.
@@ -97,6 +111,8 @@ pub(crate) struct Source {
     /// To the core, in order.
     pub(crate) events: VecDeque<Event>,
     pub(crate) blocks: u64,
+    /// Among how many tables rows are divided.
+    pub(crate) targets: u16,
     pub(crate) stopping: bool,
 }
 
@@ -127,13 +143,13 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(incarnation: u64) -> Self {
+    pub(crate) fn new(incarnation: u64, targets: u16) -> Self {
         Self {
             alive: true,
             frozen: false,
             incarnation,
             state: None,
-            source: Source::default(),
+            source: Source { targets, ..Source::default() },
             member: None,
             generation: 0,
             assigned: BTreeMap::new(),
@@ -231,6 +247,7 @@ impl Source {
         let unit = kafka.unit(key, at);
         let replay = fill.resume().start.replay;
         let data = self.open.entry(key.lane).or_default();
+        let before = data.rows.len();
         let offset = Offset::new(at);
         let fate = match (fill.decide(offset), kind(unit)) {
             (Decision::Repeated, _) => return Fetched::Nothing,
@@ -257,6 +274,9 @@ impl Source {
         };
         if fires(unit) && !fill.below_floor(offset) && !(unfed && present) {
             data.alerts.push(unit);
+        }
+        for row in &data.rows[before..] {
+            fill.route(offset, target(row, self.targets), RecordCount(1));
         }
         fill.record(offset, fate);
         fill.anchor(Anchor { offset, hash: hash(unit) });

@@ -135,7 +135,7 @@ impl World {
             }
         }
         for w in 0..world.scenario.workers {
-            world.workers.push(Worker { alive: false, ..Worker::new(0) });
+            world.workers.push(Worker { alive: false, ..Worker::new(0, world.scenario.targets) });
             world.kafka.coordinators.push(Coordinator::default());
             world.start(w);
         }
@@ -199,7 +199,7 @@ impl World {
 
     pub(crate) fn start(&mut self, w: usize) {
         let incarnation = self.workers[w].incarnation + 1;
-        self.workers[w] = Worker::new(incarnation);
+        self.workers[w] = Worker::new(incarnation, self.scenario.targets);
         self.workers[w].state = Some(State::new(self.policies()));
         self.deliver(w, Event::Started);
     }
@@ -207,7 +207,7 @@ impl World {
     /// kill -9: what was sent stays sent, the rest is gone.
     pub(crate) fn crash(&mut self, w: usize) {
         let incarnation = self.workers[w].incarnation;
-        self.workers[w] = Worker { alive: false, ..Worker::new(incarnation) };
+        self.workers[w] = Worker { alive: false, ..Worker::new(incarnation, self.scenario.targets) };
         for statement in &mut self.clickhouse.statements {
             statement.awaited &= statement.worker != w;
         }

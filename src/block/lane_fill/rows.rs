@@ -4,17 +4,20 @@
 //! are not there. Promises that a record with a bad row becomes a dead letter as a whole, and that none becomes both rows
 //! and a dead letter: where rows of it are stored already and the others cannot be, the partition stops.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Decision, Fate, LaneFill, LanePlan, MEASURE_EVERY, REFUSED, Skip, Taken, condemned, undecodable};
 use crate::alerts::AlertCoordinates;
 use crate::block::fill::RowFates;
-use crate::columns::{Columns, RowCoordinates};
-use crate::decode::{DecodeError, Record, RecordDecoder, RowCursor, Undecoded};
+use crate::columns::RowCoordinates;
+use crate::decode::{DecodeError, Record, RowCursor, Undecoded};
+use crate::pipeline::routing::Routed;
+use crate::pipeline::topic_decoding::TopicDecoder;
 use crate::protocol::event::ServerError;
 use crate::protocol::halt::HaltReason;
 use crate::source::Message;
-use crate::types::{Offset, PartitionKey, RecordCount, TopicId};
+use crate::types::{Offset, PartitionKey, RecordCount, TargetNumber, TopicId};
 
 /// The rows of a record, counted.
 #[derive(Debug, Default)]
@@ -27,24 +30,26 @@ struct Counted {
 }
 
 impl LanePlan {
-    fn admits(&self, row: &Columns) -> bool {
-        self.decoding.filter.as_ref().is_none_or(|filter| filter.admits(row))
-    }
-
     /// Reads all rows of a record and keeps none.
     fn count(
         &self,
-        decoder: &mut RecordDecoder,
-        columns: &mut Columns,
+        decoder: &mut TopicDecoder,
         record: &Record<'_>,
         has_row: impl Fn(u64) -> bool,
     ) -> Result<Counted, Undecoded> {
         let (mut counted, mut cursor) = (Counted::default(), RowCursor::default());
-        while decoder.next_row(record, &mut cursor, columns)? {
-            let wanted = self.admits(columns);
-            columns.rollback_row();
-            if cursor.rows() > self.decoding.record_rows_max {
-                return Err(Undecoded::Bad(DecodeError::too_many_rows(self.decoding.record_rows_max)));
+        let most = self.decoding.record_rows_max();
+        while let Some(routed) = decoder.next_row(record, &mut cursor)? {
+            let wanted = match routed {
+                Routed::To(target) => {
+                    let wanted = decoder.admits(target);
+                    decoder.columns_mut(target).rollback_row();
+                    wanted
+                }
+                Routed::Nowhere => false,
+            };
+            if cursor.rows() > most {
+                return Err(Undecoded::Bad(DecodeError::too_many_rows(most)));
             }
             if !has_row(counted.rows) {
                 counted.missing += u64::from(wanted);
@@ -60,8 +65,9 @@ impl LaneFill {
     /// Records that may be read before the block is full: by the largest that was seen lately, since nobody knows how many
     /// rows the next ones make. While a bad row is searched the limit holds whole.
     pub(super) fn room_for_rows(&self) -> u64 {
-        let limit = self.rows_limit.map_or(self.plan.decoding.record_rows_max, |limit| limit.min(self.plan.rows_max));
-        let rows = u64::try_from(self.columns.rows()).unwrap_or(u64::MAX);
+        let limit = self.rows_limit.map_or(self.plan.decoding.record_rows_max(), |limit| limit.min(self.plan.rows_max));
+        let rows: usize = self.decoder.all_columns().map(|(_, columns)| columns.rows()).sum();
+        let rows = u64::try_from(rows).unwrap_or(u64::MAX);
         if rows >= limit || self.records >= self.plan.rows_max {
             return 0;
         }
@@ -128,7 +134,7 @@ impl LaneFill {
         let slot = self.partitions.get_mut(&key).expect("the caller found it");
         let there = slot.fill.rows_there(offset);
         let has_row = |row| slot.fill.has_row(offset, row);
-        let counted = self.plan.count(&mut self.decoder, &mut self.columns, record, has_row);
+        let counted = self.plan.count(&mut self.decoder, record, has_row);
         let partly = |why: &str| Taken::Unusable(HaltReason::PartlyStored { offset, there, why: why.to_owned() });
         let counted = match (counted, refused) {
             (Err(Undecoded::Awaiting(schema)), _) => return Err(Taken::Awaiting(schema)),
@@ -183,7 +189,7 @@ impl LaneFill {
         record: &Record<'_>,
     ) -> Result<Fate, Taken> {
         let there = self.partitions[&key].fill.rows_there(offset);
-        let counted = self.plan.count(&mut self.decoder, &mut self.columns, record, |_| true);
+        let counted = self.plan.count(&mut self.decoder, record, |_| true);
         if let Err(Undecoded::Awaiting(schema)) = counted {
             return Err(Taken::Awaiting(schema));
         }
@@ -198,19 +204,23 @@ impl LaneFill {
     }
 
     fn detects(&self, key: PartitionKey, offset: Offset) -> bool {
-        !self.plan.detectors.is_empty() && !self.partitions[&key].fill.below_floor(offset)
+        self.plan.detectors.iter().any(|detectors| !detectors.is_empty())
+            && !self.partitions[&key].fill.below_floor(offset)
     }
 
     /// Shows all wanted rows of a good record to the detectors, and appends those that are not there, if `insert`.
     fn append(&mut self, key: PartitionKey, offset: Offset, message: &Message<'_>, record: &Record<'_>, insert: bool) {
         let detects = self.detects(key, offset);
         let slot = self.partitions.get_mut(&key).expect("the caller found it");
-        let start = &slot.fill.resume().start;
+        let start = slot.fill.resume().start.clone();
         let mut cursor = RowCursor::default();
+        let mut routes: BTreeMap<TargetNumber, RecordCount> = BTreeMap::new();
         let good = "the same bytes were decoded a moment ago";
-        while self.decoder.next_row(record, &mut cursor, &mut self.columns).expect(good) {
+        while let Some(routed) = self.decoder.next_row(record, &mut cursor).expect(good) {
+            let Routed::To(target) = routed else { continue };
             let row = cursor.rows() - 1;
-            let wanted = self.plan.admits(&self.columns);
+            let wanted = self.decoder.admits(target);
+            let columns = self.decoder.columns_mut(target);
             if wanted && detects {
                 let place = AlertCoordinates {
                     partition: key.partition,
@@ -220,20 +230,24 @@ impl LaneFill {
                     topic_id: start.topic_id.unwrap_or(TopicId(0)),
                     replay: start.replay,
                 };
-                self.plan.detectors.evaluate(&self.columns, &place, &mut self.alerts);
+                self.plan.detectors[target.index()].evaluate(columns, &place, &mut self.alerts);
             }
             if insert && wanted && !slot.fill.has_row(offset, row) {
-                self.columns.commit_row(&RowCoordinates {
+                columns.commit_row(&RowCoordinates {
                     topic: &self.plan.topic,
                     partition: key.partition.0,
                     offset: offset.to_kafka(),
                     row: u32::try_from(row).expect("a record has few rows"),
                     replay: start.replay.0,
                 });
+                *routes.entry(target).or_default() += RecordCount(1);
+                slot.tally.replaced(columns.take_replaced());
             } else {
-                self.columns.rollback_row();
+                columns.rollback_row();
             }
         }
-        slot.tally.replaced(self.columns.take_replaced());
+        for (target, rows) in routes {
+            slot.fill.route(offset, target, rows);
+        }
     }
 }

@@ -10,90 +10,141 @@ use super::compare::{Tally, Window};
 use super::sums::hash;
 use crate::clickhouse::{Column, ControlError, DefaultKind, Session, Table, sql};
 use crate::columns::{Columns, DefaultValue, append_open_row, push_varint};
-use crate::decode::{Record, RecordDecoder};
-use crate::pipeline::decoding::Decoding;
-use crate::types::Offset;
+use crate::decode::Record;
+use crate::pipeline::topic_decoding::{TopicDecoder, TopicDecoding};
+use crate::types::{Offset, TargetNumber};
 
-/// Which columns of a table are compared.
+/// Which columns of a topic's tables are compared.
 #[derive(Debug)]
 pub(super) struct ContentsPlan {
-    decoding: Decoding,
-    /// For each data column.
-    compared: Vec<bool>,
+    decoding: TopicDecoding,
+    tables: Vec<ComparedTable>,
     /// Columns that are not compared, each with the reason.
     pub(super) left_out: Vec<String>,
+}
+
+/// Which columns of a table are compared.
+#[derive(Debug, Clone)]
+pub(super) struct ComparedTable {
+    /// Its columns that are filled from records, each with whether it is compared.
+    columns: Vec<(String, bool)>,
+    /// The table's name, where a row could be in another one of the topic: it is compared like a column.
+    name: Option<String>,
+}
+
+impl ComparedTable {
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().filter(|(_, compared)| *compared).map(|(name, _)| name.as_str())
+    }
+
+    fn compared(&self) -> Vec<bool> {
+        self.columns.iter().map(|(_, compared)| *compared).collect()
+    }
+
+    /// The hash of a stored row, as an expression.
+    fn row_hash(&self) -> String {
+        let mut values: Vec<String> = self.names().map(sql::identifier).collect();
+        values.extend(self.name.as_deref().map(sql::string));
+        if values.is_empty() {
+            "xxh3('')".to_owned()
+        } else {
+            format!("xxh3(formatRow('RowBinary', {}))", values.join(", "))
+        }
+    }
+
+    /// The same of the open row.
+    pub(super) fn hash_open_row(&self, columns: &Columns, bytes: &mut Vec<u8>) -> u64 {
+        bytes.clear();
+        append_open_row(columns, &self.compared(), bytes);
+        if let Some(name) = &self.name {
+            push_varint(bytes, u64::try_from(name.len()).expect("a length has at most 64 bits"));
+            bytes.extend_from_slice(name.as_bytes());
+        }
+        hash(bytes)
+    }
 }
 
 /// The hash of a dead letter: record and key, byte for byte.
 pub(super) const DEAD_LETTER_HASH: &str = "xxh3(formatRow('RowBinary', raw_message, kafka_key))";
 
 impl ContentsPlan {
-    /// Asks the server what expires, and leaves out what is not from the record alone.
-    pub(super) async fn read(session: &Session, table: &Table, decoding: Decoding) -> Result<Self, ControlError> {
-        let expiring = table.columns_with_ttl(session).await?;
-        let mut left_out: Vec<String> = table.columns.iter().filter_map(computed).collect();
-        let compared = decoding
-            .rows
-            .columns()
-            .iter()
-            .map(|column| {
+    /// Asks the server what expires, and leaves out what is not from the record alone. The tables come in the order of the
+    /// decoding's.
+    pub(super) async fn read(
+        session: &Session,
+        tables: &[Table],
+        decoding: TopicDecoding,
+    ) -> Result<Self, ControlError> {
+        let (mut left_out, mut compared) = (Vec::new(), Vec::new());
+        for (table, decoding) in tables.iter().zip(decoding.tables()) {
+            let shown =
+                |column: &str| if tables.len() == 1 { column.to_owned() } else { format!("{}.{column}", table.name) };
+            let expiring = table.columns_with_ttl(session).await?;
+            left_out.extend(
+                table
+                    .columns
+                    .iter()
+                    .filter_map(|column| Some(format!("{} ({})", shown(&column.name), computed(column)?))),
+            );
+            let mut columns = Vec::new();
+            for column in decoding.rows.columns() {
                 let reason = if expiring.contains(&column.name) {
-                    "its values expire"
+                    Some("its values expire")
                 } else if column.column_type.is_made_from_json() {
-                    "its value is made by the server from JSON text"
+                    Some("its value is made by the server from JSON text")
                 } else if column.default == DefaultValue::ServerSide {
-                    "its default is evaluated by the server"
+                    Some("its default is evaluated by the server")
                 } else {
-                    return true;
+                    None
                 };
-                left_out.push(format!("{} ({reason})", column.name));
-                false
-            })
-            .collect();
-        Ok(Self { decoding, compared, left_out })
+                left_out.extend(reason.map(|reason| format!("{} ({reason})", shown(&column.name))));
+                columns.push((column.name.clone(), reason.is_none()));
+            }
+            let name = (tables.len() > 1).then(|| table.name.to_string());
+            compared.push(ComparedTable { columns, name });
+        }
+        Ok(Self { decoding, tables: compared, left_out })
     }
 
-    /// The hash of a stored row, as an expression.
-    pub(super) fn row_hash(&self) -> String {
-        let names = sql::joined(self.names().map(sql::identifier), ", ");
-        if names.is_empty() { "xxh3('')".to_owned() } else { format!("xxh3(formatRow('RowBinary', {names}))") }
+    /// The hash of a stored row of each table, as expressions.
+    pub(super) fn row_hashes(&self) -> Vec<String> {
+        self.tables.iter().map(ComparedTable::row_hash).collect()
     }
 
-    /// The hash of each compared column of a stored row, as one expression.
-    pub(super) fn column_hashes(&self) -> String {
+    /// The hash of each compared column of a stored row of a table, as one expression.
+    pub(super) fn column_hashes(&self, target: TargetNumber) -> String {
         let hash = |name: &str| format!("xxh3(formatRow('RowBinary', {}))", sql::identifier(name));
-        format!("[{}]", sql::joined(self.names().map(hash), ", "))
+        format!("[{}]", sql::joined(self.names(target).map(hash), ", "))
     }
 
-    /// The compared columns.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        let columns = self.decoding.rows.columns().iter().zip(&self.compared);
-        columns.filter(|(_, compared)| **compared).map(|(column, _)| column.name.as_str())
+    /// The compared columns of a table.
+    pub(super) fn names(&self, target: TargetNumber) -> impl Iterator<Item = &str> {
+        self.tables[target.index()].names()
     }
 
-    /// For each data column whether it is compared.
-    pub(super) fn compared(&self) -> &[bool] {
-        &self.compared
+    /// Which columns of each table are compared.
+    pub(super) fn tables(&self) -> &[ComparedTable] {
+        &self.tables
     }
 
     /// What hashes records for it.
     pub(super) fn hasher(&self) -> Hasher {
-        Hasher {
-            decoder: self.decoding.decoder(),
-            columns: Columns::new(&self.decoding.rows).expect("making the plan has checked every time zone"),
-            compared: self.compared.clone(),
-            bytes: Vec::new(),
-        }
+        Hasher { decoder: decoder_of(&self.decoding), tables: self.tables.clone(), bytes: Vec::new() }
     }
 }
 
+/// What decodes the records of a topic whose tables were read.
+pub(super) fn decoder_of(decoding: &TopicDecoding) -> TopicDecoder {
+    decoding.decoder().expect("making the plan has checked every time zone")
+}
+
 /// Why a column that is not filled from records is not compared.
-fn computed(column: &Column) -> Option<String> {
+fn computed(column: &Column) -> Option<&'static str> {
     match column.default_kind {
         DefaultKind::None | DefaultKind::Default => None,
-        DefaultKind::Materialized => Some(format!("{} (MATERIALIZED)", column.name)),
-        DefaultKind::Alias => Some(format!("{} (ALIAS)", column.name)),
-        DefaultKind::Ephemeral => Some(format!("{} (EPHEMERAL)", column.name)),
+        DefaultKind::Materialized => Some("MATERIALIZED"),
+        DefaultKind::Alias => Some("ALIAS"),
+        DefaultKind::Ephemeral => Some("EPHEMERAL"),
     }
 }
 
@@ -116,9 +167,8 @@ impl Hashes {
 /// Hashes records.
 #[derive(Debug)]
 pub(super) struct Hasher {
-    decoder: RecordDecoder,
-    columns: Columns,
-    compared: Vec<bool>,
+    decoder: TopicDecoder,
+    tables: Vec<ComparedTable>,
     bytes: Vec<u8>,
 }
 
@@ -126,11 +176,11 @@ impl Hasher {
     /// Of a record.
     pub(super) fn hash(&mut self, record: &Record<'_>) -> Hashes {
         let dead = dead_hash(record, &mut self.bytes);
-        let row = self.decoder.decode_patiently(record, &mut self.columns).ok().map(|()| {
-            self.bytes.clear();
-            append_open_row(&self.columns, &self.compared, &mut self.bytes);
-            self.columns.rollback_row();
-            hash(&self.bytes)
+        let row = self.decoder.decode_patiently(record).ok().map(|target| {
+            let columns = self.decoder.columns_mut(target);
+            let hash = self.tables[target.index()].hash_open_row(columns, &mut self.bytes);
+            columns.rollback_row();
+            hash
         });
         Hashes { row, dead }
     }
@@ -150,18 +200,20 @@ pub(super) fn dead_hash(record: &Record<'_>, bytes: &mut Vec<u8>) -> u64 {
 }
 
 impl Hasher {
-    /// The hash of each compared column of the row that a record makes; `None` where it makes none.
-    pub(super) fn column_hashes(&mut self, record: &Record<'_>) -> Option<Vec<u64>> {
-        self.decoder.decode(record, &mut self.columns).ok()?;
+    /// The hash of each compared column of the row that a record makes, and its table; `None` where it makes none.
+    pub(super) fn column_hashes(&mut self, record: &Record<'_>) -> Option<(TargetNumber, Vec<u64>)> {
+        let target = self.decoder.decode_patiently(record).ok()?;
+        let columns = self.decoder.columns_mut(target);
+        let compared = self.tables[target.index()].compared();
         let mut hashes = Vec::new();
-        for column in (0..self.compared.len()).filter(|column| self.compared[*column]) {
-            let only: Vec<bool> = (0..self.compared.len()).map(|other| other == column).collect();
+        for column in (0..compared.len()).filter(|column| compared[*column]) {
+            let only: Vec<bool> = (0..compared.len()).map(|other| other == column).collect();
             self.bytes.clear();
-            append_open_row(&self.columns, &only, &mut self.bytes);
+            append_open_row(columns, &only, &mut self.bytes);
             hashes.push(hash(&self.bytes));
         }
-        self.columns.rollback_row();
-        Some(hashes)
+        columns.rollback_row();
+        Some((target, hashes))
     }
 }
 

@@ -23,13 +23,15 @@ use tokio::task::JoinSet;
 use super::connect::{self, CommandError, block_on};
 use super::output::{Output, Progress, print, print_json};
 use super::{ConfigArgument, EXIT_CONFIG, EXIT_FINDINGS, EXIT_OK};
-use crate::clickhouse::{ControlError, LaneTables, Session, Table};
+use crate::clickhouse::{ControlError, LaneTables, Session, Table, TableName};
 use crate::clock;
 use crate::commit::metadata;
 use crate::config::{Settings, TopicSettings};
 use crate::ledger;
-use crate::pipeline::decoding::Decoding;
+use crate::ownership::known_routes;
+use crate::pipeline::routes;
 use crate::pipeline::row_plan::row_plan;
+use crate::pipeline::topic_decoding::TopicDecoding;
 use crate::protocol::facts::CommittedOffset;
 use crate::registry::Schemas;
 use crate::source::observer::Observer;
@@ -124,7 +126,16 @@ async fn run(settings: &Settings, arguments: &VerifyArguments) -> Result<Report,
     let mut beside = JoinSet::new();
     let schemas = connect::schemas(settings, &mut beside)?;
     let mut report = Report::default();
-    for (lane, settings) in connect::lanes(settings, arguments.topic.as_deref(), &cluster_id)? {
+    for (mut lane, settings) in connect::lanes(settings, arguments.topic.as_deref(), &cluster_id)? {
+        let former = former_routes(&session, &lane).await?;
+        if let Some(table) = former.first().filter(|_| arguments.contents) {
+            return Err(CommandError::Impossible(format!(
+                "topic {} has rows in {table}, where a former route wrote them; how is not known any more: verify without \
+                 --contents",
+                lane.cell.topic
+            )));
+        }
+        lane.routes.extend(former);
         let mut verification = Verification {
             session: &session,
             lane: &lane,
@@ -135,10 +146,10 @@ async fn run(settings: &Settings, arguments: &VerifyArguments) -> Result<Report,
         let several = lane.coordinates.unit_kind() == UnitKind::Row;
         // Without any of these, how records are decoded does not matter, and the table may be any.
         if arguments.contents || !settings.keeps_every_value() || several {
-            let table = table(&session, &lane).await?;
-            let decoding = decoding(&session, &lane, settings, &table, schemas.as_ref()).await?;
+            let tables = tables(&session, &lane).await?;
+            let decoding = decoding(&session, &lane, settings, &tables, schemas.as_ref()).await?;
             if arguments.contents {
-                verification.contents = Some(ContentsPlan::read(&session, &table, decoding.clone()).await?);
+                verification.contents = Some(ContentsPlan::read(&session, &tables, decoding.clone()).await?);
             }
             verification.decoding = Some(decoding);
         }
@@ -149,10 +160,24 @@ async fn run(settings: &Settings, arguments: &VerifyArguments) -> Result<Report,
     Ok(report)
 }
 
-async fn table(session: &Session, lane: &LaneTables) -> Result<Table, CommandError> {
-    let target = &lane.cell.target;
-    let gone = || CommandError::Impossible(format!("table {target} does not exist, or our user may not see it"));
-    Table::read(session, target).await?.ok_or_else(gone)
+/// Tables of routes that are not configured any more, which rows of the topic may be in.
+async fn former_routes(session: &Session, lane: &LaneTables) -> Result<Vec<TableName>, CommandError> {
+    let known = or_unknown(known_routes(session, lane).await)?.unwrap_or_default();
+    if known.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some(own) = Table::read(session, &lane.cell.target).await? else { return Ok(Vec::new()) };
+    let former = routes::former(session, &known, &own, lane).await?;
+    Ok(former.into_iter().map(|table| table.name).collect())
+}
+
+async fn tables(session: &Session, lane: &LaneTables) -> Result<Vec<Table>, CommandError> {
+    let mut tables = Vec::new();
+    for target in lane.targets() {
+        let gone = || CommandError::Impossible(format!("table {target} does not exist, or our user may not see it"));
+        tables.push(Table::read(session, target).await?.ok_or_else(gone)?);
+    }
+    Ok(tables)
 }
 
 /// How the connector decodes the topic's records.
@@ -160,12 +185,16 @@ async fn decoding(
     session: &Session,
     lane: &LaneTables,
     topic: &TopicSettings,
-    table: &Table,
+    tables: &[Table],
     schemas: Option<&Schemas>,
-) -> Result<Decoding, CommandError> {
-    let plan = row_plan(session, table, &lane.coordinates, &topic.mapping, &topic.format).await;
-    let (rows, _) = plan.map_err(|error| CommandError::Impossible(error.to_string()))?;
-    Decoding::compile(topic, rows, schemas).map_err(|errors| {
+) -> Result<TopicDecoding, CommandError> {
+    let mut plans = Vec::new();
+    for (table, topic) in tables.iter().zip(topic.tables()) {
+        let plan = row_plan(session, table, &lane.coordinates, &topic.mapping, &topic.format).await;
+        let (rows, _) = plan.map_err(|error| CommandError::Impossible(error.to_string()))?;
+        plans.push(rows);
+    }
+    TopicDecoding::compile(topic, plans, schemas).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         CommandError::Impossible(lines.join("\n"))
     })
@@ -180,12 +209,13 @@ struct Verification<'a> {
     /// Where contents are compared.
     contents: Option<ContentsPlan>,
     /// Where records have to be decoded.
-    decoding: Option<Decoding>,
+    decoding: Option<TopicDecoding>,
 }
 
 impl Verification<'_> {
-    const fn stored(&self) -> StoredSide<'_> {
-        StoredSide { session: self.session, lane: self.lane }
+    fn stored(&self) -> StoredSide<'_> {
+        let row_hashes = self.contents.as_ref().map(ContentsPlan::row_hashes).unwrap_or_default();
+        StoredSide { session: self.session, lane: self.lane, row_hashes }
     }
 
     /// Takes the client of Kafka and gives it back, because a thread of its own reads with it.
@@ -311,7 +341,7 @@ impl Verification<'_> {
             sieve: self.decoding.as_ref().and_then(Sieve::of),
             rows: decoding.map(|decoding| RowReader::new(decoding, self.contents.as_ref())),
         };
-        let mut survey = Survey::new(window_offsets, self.contents.as_ref().map(ContentsPlan::row_hash));
+        let mut survey = Survey::new(window_offsets, self.contents.is_some().then(|| self.stored().row_hash()));
         let reading = tokio::task::spawn_blocking(move || {
             let result = records::send_windows(&mut observer, &topic, &ranges, how, &sender);
             (observer, result)
@@ -394,17 +424,19 @@ impl Verification<'_> {
         // Where a record makes several rows the offset names it, and no column.
         let by_record = self.lane.coordinates.unit_kind() == UnitKind::Record;
         let Some(contents) = self.contents.as_ref().filter(|_| by_record) else { return Ok(()) };
-        let (mut hasher, hashes) = (contents.hasher(), contents.column_hashes());
+        let mut hasher = contents.hasher();
         for (partition, subject) in subjects {
             let report = reports.get_mut(partition).expect("every subject has a report");
             for offset in report.tally.altered.first(ROWS_EXPLAINED_MAX) {
                 let topic = &self.lane.cell.topic;
                 let record = records::record_at(observer, topic, *partition, offset)?;
                 let expected = record.and_then(|record| hasher.column_hashes(&record.record(topic)));
-                let found = self.stored().column_hashes(&hashes, *partition, subject.replay, offset).await?;
-                let Some((expected, found)) = expected.zip(found) else { continue };
+                let Some((target, expected)) = expected else { continue };
+                let hashes = contents.column_hashes(target);
+                let found = self.stored().column_hashes(target, &hashes, *partition, subject.replay, offset).await?;
+                let Some(found) = found else { continue };
                 let sides = expected.iter().zip(&found);
-                let names = contents.names().zip(sides).filter(|(_, (expected, found))| expected != found);
+                let names = contents.names(target).zip(sides).filter(|(_, (expected, found))| expected != found);
                 let names: Vec<&str> = names.map(|(name, _)| name).collect();
                 report.notes.push(format!("the row of offset {offset} differs in {}", names.join(", ")));
             }

@@ -1,20 +1,17 @@
 //! Reads what Kafka has, as windows: a blocking loop of its own, so that fetching and asking ClickHouse overlap.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::mpsc;
 
 use super::compare::{Seen, Window, WindowCutter};
-use super::contents::Hasher;
+use super::contents::{Hasher, decoder_of};
 use super::several::RowReader;
-use crate::alerts::Filter;
 use crate::clock;
-use crate::columns::Columns;
-use crate::decode::{Record, RecordDecoder, Undecoded};
-use crate::pipeline::decoding::Decoding;
+use crate::decode::{Record, Undecoded};
+use crate::pipeline::topic_decoding::{TopicDecoder, TopicDecoding};
 use crate::source::observer::Observer;
 use crate::source::{KafkaFault, Message, OwnedRecord};
 use crate::types::{Offset, OffsetRange, Partition};
@@ -104,27 +101,26 @@ impl Reading {
 /// Tells the records that make no row on purpose from the others.
 #[derive(Debug)]
 pub(super) struct Sieve {
-    decoder: RecordDecoder,
-    columns: Columns,
-    filter: Option<Arc<Filter>>,
+    decoder: TopicDecoder,
 }
 
 impl Sieve {
     /// For the rows that are decoded so; `None` where every value makes one.
-    pub(super) fn of(decoding: &Decoding) -> Option<Self> {
-        let columns = || Columns::new(&decoding.rows).expect("making the plan has checked every time zone");
+    pub(super) fn of(decoding: &TopicDecoding) -> Option<Self> {
         let needed = !decoding.keeps_every_value();
-        needed.then(|| Self { decoder: decoding.decoder(), columns: columns(), filter: decoding.filter.clone() })
+        needed.then(|| Self { decoder: decoder_of(decoding) })
     }
 
     /// What makes no row is a dead letter, which no filter leaves out.
     fn admits(&mut self, record: &Record<'_>) -> bool {
-        if let Err(undecoded) = self.decoder.decode_patiently(record, &mut self.columns) {
-            return undecoded != Undecoded::Skipped;
+        match self.decoder.decode_patiently(record) {
+            Err(undecoded) => undecoded != Undecoded::Skipped,
+            Ok(target) => {
+                let admitted = self.decoder.admits(target);
+                self.decoder.columns_mut(target).rollback_row();
+                admitted
+            }
         }
-        let admitted = self.filter.as_ref().is_none_or(|filter| filter.admits(&self.columns));
-        self.columns.rollback_row();
-        admitted
     }
 }
 

@@ -4,17 +4,15 @@
 //! by its sums, as any other; where they differ, record by record: how many rows are there, which, and what they hold.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::compare::{Excused, Seen, Tally, Window};
-use super::contents::{ContentsPlan, dead_hash};
+use super::contents::{ComparedTable, ContentsPlan, dead_hash, decoder_of};
 use super::stored::{Kind, StoredSide};
-use super::sums::{Sums, hash};
-use crate::alerts::Filter;
+use super::sums::Sums;
 use crate::clickhouse::ControlError;
-use crate::columns::{Columns, append_open_row};
-use crate::decode::{Record, RecordDecoder, RowCursor, Undecoded};
-use crate::pipeline::decoding::Decoding;
+use crate::decode::{Record, RowCursor, Undecoded};
+use crate::pipeline::routing::Routed;
+use crate::pipeline::topic_decoding::{TopicDecoder, TopicDecoding};
 use crate::types::{Offset, OffsetRange, Partition, Replay, UnitKind, UnitSet};
 
 /// What a record is expected to leave.
@@ -38,24 +36,20 @@ impl Expected {
 /// Reads records for it.
 #[derive(Debug)]
 pub(super) struct RowReader {
-    decoder: RecordDecoder,
-    columns: Columns,
-    filter: Option<Arc<Filter>>,
+    decoder: TopicDecoder,
     most: u64,
-    /// The columns whose contents are compared, if they are.
-    compared: Option<Vec<bool>>,
+    /// Which columns of each table are compared, if contents are.
+    compared: Option<Vec<ComparedTable>>,
     bytes: Vec<u8>,
 }
 
 impl RowReader {
     /// For rows that are decoded so.
-    pub(super) fn new(decoding: &Decoding, contents: Option<&ContentsPlan>) -> Self {
+    pub(super) fn new(decoding: &TopicDecoding, contents: Option<&ContentsPlan>) -> Self {
         Self {
-            decoder: decoding.decoder(),
-            columns: Columns::new(&decoding.rows).expect("making the plan has checked every time zone"),
-            filter: decoding.filter.clone(),
-            most: decoding.record_rows_max,
-            compared: contents.map(|contents| contents.compared().to_vec()),
+            decoder: decoder_of(decoding),
+            most: decoding.record_rows_max(),
+            compared: contents.map(|contents| contents.tables().to_vec()),
             bytes: Vec::new(),
         }
     }
@@ -77,16 +71,17 @@ impl RowReader {
     fn rows(&mut self, record: &Record<'_>) -> Result<(u64, Sums), Undecoded> {
         let offset = Offset::from_kafka(record.offset).expect("a record has an offset");
         let (mut sums, mut cursor) = (Sums::default(), RowCursor::default());
-        while cursor.rows() <= self.most && self.decoder.next_row_patiently(record, &mut cursor, &mut self.columns)? {
-            if self.filter.as_ref().is_none_or(|filter| filter.admits(&self.columns)) {
-                let contents = self.compared.as_ref().map(|compared| {
-                    self.bytes.clear();
-                    append_open_row(&self.columns, compared, &mut self.bytes);
-                    hash(&self.bytes)
-                });
+        while cursor.rows() <= self.most {
+            let Some(routed) = self.decoder.next_row_patiently(record, &mut cursor)? else { break };
+            let Routed::To(target) = routed else { continue };
+            if self.decoder.admits(target) {
+                let contents = self
+                    .compared
+                    .as_ref()
+                    .map(|tables| tables[target.index()].hash_open_row(self.decoder.columns(target), &mut self.bytes));
                 sums += Sums::of(UnitSet::number(UnitKind::Row, offset, cursor.rows() - 1), contents);
             }
-            self.columns.rollback_row();
+            self.decoder.columns_mut(target).rollback_row();
         }
         Ok((cursor.rows(), sums))
     }

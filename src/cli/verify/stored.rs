@@ -6,7 +6,7 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::compare::{StoredWord, WORD_OFFSETS};
-use crate::clickhouse::{ControlError, LaneTables, Session, Units, sql};
+use crate::clickhouse::{COMPUTED, ControlError, LaneTables, Session, Units, sql};
 use crate::types::{Offset, OffsetRange, OffsetSet, Partition, Replay};
 
 /// Doubled offsets of one window that are named.
@@ -19,6 +19,8 @@ const STRANGE_PARTITIONS_MAX: usize = 20;
 pub(super) struct StoredSide<'a> {
     pub(super) session: &'a Session,
     pub(super) lane: &'a LaneTables,
+    /// The hash of a row of each table, as expressions, where contents are compared.
+    pub(super) row_hashes: Vec<String>,
 }
 
 /// One of the two tables with units.
@@ -76,8 +78,16 @@ struct GapRow {
 impl StoredSide<'_> {
     pub(super) fn units(&self, kind: Kind) -> Units {
         match kind {
-            Kind::Rows => Units::of_target(self.lane),
+            Kind::Rows => Units { computed: self.row_hashes.clone(), ..Units::of_targets(self.lane) },
             Kind::DeadLetters => Units::of_dead_letters(self.lane),
+        }
+    }
+
+    /// The hash of a row, as an expression over what [`StoredSide::units`] selects.
+    pub(super) fn row_hash(&self) -> String {
+        match self.row_hashes.as_slice() {
+            [one] => one.clone(),
+            _ => COMPUTED.to_owned(),
         }
     }
 

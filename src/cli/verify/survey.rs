@@ -12,8 +12,8 @@ use super::stored::{Kind, StoredSide};
 use super::subject::Subject;
 use super::sums::Sums;
 use crate::cli::connect::CommandError;
-use crate::clickhouse::ControlError;
-use crate::types::{Offset, OffsetRange, Partition, Replay};
+use crate::clickhouse::{ControlError, Units};
+use crate::types::{Offset, OffsetRange, Partition, Replay, TargetNumber};
 
 /// Offsets that one statement asks about, in all partitions together: bounds its time.
 const STRETCH_OFFSETS: u64 = 1 << 28;
@@ -168,15 +168,17 @@ struct ColumnHashes {
 }
 
 impl StoredSide<'_> {
-    /// The hashes of the columns of one row, which `hashes` is the expression of.
+    /// The hashes of the columns of one row of a table, which `hashes` is the expression of.
     pub(super) async fn column_hashes(
         &self,
+        target: TargetNumber,
         hashes: &str,
         partition: Partition,
         replay: Replay,
         offset: Offset,
     ) -> Result<Option<Vec<u64>>, ControlError> {
-        let units = self.units(Kind::Rows);
+        let table = self.lane.target(target).clone();
+        let units = Units { tables: vec![table], ..self.units(Kind::Rows) };
         let here = units.within(partition, replay, OffsetRange::new(offset, offset.next()));
         let statement = format!("SELECT {hashes} AS hashes {} LIMIT 1", units.table_where(&[here]));
         let rows: Vec<ColumnHashes> = self.session.fetch("looking for the columns that differ", &statement).await?;

@@ -10,7 +10,7 @@ use crate::decode::error::{ErrorCode, Fault};
 use crate::decode::record::Rest;
 
 /// How far the rows of a record were read.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RowCursor {
     /// Rows read.
     pub(in crate::decode) rows: u64,
