@@ -131,7 +131,7 @@ fn the_tables_of_a_block_follow_each_other() {
         assert_eq!(insert.table, Table::Target(TargetNumber(table)));
         assert_eq!(insert.found.iter().map(|found| found.rows.0).collect::<Vec<_>>(), rows);
         assert_eq!(insert.claims.len(), 2, "each is fenced by all claims");
-        core.answer_insert(InsertEnd::Acknowledged);
+        core.send(Event::Inserted(insert.block, insert.table, InsertEnd::Acknowledged));
     }
     let insert = core.insert().expect("the ledger");
     assert_eq!(insert.table, Table::Ledger);

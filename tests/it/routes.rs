@@ -282,6 +282,26 @@ fn records_outlive_a_kill_before_the_offsets_of_all_tables_are_committed() {
     check_killed("before_commit=kill");
 }
 
+/// A freeze, a delay, a step that fails, a reply that is lost: around the insert into a route's table.
+#[test]
+fn records_outlive_everything_around_a_route() {
+    let mut routes = Routes::new("routes_points", BY_KIND);
+    for point in ["before_insert_route", "after_insert_route"] {
+        for action in ["stop", "delay", "error"] {
+            routes.produce(500, ORDERS);
+            let mut connector = routes.scenario.start_with_failpoint("a", &format!("{point}={action}"));
+            if action == "stop" {
+                connector.wait_until_frozen();
+                connector.signal("CONT");
+            } else {
+                connector.wait_for_log("failpoint reached");
+            }
+            routes.produce(100, ORDERS);
+            routes.stop(&mut connector);
+        }
+    }
+}
+
 /// What the first tables of a block have got stays, and is not written again when the last one takes its rows.
 #[test]
 fn a_table_that_refuses_holds_all_back_and_doubles_none() {
