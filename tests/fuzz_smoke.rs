@@ -174,6 +174,11 @@ fn csv() {
 }
 
 #[test]
+fn rows() {
+    smoke("rows", targets::rows::run, 4_000);
+}
+
+#[test]
 fn avro() {
     smoke("avro", targets::avro::run, 2_000);
 }

@@ -10,3 +10,4 @@ pub(crate) mod metadata;
 pub(crate) mod protobuf;
 pub(crate) mod reply;
 pub(crate) mod row;
+pub(crate) mod rows;
