@@ -319,7 +319,7 @@ impl LaneFill {
                                 row: 0,
                                 replay: start.replay.0,
                             });
-                            slot.tally.replaced(columns.take_replaced());
+                            book_replaced(&mut slot.tally, columns);
                             slot.fill.route(offset, target, RecordCount(1));
                             Fate::Inserted
                         }
@@ -459,6 +459,15 @@ impl Slot {
             }
             Some(_) | None => Taken::Done,
         }
+    }
+}
+
+/// Counts the values of kept rows that were replaced.
+#[inline]
+fn book_replaced(tally: &mut BatchTally, columns: &mut Columns) {
+    for (column, values) in columns.take_replaced() {
+        let spec = &columns.plan().columns()[column];
+        tally.replaced(&spec.name, spec.on_error.as_str(), values);
     }
 }
 

@@ -44,8 +44,8 @@ pub struct Columns {
     field: Option<usize>,
     /// Values of the open row that did not fit and were replaced.
     replaced_in_open_row: u64,
-    /// The same of all rows kept since they were taken.
-    replaced: u64,
+    /// Whether any row kept since they were taken has such values.
+    replaced: bool,
 }
 
 #[derive(Debug)]
@@ -55,6 +55,8 @@ struct DataColumn {
     row: u64,
     /// The row in which a value was replaced last.
     replaced_row: u64,
+    /// Values that were replaced, in rows kept since they were taken.
+    replaced: u64,
 }
 
 /// Which rows have a value in a column whose default only the server can evaluate.
@@ -80,7 +82,7 @@ impl Columns {
                 if let Some(unit) = spec.time_unit {
                     builder.set_time_unit(unit);
                 }
-                Ok(DataColumn { builder, row: 0, replaced_row: 0 })
+                Ok(DataColumn { builder, row: 0, replaced_row: 0, replaced: 0 })
             })
             .collect::<Result<Vec<_>, _>>()?;
         let coordinates = plan
@@ -99,7 +101,7 @@ impl Columns {
             rows: 0,
             field: None,
             replaced_in_open_row: 0,
-            replaced: 0,
+            replaced: false,
         })
     }
 
@@ -244,9 +246,24 @@ impl Columns {
         self.begun == self.data.len()
     }
 
-    /// How many values were replaced in the rows kept since this was asked last.
-    pub fn take_replaced(&mut self) -> u64 {
-        std::mem::take(&mut self.replaced)
+    /// How many values of each data column were replaced in the rows kept since this was asked last; of none that had none.
+    #[inline]
+    pub fn take_replaced(&mut self) -> Vec<(usize, u64)> {
+        if std::mem::take(&mut self.replaced) { self.count_replaced() } else { Vec::new() }
+    }
+
+    #[cold]
+    fn count_replaced(&mut self) -> Vec<(usize, u64)> {
+        let counts = self.data.iter_mut().map(|column| std::mem::take(&mut column.replaced)).enumerate();
+        counts.filter(|(_, values)| *values > 0).collect()
+    }
+
+    #[cold]
+    fn keep_replaced(&mut self) {
+        for column in self.data.iter_mut().filter(|column| column.replaced_row == self.row) {
+            column.replaced += 1;
+        }
+        self.replaced = true;
     }
 
     /// Gives every column that the record had no field for its default.
@@ -282,7 +299,9 @@ impl Columns {
             }
         }
         self.rows += 1;
-        self.replaced += self.replaced_in_open_row;
+        if self.replaced_in_open_row > 0 {
+            self.keep_replaced();
+        }
         self.row_is_open = false;
     }
 

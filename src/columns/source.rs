@@ -59,6 +59,18 @@ pub enum OnError {
     Clamp,
 }
 
+impl OnError {
+    /// Its word, in configurations and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DeadLetter => "dead_letter",
+            Self::Default => "default",
+            Self::Null => "null",
+            Self::Clamp => "clamp",
+        }
+    }
+}
+
 /// What a number means in a column of times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeUnit {

@@ -41,7 +41,7 @@ pub(super) fn decoded_by(decoder: &mut RecordDecoder, plan: &Arc<RowPlan>, recor
         };
     }
     columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset: 0, row: 0, replay: 0 });
-    let replaced = columns.take_replaced();
+    let replaced: u64 = columns.take_replaced().iter().map(|(_, values)| values).sum();
     let raw = test_reader::decompress(&NativeEncoder::new().encode(&columns).frames);
     let values = test_reader::read_block(&raw)
         .into_iter()

@@ -60,8 +60,8 @@ pub struct BatchTally {
     inserted: u64,
     bytes: u64,
     skipped: [u64; Skip::ALL.len()],
-    /// Values that did not fit and were replaced.
-    replaced: u64,
+    /// Values that did not fit and were replaced, by column and policy: few, as below.
+    replaced: Vec<(String, &'static str, u64)>,
     /// By error code: few, so a list is quicker than a map.
     dead: Vec<(&'static str, u64)>,
 }
@@ -92,9 +92,12 @@ impl BatchTally {
         self.skipped[why.index()]
     }
 
-    /// Values of rows that did not fit their columns and were replaced.
-    pub fn replaced(&mut self, values: u64) {
-        self.replaced += values;
+    /// Values of rows that did not fit a column and were replaced. `policy` is a label, so only fixed words.
+    pub fn replaced(&mut self, column: &str, policy: &'static str, values: u64) {
+        match self.replaced.iter_mut().find(|(known, by, _)| known == column && *by == policy) {
+            Some((_, _, before)) => *before += values,
+            None => self.replaced.push((column.to_owned(), policy, values)),
+        }
     }
 
     /// A record that becomes a dead letter. `reason` is its error code: a label, so only fixed words.
@@ -140,7 +143,9 @@ impl BlockAccount {
         let _accounts = self.registry.accounts();
         for (partition, tally) in &batches {
             partition.book_acknowledged(tally.records(), tally.inserted);
-            partition.book_replaced(tally.replaced);
+            for (column, policy, values) in &tally.replaced {
+                partition.book_replaced(column, policy, *values);
+            }
             for why in Skip::ALL {
                 partition.book_skipped(why, tally.skipped[why.index()]);
             }

@@ -92,8 +92,8 @@ pub const SKIPPED: Definition = counter(
 /// See its help.
 pub const VALUES_REPLACED: Definition = counter(
     "oncesink_values_replaced_total",
-    PARTITION,
-    "Values of rows that did not fit their column and were replaced, as `on_error` says",
+    &["topic", "table", "column", "policy"],
+    "Values of rows that did not fit their column and were replaced, by `on_error` (default, null, clamp)",
 );
 /// See its help.
 pub const DISCARDED: Definition = counter(

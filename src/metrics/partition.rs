@@ -23,7 +23,6 @@ pub struct PartitionMetrics {
     consumed: Counter,
     inserted: Counter,
     skipped: [Counter; Skip::ALL.len()],
-    replaced: Counter,
     discarded: Counter,
     in_flight: Gauge,
     bytes_in: Counter,
@@ -52,7 +51,6 @@ impl PartitionMetrics {
             consumed: counter(&names::RECORDS_CONSUMED),
             inserted: counter(&names::ROWS_INSERTED),
             skipped,
-            replaced: counter(&names::VALUES_REPLACED),
             discarded: counter(&names::DISCARDED),
             in_flight: gauge(&names::RECORDS_IN_FLIGHT),
             bytes_in: counter(&names::BYTES_IN),
@@ -146,8 +144,8 @@ impl PartitionMetrics {
         self.inserted.increment(inserted);
     }
 
-    pub(crate) fn book_replaced(&self, values: u64) {
-        self.replaced.increment(values);
+    pub(crate) fn book_replaced(&self, column: &str, policy: &'static str, values: u64) {
+        self.registry.counter(&names::VALUES_REPLACED, &[&self.topic, &self.table, column, policy]).increment(values);
     }
 
     pub(crate) fn book_skipped(&self, why: Skip, records: u64) {

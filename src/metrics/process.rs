@@ -134,6 +134,7 @@ mod tests {
         let range = OffsetRange::new(Offset::new(5), Offset::new(9));
         let mut tally = BatchTally::new();
         tally.dead("invalid_json");
+        tally.replaced("temp", "clamp", 2);
         lane.block_closed(vec![(Arc::clone(&partition), tally)]).acknowledged();
         let error = |kind| InsertEnd::Ended(ServerError { code: 241, text: "memory limit".to_owned(), kind });
         let ends = [

@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Decision, Fate, LaneFill, LanePlan, MEASURE_EVERY, REFUSED, Skip, Taken, condemned, undecodable};
+use super::{
+    Decision, Fate, LaneFill, LanePlan, MEASURE_EVERY, REFUSED, Skip, Taken, book_replaced, condemned, undecodable,
+};
 use crate::alerts::AlertCoordinates;
 use crate::block::fill::RowFates;
 use crate::columns::RowCoordinates;
@@ -241,7 +243,7 @@ impl LaneFill {
                     replay: start.replay.0,
                 });
                 *routes.entry(target).or_default() += RecordCount(1);
-                slot.tally.replaced(columns.take_replaced());
+                book_replaced(&mut slot.tally, columns);
             } else {
                 columns.rollback_row();
             }
