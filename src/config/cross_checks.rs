@@ -54,9 +54,10 @@ fn check_topics_once(report: &Report, parts: &Parts<'_>) {
     for topic in topics(parts) {
         let line = topic.topic.location.line();
         let name = topic.topic.value.as_str();
-        let first = *first_lines.entry(name).or_insert(line);
+        let what = if topic.pattern.is_some() { "pattern" } else { "topic" };
+        let first = *first_lines.entry((what, name)).or_insert(line);
         if first != line {
-            let reason = format!("topic `{name}` stands twice, first on line {first}; one topic feeds one table");
+            let reason = format!("{what} `{name}` stands twice, first on line {first}; one topic feeds one table");
             let fix = "keep one entry; a second table can be fed by a materialized view, or by a second connector";
             report.add(&topic.topic.location, reason, fix);
         }
@@ -66,7 +67,7 @@ fn check_topics_once(report: &Report, parts: &Parts<'_>) {
 /// Topics may share a table, each with its own blocks; the columns that tell their rows apart must then be the same.
 fn check_shared_tables(report: &Report, parts: &Parts<'_>) {
     let mut first_topics: BTreeMap<_, &TopicSettings> = BTreeMap::new();
-    for topic in tables(parts) {
+    for topic in tables(parts).filter(|topic| !topic.table.value.holds_topic()) {
         let first = *first_topics.entry(&topic.table.value).or_insert(topic);
         if first.coordinates != topic.coordinates {
             let reason = format!(
@@ -101,7 +102,9 @@ fn check_state_tables(report: &Report, parts: &Parts<'_>) {
 
 fn check_alerts(report: &Report, parts: &Parts<'_>) {
     if let Some(alert_topic) = parts.alert_topic {
-        for topic in topics(parts).filter(|topic| topic.topic.value == alert_topic.value) {
+        // A pattern leaves it out.
+        let by_name = topics(parts).filter(|topic| topic.pattern.is_none());
+        for topic in by_name.filter(|topic| topic.topic.value == alert_topic.value) {
             let reason = format!(
                 "`alerts.topic` is `{}`, which is also read (line {}): alerts would make alerts",
                 alert_topic.value,

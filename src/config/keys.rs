@@ -72,6 +72,7 @@ pub(super) const KEYS: &[Key] = &[
     accepted(AUDIT, "interval"),
     accepted(ALERTS, "topic"),
     accepted(TOPIC, "topic"),
+    accepted(TOPIC, "pattern"),
     accepted(TOPIC, "table"),
     accepted(TOPIC, "format"),
     accepted(TOPIC, "json"),

@@ -19,6 +19,7 @@ mod kafka;
 mod keys;
 mod mapping;
 mod names;
+mod pattern;
 mod property_checks;
 mod property_rules;
 mod registry;
@@ -40,6 +41,7 @@ pub use format::{AvroSettings, CsvSettings, Format, Framing, JsonSettings, Proto
 pub use kafka::{KafkaProperty, KafkaSettings};
 pub use mapping::{ColumnMapping, ColumnSource, Envelope, Mapping, NameStyle, Tombstones, Unknown};
 pub use names::TableName;
+pub use pattern::{Expansion, LeftOut, Pattern};
 pub use registry::{ClientIdentity, RegistryCredentials, RegistrySettings};
 pub use routes::{Route, Routing, Unrouted};
 pub use settings::Settings;

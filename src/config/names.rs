@@ -14,6 +14,9 @@ const CONNECTOR_LENGTH_MAX: usize = 100;
 /// ClickHouse makes file names of database and table: together they must stay below 255 bytes with what it adds.
 const IDENTIFIER_LENGTH_MAX: usize = 100;
 
+/// Where the name of a pattern's topic goes in the name of its table.
+const TOPIC_PLACE: &str = "{topic}";
+
 /// A table with its database.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TableName {
@@ -30,6 +33,19 @@ impl TableName {
     /// The table without its database.
     pub fn table(&self) -> &str {
         &self.table
+    }
+
+    /// Whether it is another one for each topic of a pattern.
+    pub(super) fn holds_topic(&self) -> bool {
+        self.table.contains(TOPIC_PLACE)
+    }
+
+    /// The table of one topic: with its name, in which `_` stands for what few table names hold.
+    pub(super) fn of_topic(&self, topic: &str) -> Result<Self, Problem> {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+        let table = self.table.replace(TOPIC_PLACE, &topic.chars().map(plain).collect::<String>());
+        check_identifier(&table, "table")?;
+        Ok(Self { database: self.database.clone(), table })
     }
 }
 
@@ -130,6 +146,10 @@ pub(super) fn parse_column(text: &str) -> Result<String, Problem> {
 
 /// `table` (in the database `default`) or `database.table`.
 pub(super) fn parse_table(text: &str) -> Result<TableName, Problem> {
+    if text.contains(TOPIC_PLACE) {
+        let fix = "write the table's name; `{topic}` is for entries with `pattern`, which have several topics";
+        return Err(Problem::new("holds `{topic}`, and this entry has one topic", fix));
+    }
     if text.contains(['`', '"']) {
         return Err(Problem::new("holds quotes", "write it without: statements quote the names themselves"));
     }
@@ -139,6 +159,18 @@ pub(super) fn parse_table(text: &str) -> Result<TableName, Problem> {
     }
     check_identifier(table, "table")?;
     check_database(database)?;
+    Ok(TableName { database: database.to_owned(), table: table.to_owned() })
+}
+
+/// The same where the table may hold the name of the topic.
+pub(super) fn parse_table_of_pattern(text: &str) -> Result<TableName, Problem> {
+    let (database, table) = text.split_once('.').unwrap_or(("default", text));
+    if database.contains(TOPIC_PLACE) {
+        let fix = "write the database's name: only the table may be another one for each topic";
+        return Err(Problem::new("holds `{topic}` in its database", fix));
+    }
+    // What is written around the place has to be a name whatever the topic is.
+    parse_table(&format!("{database}.{}", table.replace(TOPIC_PLACE, "t")))?;
     Ok(TableName { database: database.to_owned(), table: table.to_owned() })
 }
 
@@ -225,6 +257,22 @@ mod tests {
         check(parse_table("system.parts"), "error: is a database of the server's own");
         check(parse_table("INFORMATION_SCHEMA.tables"), "error: is a database of the server's own");
         check(parse_table(&"x".repeat(101)), "error: is a table name of 101 characters");
+    }
+
+    #[test]
+    fn tables_of_patterns() {
+        check(parse_table("iot.{topic}"), "error: holds `{topic}`, and this entry has one topic");
+        check(parse_table_of_pattern("iot.{topic}_raw"), "iot.{topic}_raw");
+        check(parse_table_of_pattern("{topic}"), "default.{topic}");
+        check(parse_table_of_pattern("iot.readings"), "iot.readings");
+        check(parse_table_of_pattern("{topic}.readings"), "error: holds `{topic}` in its database");
+        check(parse_table_of_pattern("iot.{Topic}"), "error: is not a table name that is supported");
+        check(parse_table_of_pattern("iot.a.{topic}"), "error: has more than one `.`");
+        let of = |table: &str, topic: &str| parse_table_of_pattern(table).unwrap().of_topic(topic);
+        check(of("iot.{topic}", "orders.eu-1_x"), "iot.orders_eu_1_x");
+        check(of("{topic}_of_{topic}", "a"), "default.a_of_a");
+        check(of("iot.readings", "orders.eu"), "iot.readings");
+        check(of("iot.{topic}", &"x".repeat(101)), "error: is a table name of 101 characters");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::detector::{DetectorSettings, read_detectors};
 use super::error::{Located, Problem};
 use super::keys;
 use super::mapping::{ColumnMapping, ColumnSource, FROM, parse_any_column, parse_source, read_columns};
-use super::names::{TableName, parse_table};
+use super::names::{TableName, parse_table, parse_table_of_pattern};
 use super::section::{Found, Section};
 use super::topic::TopicSettings;
 use crate::columns::Source;
@@ -83,7 +83,7 @@ pub(super) fn read_routing(section: &Section<'_>, topic: &TopicSettings) -> Opti
         section.report.add(&entry.key_location, "`routes` needs `route_by`", fix);
         return None;
     }
-    let routes = read_routes(section);
+    let routes = read_routes(section, topic.pattern.is_some());
     let (by, unrouted, routes) = (by?, unrouted?, routes?);
     let mut tables: Vec<TopicSettings> = Vec::new();
     let mut numbered = Vec::new();
@@ -182,19 +182,21 @@ fn read_unrouted(topic: &Section<'_>) -> Option<Unrouted> {
     topic.choice("unrouted", &choices).or(Unrouted::Table, &topic.location).map(|unrouted| unrouted.value)
 }
 
-fn read_routes(topic: &Section<'_>) -> Option<Vec<RouteSection>> {
+fn read_routes(topic: &Section<'_>, by_pattern: bool) -> Option<Vec<RouteSection>> {
     let sections = match topic.list("routes", keys::ROUTE) {
         Found::Absent => return Some(Vec::new()),
         Found::Bad => return None,
         Found::Value(sections) => sections,
     };
-    let routes: Vec<_> = sections.value.iter().map(|section| section.as_ref().and_then(read_route)).collect();
+    let read = |section: &Option<Section<'_>>| section.as_ref().and_then(|section| read_route(section, by_pattern));
+    let routes: Vec<_> = sections.value.iter().map(read).collect();
     routes.into_iter().collect()
 }
 
-fn read_route(section: &Section<'_>) -> Option<RouteSection> {
+fn read_route(section: &Section<'_>, by_pattern: bool) -> Option<RouteSection> {
     let when = section.text("when", "an expression");
     let when = section.require("when", when, "add `when: kind == \"..\"`");
+    let parse_table = if by_pattern { parse_table_of_pattern } else { parse_table };
     let table = section.value("table", "`table` or `database.table`", parse_table);
     let table = section.require("table", table, "add `table: database.table`");
     let only_when = section.text("only_when", "an expression").optional();

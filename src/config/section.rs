@@ -153,9 +153,14 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Whether an unknown key was probably meant to be `key`.
+    pub(super) fn is_misspelt(&self, key: &str) -> bool {
+        self.suggested.contains(&key)
+    }
+
     /// Reports that `key` is missing, unless a misspelt one was already reported.
     pub(super) fn report_missing(&self, key: &str, fix: &str) {
-        if !self.suggested.contains(&key) {
+        if !self.is_misspelt(key) {
             let reason = format!("`{}` is missing", self.path_of(key));
             self.report.add(&self.location, reason, fix);
         }

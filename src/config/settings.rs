@@ -43,7 +43,7 @@ const DRAIN_TIMEOUT: Limits<Duration> = Limits {
 };
 const ADMIN_LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
 /// Each topic has its own table to describe and lane to keep.
-const TOPICS_MAX: usize = 1_000;
+pub(super) const TOPICS_MAX: usize = 1_000;
 
 /// The configuration of one connector process, checked.
 #[derive(Debug, Clone)]
@@ -81,8 +81,10 @@ pub struct Settings {
     pub audit_interval: Option<Duration>,
     /// The topic that alerts are published to. Default none; needed by detectors.
     pub alert_topic: Option<String>,
-    /// What is read and where it goes. At least one.
+    /// What is read and where it goes; with `patterns` at least one.
     pub topics: Vec<TopicSettings>,
+    /// The same for the topics whose names match, once a cluster has said which there are: see [`Settings::expand`].
+    pub patterns: Vec<TopicSettings>,
 }
 
 /// Reads the whole file; `None` where something is wrong, which is then in the report.
@@ -135,6 +137,8 @@ pub(super) fn read_settings(report: &Report, root: &Node, env: Environment<'_>) 
             registry_missing: kafka.as_ref().is_some_and(|kafka| kafka.settings.schema_registry.is_none()),
         },
     );
+    let topics: Vec<TopicSettings> = topics.into_iter().collect::<Option<_>>()?;
+    let (patterns, topics) = topics.into_iter().partition(|topic| topic.pattern.is_some());
     Some(Settings {
         name: name?.value,
         instance: instance?,
@@ -148,7 +152,8 @@ pub(super) fn read_settings(report: &Report, root: &Node, env: Environment<'_>) 
         admin_listen: admin_listen?,
         audit_interval: audit_interval?,
         alert_topic: alert_topic.map(|topic| topic.value),
-        topics: topics.into_iter().collect::<Option<_>>()?,
+        topics,
+        patterns,
     })
 }
 

@@ -12,7 +12,8 @@ use super::error::{Located, Location, Problem};
 use super::format::{Format, Records, read_format};
 use super::keys;
 use super::mapping::{Envelope, Mapping, Tombstones, read_mapping};
-use super::names::{TableName, parse_column, parse_table, parse_topic};
+use super::names::{TableName, parse_column, parse_table, parse_table_of_pattern, parse_topic};
+use super::pattern::{Pattern, parse_pattern};
 use super::routes::{Routing, Unrouted, read_routing};
 use super::section::{Found, Section};
 use super::units::{
@@ -54,8 +55,11 @@ const BAD_SHARE_MAX_DEFAULT: Share = Share::from_percent(10);
 /// What happens with one topic.
 #[derive(Debug, Clone)]
 pub struct TopicSettings {
-    /// The topic. Required; it stands in one entry only.
+    /// The topic; it stands in one entry only. Of an entry with a pattern its text, until the cluster's topics are known.
     pub topic: Located<String>,
+    /// Which topics the entry is for, where it does not name one; afterwards by which a topic was found. An entry has one
+    /// of `topic` and `pattern`.
+    pub pattern: Option<Pattern>,
     /// The table it is written to. Required. Changing it on a running connector starts a new target: rows of the old
     /// one are not looked at.
     pub table: Located<TableName>,
@@ -158,8 +162,9 @@ impl TopicSettings {
 
 pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {
     let here = &section.location;
-    let topic = section.value("topic", "the name of a topic", parse_topic);
-    let topic = section.require("topic", topic, "add `topic: ..`");
+    let topic = read_name(section);
+    let by_pattern = section.entry("pattern").is_some();
+    let parse_table = if by_pattern { parse_table_of_pattern } else { parse_table };
     let table = section.value("table", "`table` or `database.table`", parse_table);
     let table = section.require("table", table, "add `table: database.table`");
     let format = read_format(section, "json");
@@ -175,7 +180,8 @@ pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {
     require_row_column(section, format.as_ref(), coordinates.as_ref());
     refuse_events_in_lists(section, format.as_ref(), mapping.as_ref());
     let mut settings = TopicSettings {
-        topic: topic?,
+        topic: topic.as_ref()?.0.clone(),
+        pattern: topic?.1,
         table: table?,
         format: format?,
         key_format: key_format?,
@@ -193,6 +199,27 @@ pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {
     };
     settings.routing = read_routing(section, &settings)?;
     Some(settings)
+}
+
+/// The topic's name, or a pattern and its text.
+fn read_name(section: &Section<'_>) -> Option<(Located<String>, Option<Pattern>)> {
+    match (section.entry("topic"), section.entry("pattern")) {
+        (None, None) if section.is_misspelt("pattern") => None,
+        (_, None) => {
+            let topic = section.value("topic", "the name of a topic", parse_topic);
+            let topic = section.require("topic", topic, "add `topic: ..`, or `pattern: ..` for several topics")?;
+            Some((topic, None))
+        }
+        (None, Some(_)) => {
+            let pattern = section.value("pattern", "a regular expression", parse_pattern).optional()??;
+            Some((Located { value: pattern.value.to_string(), location: pattern.location }, Some(pattern.value)))
+        }
+        (Some(_), Some(pattern)) => {
+            let reason = format!("`{}` stands beside `topic`", section.path_of("pattern"));
+            section.report.add(&pattern.key_location, reason, "keep one of them; both may have an entry of their own");
+            None
+        }
+    }
 }
 
 /// Where a record makes several rows, the offset does not say which of them a row is.
