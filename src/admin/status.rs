@@ -39,6 +39,9 @@ pub struct Status {
     /// Ranges that the audit found to hold another number of rows than the ledger has proven.
     #[serde(default)]
     pub audit_differences: Vec<AuditDifference>,
+    /// Topics that match a pattern of the configuration and are not read.
+    #[serde(default)]
+    pub left_out: Vec<LeftOutTopic>,
     /// The partitions that the group has given to us, by topic, table and number.
     pub partitions: Vec<PartitionStatus>,
 }
@@ -60,8 +63,17 @@ impl Status {
             producer: ProducerStatus { state: ProducerState::Absent, last_commit_unix_ms: None, last_error: None },
             memory: MemoryStatus { bytes: 0, bytes_max: memory_max_bytes },
             audit_differences: Vec::new(),
+            left_out: Vec::new(),
             partitions: Vec::new(),
         }
+    }
+
+    /// The consumer has ended, and another one is about to be built.
+    pub fn start_anew(&mut self) {
+        self.state = ProcessState::Starting;
+        self.group_joined = false;
+        self.producer.state = ProducerState::Absent;
+        self.partitions.clear();
     }
 
     /// Why no work can be done now, empty if it can.
@@ -89,7 +101,7 @@ impl Status {
 
     /// Whether no person has to act.
     pub fn is_well(&self) -> bool {
-        self.halted().next().is_none() && self.audit_differences.is_empty()
+        self.halted().next().is_none() && self.audit_differences.is_empty() && self.left_out.is_empty()
     }
 
     /// The partitions that stand still until a person acts.
@@ -197,6 +209,21 @@ impl fmt::Display for AuditDifference {
             f,
             "{topic}/{partition}: {table} holds {found} rows of the offsets [{start}, {end}), proven were {expected}"
         )
+    }
+}
+
+/// A topic that matches a pattern and is not read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOutTopic {
+    /// Its name.
+    pub topic: String,
+    /// Why, and how to mend it.
+    pub reason: String,
+}
+
+impl fmt::Display for LeftOutTopic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.topic, self.reason)
     }
 }
 

@@ -53,6 +53,7 @@ async fn serve(settings: &Settings, adopt: bool) -> u8 {
         connector = settings.name,
         instance = settings.instance,
         topics = settings.topics.len(),
+        patterns = settings.patterns.len(),
         admin = address,
         "oncesink starts"
     );

@@ -283,6 +283,12 @@ pub const SCHEMAS_AWAITED: Definition = gauge(
     PROCESS,
     "Schemas that records name and that the registry has not given yet; partitions with such records wait",
 );
+/// See its help.
+pub const TOPICS_LEFT_OUT: Definition = gauge(
+    "oncesink_topics_left_out",
+    PROCESS,
+    "Topics that match a pattern of the configuration and are not read: the status says why",
+);
 
 /// All of them, in the order of the documentation.
 pub const ALL: &[Definition] = &[
@@ -320,6 +326,7 @@ pub const ALL: &[Definition] = &[
     AUDIT_TIME_SECONDS,
     SCHEMA_REGISTRY_REQUESTS,
     SCHEMAS_AWAITED,
+    TOPICS_LEFT_OUT,
     PARTITIONS_ASSIGNED,
     PARTITION_HALTED,
     PAUSED_PARTITIONS,
@@ -343,7 +350,7 @@ mod tests {
              a test fails when the two differ, and `UPDATE_METRICS_PAGE=1 cargo test metrics_page` writes this page \
              anew.\n\n\
              Every series also carries `connector`. Labels are bounded: topics, tables and detectors come from the \
-             configuration, partitions from the cluster, the other values are fixed words.\n\n\
+             configuration, topics of patterns (at most 1,000 at a time) and partitions from the cluster, the other values are fixed words.\n\n\
              The accounts balance in every scrape, for each partition: `records_consumed_total` = \
              `rows_inserted_total` + `dead_letters_total` + `skipped_total` + `discarded_total` + \
              `records_in_flight`.\n\n\

@@ -21,6 +21,7 @@ pub struct Metrics {
     commit_seconds: Histogram,
     memory: Gauge,
     memory_max: Gauge,
+    topics_left_out: Gauge,
 }
 
 impl Metrics {
@@ -36,6 +37,7 @@ impl Metrics {
             commit_seconds: registry.histogram(&names::COMMIT_SECONDS, &[]),
             memory: registry.gauge(&names::MEMORY_BYTES, &[]),
             memory_max: registry.gauge(&names::MEMORY_MAX_BYTES, &[]),
+            topics_left_out: registry.gauge(&names::TOPICS_LEFT_OUT, &[]),
             registry,
         }
     }
@@ -69,6 +71,11 @@ impl Metrics {
     pub fn memory(&self, bytes: u64, bytes_max: u64) {
         self.memory.set(float(bytes));
         self.memory_max.set(float(bytes_max));
+    }
+
+    /// So many topics match a pattern and are not read.
+    pub fn topics_left_out(&self, topics: u64) {
+        self.topics_left_out.set(float(topics));
     }
 
     /// A Kafka transaction has ended.

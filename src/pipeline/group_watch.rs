@@ -12,13 +12,17 @@ use crate::source::poll_loop::Command;
 
 /// Between two looks. What is without an owner in two of them in a row is no rebalance that is about to end.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// Before each of the first two: a consumer that was built anew with more topics comes back under its static id, and the
+/// group gives it what it had.
+const FIRST_INTERVAL: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Looks until it is aborted.
 pub(super) async fn watch_for_ever(group: GroupHandle, name: String, commands: SyncSender<Command>) -> Infallible {
     let mut before = BTreeSet::new();
+    let mut intervals = [FIRST_INTERVAL; 2].into_iter();
     loop {
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(intervals.next().unwrap_or(INTERVAL)).await;
         let (asking, name) = (group.clone(), name.clone());
         let looked = tokio::task::spawn_blocking(move || asking.unowned(&name, TIMEOUT)).await;
         let unowned = match looked.expect("looking at the group does not panic") {

@@ -7,6 +7,7 @@ mod alert_rows;
 mod audit;
 mod blocks;
 pub mod decoding;
+mod discovery;
 mod driver;
 mod effects;
 mod format;
@@ -41,6 +42,7 @@ use crate::commit::transactions::{TransactionSettings, TransactionThread};
 use crate::config::{ClickHouseSettings, Settings};
 use crate::insert::Writer;
 use crate::metrics::Metrics;
+use crate::pipeline::discovery::Discovery;
 use crate::pipeline::driver::Driver;
 use crate::pipeline::effects::Effects;
 use crate::pipeline::lane_setup::{LaneError, LaneSetup, Process, fetch_bytes, lane_setup};
@@ -112,8 +114,9 @@ pub async fn run(
     mut stop: watch::Receiver<bool>,
 ) -> Result<Ended, RunError> {
     let mut unfit = Unfit::Ends;
+    let discovery = Discovery::new(settings, adopt, views).map_err(ConsumerError::from)?;
     loop {
-        match run_consumer(settings, adopt, views, &mut stop, unfit).await? {
+        match run_consumer(settings, discovery.as_ref(), adopt, views, &mut stop, unfit).await? {
             Life::Ended(Ended::ConsumerFailed(text)) => {
                 tracing::error!(error = text, "the consumer failed for good and is built anew");
                 tokio::time::sleep(RETRY_INTERVAL).await;
@@ -121,6 +124,7 @@ pub async fn run(
             Life::Ended(ended) => return Ok(ended),
             Life::Outdated(Outdated(what)) => {
                 tracing::info!(what, "starting anew within the process");
+                views.status.send_modify(|status| Arc::make_mut(status).start_anew());
                 unfit = Unfit::IsWaitedOut;
             }
         }
@@ -149,6 +153,7 @@ enum Unfit {
 /// One consumer's life.
 async fn run_consumer(
     settings: &Settings,
+    discovery: Option<&Arc<Discovery>>,
     adopt: bool,
     views: &Views,
     stop: &mut watch::Receiver<bool>,
@@ -175,6 +180,21 @@ async fn run_consumer(
         schemas = Some(connected);
     }
 
+    let chosen;
+    let settings = match discovery {
+        None => settings,
+        Some(discovery) => {
+            let found = wait_for(views, stop, unfit, "kafka", || discovery.find()).await?;
+            let Some(cluster_id) = found else { return Ok(Life::Ended(Ended::Stopped)) };
+            views.status.send_modify(|status| Arc::make_mut(status).kafka.succeeded(clock::unix_ms()));
+            let choosing = wait_for(views, stop, unfit, "clickhouse", || {
+                discovery.choose(&session, &cluster_id, schemas.as_ref())
+            });
+            let Some(settings) = choosing.await? else { return Ok(Life::Ended(Ended::Stopped)) };
+            chosen = settings;
+            &chosen
+        }
+    };
     let topics: BTreeMap<LaneId, String> =
         lanes(settings).map(|(lane, topic)| (lane, topic.topic.value.clone())).collect();
     let consumer_settings = ConsumerSettings {
@@ -212,13 +232,21 @@ async fn run_consumer(
         for (lane, topic) in lanes(settings) {
             match lane_setup(&process, lane, topic).await {
                 Ok(setup) => drop(setups.insert(lane, setup)),
+                // It did a moment ago. Looked at again, it is left out.
+                Err(LaneError::Unfit(lines)) if topic.pattern.is_some() => {
+                    return Ok(Err(Outdated(format!("topic {}: {}", topic.topic.value, lines.join("; ")))));
+                }
                 Err(LaneError::Unfit(lines)) => unfit.extend(lines),
                 Err(error @ LaneError::Control(_)) => return Err(error),
             }
         }
-        if unfit.is_empty() { Ok(setups) } else { Err(LaneError::Unfit(unfit)) }
+        if unfit.is_empty() { Ok(Ok(setups)) } else { Err(LaneError::Unfit(unfit)) }
     });
-    let Some(setups) = preparing.await? else { return Ok(Life::Ended(Ended::Stopped)) };
+    let setups = match preparing.await? {
+        None => return Ok(Life::Ended(Ended::Stopped)),
+        Some(Err(outdated)) => return Ok(Life::Outdated(outdated)),
+        Some(Ok(setups)) => setups,
+    };
 
     let mut plans = BTreeMap::new();
     let mut policies = BTreeMap::new();
@@ -254,6 +282,10 @@ async fn run_consumer(
     if let Some(interval) = settings.audit_interval {
         let auditing = audit::audit_for_ever(interval, Arc::clone(&effects), views.status.clone());
         beside.spawn(async { match auditing.await {} });
+    }
+    if let Some(discovery) = discovery {
+        let watched = discovery.watched(settings, Arc::clone(&effects), &cluster_id, schemas.clone());
+        beside.spawn(Arc::clone(discovery).watch(watched));
     }
     let report = Report::new(views.metrics.clone(), Arc::clone(&effects), views.status.clone(), schemas);
     let driver = Driver::new(

@@ -415,6 +415,16 @@ impl Report {
     }
 }
 
+impl Drop for Report {
+    /// The consumer has ended: its partitions are somebody else's, and a topic may be gone for good.
+    fn drop(&mut self) {
+        self.revoked(&self.partitions.keys().copied().collect());
+        for lane in self.effects.lanes.values() {
+            lane.metrics.partitions(0, 0);
+        }
+    }
+}
+
 impl Partition {
     fn status(
         &self,

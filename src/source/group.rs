@@ -238,7 +238,10 @@ impl GroupContext {
             .filter_map(|element| {
                 let key = self.topics.key(element.topic(), Partition(element.partition()));
                 if key.is_none() {
-                    tracing::error!(topic = element.topic(), "partition of an unknown topic");
+                    tracing::warn!(
+                        topic = element.topic(),
+                        "the group gives us a partition of a topic that is not read here"
+                    );
                 }
                 key
             })

@@ -4,6 +4,7 @@ mod asking;
 pub mod consumer;
 pub mod group;
 pub mod handle;
+mod listing;
 mod native;
 pub mod observer;
 mod partitions;
@@ -11,6 +12,8 @@ pub mod poll_loop;
 mod record;
 mod unowned;
 
+pub use listing::ListedTopic;
+pub(crate) use listing::Lister;
 pub use native::{Batch, Headers, KafkaFault, Message, StoredOffset, TopicIdentity};
 pub(crate) use native::{TransactionError, send_offsets};
 pub use record::OwnedRecord;

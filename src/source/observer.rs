@@ -14,6 +14,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
+use super::listing::{ListedTopic, topics};
 use super::native::{self, Batch, BatchQueue, KafkaFault, StoredOffset, TopicIdentity, WantedOffset};
 use super::partitions::partitions;
 use crate::config::KafkaSettings;
@@ -108,6 +109,14 @@ impl Observer {
         native::cluster_id(&self.consumer, self.timeout).ok_or_else(|| {
             self.explained(KafkaFault::new("asking for the cluster's id", RDKafkaErrorCode::OperationTimedOut))
         })
+    }
+
+    /// All topics of the cluster.
+    ///
+    /// # Errors
+    /// Where no broker answers in time.
+    pub fn topics(&self) -> Result<Vec<ListedTopic>, KafkaFault> {
+        topics(&self.consumer, self.timeout).map_err(|fault| self.explained(fault))
     }
 
     /// The partitions of a topic; `None` if there is no such topic.

@@ -28,6 +28,7 @@ mod kafka_queries;
 mod kafka_support;
 mod kafka_transactions;
 mod names;
+mod patterns;
 mod records;
 mod registry;
 mod routes;
