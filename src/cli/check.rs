@@ -23,7 +23,7 @@ use crate::clickhouse::{
     preflight,
 };
 use crate::columns::RowPlan;
-use crate::config::{ConfigError, ConfigErrors, Settings, TopicSettings};
+use crate::config::{ConfigError, ConfigErrors, Expansion, LeftOut, Settings, TopicSettings};
 use crate::pipeline::lane_setup::LaneError;
 use crate::pipeline::routes::check_coordinates;
 use crate::pipeline::row_plan::row_plan;
@@ -87,7 +87,7 @@ pub fn check(arguments: &CheckArguments) -> u8 {
             topic.tables().filter_map(|table| Detectors::check(&table.detectors).err()).flatten().collect();
         detectors.into_iter().chain(TopicDecoding::check(topic).err().unwrap_or_default())
     };
-    let errors = settings.topics.iter().flat_map(of_topic).collect();
+    let errors = settings.topics.iter().chain(&settings.patterns).flat_map(of_topic).collect();
     if let Some(errors) = ConfigErrors::from_list(errors) {
         eprintln!("{errors}");
         return EXIT_CONFIG;
@@ -96,6 +96,8 @@ pub fn check(arguments: &CheckArguments) -> u8 {
         let mut findings = Findings::default();
         if arguments.connect {
             ask_servers(&settings, &mut findings).await;
+        } else {
+            unknown_topics(&settings, &mut findings);
         }
         findings.print(arguments.output, arguments.connect)?;
         Ok(findings.worst())
@@ -110,9 +112,22 @@ pub fn check(arguments: &CheckArguments) -> u8 {
     }
 }
 
+/// What only the brokers can say.
+fn unknown_topics(settings: &Settings, findings: &mut Findings) {
+    for entry in &settings.patterns {
+        findings.push(
+            &format!("pattern {}", entry.topic.value),
+            Severity::Note,
+            "which topics match is not known without the brokers",
+            "a topic whose table is missing or does not fit is left out",
+            "oncesink check --connect asks for the topics, and looks at their tables",
+        );
+    }
+}
+
 async fn ask_servers(settings: &Settings, findings: &mut Findings) {
-    let cluster_id = match ask_kafka(settings, findings).await {
-        Ok(cluster_id) => cluster_id,
+    let (cluster_id, expanded) = match ask_kafka(settings, findings).await {
+        Ok(answer) => answer,
         Err(error) => {
             findings.error(
                 "kafka",
@@ -120,10 +135,11 @@ async fn ask_servers(settings: &Settings, findings: &mut Findings) {
                 "nothing can be consumed",
                 "mend `kafka.brokers` and `kafka.properties`, or start the brokers",
             );
-            UNKNOWN_CLUSTER.to_owned()
+            unknown_topics(settings, findings);
+            (UNKNOWN_CLUSTER.to_owned(), settings.clone())
         }
     };
-    if let Err(error) = ask_clickhouse(settings, &cluster_id, findings).await {
+    if let Err(error) = ask_clickhouse(&expanded, &cluster_id, findings).await {
         findings.error(
             "clickhouse",
             error.to_string(),
@@ -133,10 +149,13 @@ async fn ask_servers(settings: &Settings, findings: &mut Findings) {
     }
 }
 
-/// Gives the cluster's id. An error means that no broker could be asked.
-async fn ask_kafka(settings: &Settings, findings: &mut Findings) -> Result<String, CommandError> {
+/// Gives the cluster's id, and the settings with the topics that patterns find. An error means that no broker could be
+/// asked.
+async fn ask_kafka(settings: &Settings, findings: &mut Findings) -> Result<(String, Settings), CommandError> {
     let observer = connect::observer(settings)?;
     let cluster_id = observer.cluster_id()?;
+    let Expansion { settings, left_out } = connect::expand(settings, &observer)?;
+    pattern_findings(&settings, left_out, findings);
     let topics = settings.topics.iter().map(|topic| (topic.topic.value.as_str(), true));
     let topics: Vec<_> = topics.chain(settings.alert_topic.as_deref().map(|topic| (topic, false))).collect();
     for (topic, is_consumed) in topics {
@@ -145,8 +164,28 @@ async fn ask_kafka(settings: &Settings, findings: &mut Findings) -> Result<Strin
             group_findings(&observer, &settings.name, topic, &partitions, findings);
         }
     }
-    transaction_findings(settings, findings).await;
-    Ok(cluster_id)
+    transaction_findings(&settings, findings).await;
+    Ok((cluster_id, settings))
+}
+
+fn pattern_findings(settings: &Settings, left_out: Vec<LeftOut>, findings: &mut Findings) {
+    for LeftOut { topic, reason, fix } in left_out {
+        findings.error(&format!("topic {topic}"), reason, "it matches a pattern and would be left out", fix);
+    }
+    for entry in &settings.patterns {
+        let finds = |topic: &TopicSettings| {
+            topic.pattern.as_ref().is_some_and(|pattern| pattern.to_string() == entry.topic.value)
+        };
+        if !settings.topics.iter().any(finds) {
+            findings.push(
+                &format!("pattern {}", entry.topic.value),
+                Severity::Warning,
+                "no topic matches that could be read",
+                "the connector runs, and waits for one",
+                "correct the pattern, unless such topics are still to come",
+            );
+        }
+    }
 }
 
 /// Gives the topic's partitions, none where they cannot be known.
@@ -310,9 +349,7 @@ async fn table_findings(
     let Some(table) = Table::read(session, &lane.cell.target).await? else { return Ok(None) };
     // Of a view or the like the columns do not matter, and missing coordinates were found above.
     let names = &lane.coordinates;
-    let always = [&names.topic, &names.partition, &names.offset];
-    let coordinates = always.into_iter().chain(&names.row).chain(&names.replay);
-    let has_coordinates = coordinates.into_iter().all(|name| table.column(name).is_some());
+    let has_coordinates = names.names().all(|name| table.column(name).is_some());
     if matches!(table.verdict(names), Verdict::Refused { .. }) || !has_coordinates {
         return Ok(None);
     }

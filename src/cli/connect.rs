@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::clickhouse::{ControlError, LaneTables, Server, ServerSettings, Session};
-use crate::config::{Settings, TopicSettings};
+use crate::config::{Expansion, Settings, TopicSettings};
 use crate::metrics::Metrics;
 use crate::pipeline::{lane_setup, server_settings};
 use crate::registry::Schemas;
@@ -64,6 +64,16 @@ pub(super) fn schemas(settings: &Settings, beside: &mut JoinSet<Infallible>) -> 
     Ok(Some(schemas))
 }
 
+/// The settings with the topics that patterns find now.
+pub(super) fn expand(settings: &Settings, observer: &Observer) -> Result<Expansion, CommandError> {
+    if settings.patterns.is_empty() {
+        return Ok(Expansion { settings: settings.clone(), left_out: Vec::new() });
+    }
+    let listed = observer.topics()?;
+    let readable = listed.iter().filter(|topic| topic.obstacle.is_none());
+    Ok(settings.expand(readable.map(|topic| topic.name.as_str())))
+}
+
 /// The topics of the configuration with their lanes; only `wanted`, where it is given.
 pub(super) fn lanes<'s>(
     settings: &'s Settings,
@@ -76,10 +86,13 @@ pub(super) fn lanes<'s>(
         .filter(|(_, topic)| wanted.is_none_or(|wanted| topic.topic.value == wanted))
         .map(|(lane, topic)| (lane_setup::lane_tables(settings, lane, topic, cluster_id), topic))
         .collect();
-    if lanes.is_empty() {
-        let known: Vec<_> = settings.topics.iter().map(|topic| topic.topic.value.as_str()).collect();
+    if lanes.is_empty() && wanted.is_some() {
+        let named = settings.topics.iter().filter(|topic| topic.pattern.is_none());
+        let named = named.map(|topic| topic.topic.value.clone());
+        let patterns = settings.patterns.iter().map(|topic| format!("the pattern `{}`", topic.topic.value));
+        let known: Vec<_> = named.chain(patterns).collect();
         return Err(CommandError::Impossible(format!(
-            "topic {} is not in the configuration; it has {}",
+            "topic {} is not in the configuration, or cannot be read; it has {}",
             wanted.unwrap_or_default(),
             known.join(", ")
         )));

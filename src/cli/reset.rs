@@ -90,6 +90,7 @@ async fn run(settings: &Settings, arguments: &ResetArguments) -> Result<bool, Co
     let observer = connect::observer(settings)?;
     let cluster_id = observer.cluster_id()?;
     let session = connect::session(settings).await?;
+    let settings = &connect::expand(settings, &observer)?.settings;
     let lanes = connect::lanes(settings, Some(&arguments.topic), &cluster_id)?;
     let (lane, _) = lanes.first().expect("a topic that is not configured is an error");
     let table = replay_table(&session, lane).await?;

@@ -53,7 +53,7 @@ Examples:
 
 Where no connector answers, it says so and shows what Kafka knows: committed offset, end and lag.
 
-Exit codes: 0 a connector runs and no partition is halted, 1 otherwise, 2 Kafka or the configuration cannot be used.";
+Exit codes: 0 a connector runs, no partition is halted and no topic left out, 1 otherwise, 2 Kafka or the configuration cannot be used.";
 
 /// What is known without a connector.
 #[derive(Debug, Serialize)]
@@ -160,7 +160,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 fn unattended(settings: &Settings, no_connector: String) -> Result<Unattended, CommandError> {
     let observer = connect::observer(settings)?;
     let mut unread = Vec::new();
-    for topic in &settings.topics {
+    for topic in &connect::expand(settings, &observer)?.settings.topics {
         let topic = &topic.topic.value;
         let partitions = observer.partitions(topic)?.unwrap_or_default();
         if partitions.is_empty() {
@@ -240,6 +240,9 @@ fn running_text(status: &Status) -> String {
     for difference in &status.audit_differences {
         writeln!(text, "audit: {difference}; run `oncesink verify`").expect("writing to a string does not fail");
     }
+    for topic in &status.left_out {
+        writeln!(text, "left out: topic {topic}").expect("writing to a string does not fail");
+    }
     for halted in status.halted() {
         if let Some(reason) = &halted.halted {
             writeln!(text, "halted: {} [{}]: {}", halted.topic, halted.partition, reason.reason)
@@ -289,7 +292,7 @@ fn cells<const N: usize>(cells: [&str; N]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::{AwaitedSchema, Contact, Halted, PartitionState, ProcessState, RegistryStatus};
+    use crate::admin::{AwaitedSchema, Contact, Halted, LeftOutTopic, PartitionState, ProcessState, RegistryStatus};
 
     #[test]
     fn a_port_on_all_addresses_is_asked_on_this_host() {
@@ -318,6 +321,8 @@ mod tests {
             last_error: None,
             halted: Some(Halted { code: "gap".to_owned(), reason: "records are gone".to_owned() }),
         });
+        let reason = "table iot.u does not exist".to_owned();
+        status.left_out.push(LeftOutTopic { topic: "u".to_owned(), reason });
         status.schema_registry = Some(RegistryStatus {
             contact: Contact::default(),
             awaited: vec![AwaitedSchema { schema: "id 7".to_owned(), since_unix_ms: 2_000, reason: None }],
@@ -331,6 +336,7 @@ mod tests {
             "taking over",
             "1970-01-01T00:00:01Z",
             "halted: t [3]: records are gone",
+            "left out: topic u: table iot.u does not exist",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }

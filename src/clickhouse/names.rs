@@ -135,6 +135,12 @@ impl Coordinates {
     pub fn unit_kind(&self) -> UnitKind {
         if self.row.is_some() { UnitKind::Row } else { UnitKind::Record }
     }
+
+    /// All columns that a table needs for them.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let always = [&self.topic, &self.partition, &self.offset];
+        always.into_iter().chain(&self.row).chain(&self.replay).map(String::as_str)
+    }
 }
 
 /// Everything that the statements about one lane need to know of it.

@@ -6,6 +6,7 @@
 
 mod compare;
 mod contents;
+mod left_out;
 mod records;
 mod report;
 mod several;
@@ -26,7 +27,7 @@ use super::{ConfigArgument, EXIT_CONFIG, EXIT_FINDINGS, EXIT_OK};
 use crate::clickhouse::{ControlError, LaneTables, Session, Table, TableName};
 use crate::clock;
 use crate::commit::metadata;
-use crate::config::{Settings, TopicSettings};
+use crate::config::{Expansion, Settings, TopicSettings};
 use crate::ledger;
 use crate::ownership::known_routes;
 use crate::pipeline::routes;
@@ -39,6 +40,7 @@ use crate::source::{StoredOffset, TopicIdentity};
 use crate::types::{OffsetRange, Partition, Replay, UnitKind};
 use compare::{WINDOW_OFFSETS, WINDOW_OFFSETS_WITH_CONTENTS, Window, compare};
 use contents::{ContentsPlan, compare_contents};
+use left_out::without_table;
 use records::{Reading, Sieve};
 use report::{PartitionReport, Report, TopicReport};
 use several::{RowReader, compare_records};
@@ -126,7 +128,17 @@ async fn run(settings: &Settings, arguments: &VerifyArguments) -> Result<Report,
     let mut beside = JoinSet::new();
     let schemas = connect::schemas(settings, &mut beside)?;
     let mut report = Report::default();
-    for (mut lane, settings) in connect::lanes(settings, arguments.topic.as_deref(), &cluster_id)? {
+    let Expansion { settings, left_out } = connect::expand(settings, &observer)?;
+    for one in left_out.into_iter().filter(|one| arguments.topic.as_ref().is_none_or(|topic| *topic == one.topic)) {
+        report.add(TopicReport::left_out(one));
+    }
+    for (mut lane, settings) in connect::lanes(&settings, arguments.topic.as_deref(), &cluster_id)? {
+        if settings.pattern.is_some()
+            && let Some(topic) = without_table(&session, &observer, &lane).await?
+        {
+            report.add(topic);
+            continue;
+        }
         let former = former_routes(&session, &lane).await?;
         if let Some(table) = former.first().filter(|_| arguments.contents) {
             return Err(CommandError::Impossible(format!(

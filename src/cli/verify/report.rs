@@ -127,9 +127,14 @@ impl Report {
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         for topic in &self.topics {
-            writeln!(text, "topic {} in table {}", topic.topic, topic.table)
-                .expect("writing to a string does not fail");
-            text.push_str(&table(&lines(topic)));
+            write!(text, "topic {}", topic.topic).expect("writing to a string does not fail");
+            if !topic.table.is_empty() {
+                write!(text, " in table {}", topic.table).expect("writing to a string does not fail");
+            }
+            text.push('\n');
+            if !topic.partitions.is_empty() {
+                text.push_str(&table(&lines(topic)));
+            }
             text.push_str(&details(topic));
             text.push('\n');
         }
