@@ -158,7 +158,8 @@ fn read_brokers(section: &Section<'_>) -> Option<String> {
     let what = "brokers such as `kafka-1:9092,kafka-2:9092`";
     let found = section.values("brokers", what, "write `- host:port` lines", parse);
     let brokers = section.require("brokers", found, "add `brokers: host:9092`")?;
-    Some(brokers.value.join(","))
+    let brokers: Vec<String> = brokers.value.into_iter().map(|some| some.value).collect();
+    Some(brokers.join(","))
 }
 
 /// `schema_registry`; the outer `None` where it was bad.

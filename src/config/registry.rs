@@ -68,7 +68,7 @@ pub(super) fn read_registry(section: &Section<'_>) -> Option<RegistrySettings> {
     let urls =
         section.values("url", "addresses such as `http://127.0.0.1:8081`", "write `- http://..` lines", parse_urls);
     let urls = section.require("url", urls, "add `url: http://host:8081`");
-    let urls: Option<Vec<Uri>> = urls.map(|urls| urls.value.into_iter().flatten().collect());
+    let urls: Option<Vec<Uri>> = urls.map(|urls| urls.value.into_iter().flat_map(|urls| urls.value).collect());
     let credentials = read_credentials(section);
     let authorities = section.value("ca_file", "the path of a file", read_certificates).optional();
     let identity = read_identity(section);

@@ -211,21 +211,24 @@ impl<'a> Section<'a> {
         what: &str,
         fix: &str,
         parse: impl Fn(&str) -> Result<T, Problem>,
-    ) -> Found<Vec<T>> {
+    ) -> Found<Vec<Located<T>>> {
         let (items, location) = match self.entry(key).map(|entry| (&entry.value.kind, &entry.value.location)) {
             Some((NodeKind::Sequence(items), location)) if !items.is_empty() => (items, location),
             _ => {
                 return match self.value(key, what, parse) {
                     Found::Absent => Found::Absent,
                     Found::Bad => Found::Bad,
-                    Found::Value(one) => Found::Value(Located { value: vec![one.value], location: one.location }),
+                    Found::Value(one) => {
+                        let location = one.location.clone();
+                        Found::Value(Located { value: vec![one], location })
+                    }
                 };
             }
         };
         let read = items.iter().map(|item| match &item.kind {
             NodeKind::Scalar(scalar) => {
                 let scalar = Located { value: scalar, location: item.location.clone() };
-                Some(self.parsed(key, scalar, &parse).optional()??.value)
+                self.parsed(key, scalar, &parse).optional()?
             }
             NodeKind::Broken => None,
             other => {
@@ -235,7 +238,7 @@ impl<'a> Section<'a> {
             }
         });
         // Collected before it is judged: what is wrong with the second item is said where the first was wrong too.
-        let read: Vec<Option<T>> = read.collect();
+        let read: Vec<Option<Located<T>>> = read.collect();
         match read.into_iter().collect() {
             Some(value) => Found::Value(Located { value, location: location.clone() }),
             None => Found::Bad,
@@ -272,12 +275,7 @@ impl<'a> Section<'a> {
 
     /// The text under `key`, as it is, but not empty.
     pub(super) fn text(&self, key: &str, what: &str) -> Found<String> {
-        self.value(key, what, |text| {
-            if text.trim().is_empty() {
-                return Err(Problem::new("is empty", format!("give {what}")));
-            }
-            Ok(text.to_owned())
-        })
+        self.value(key, what, |text| not_empty(text, what))
     }
 
     /// `true` or `false` under `key`.
@@ -304,23 +302,9 @@ impl<'a> Section<'a> {
 
     /// The texts under `key`: one, or a list of them; none where it is absent. `None` where something was bad.
     pub(super) fn texts(&self, key: &str, what: &str) -> Option<Vec<Located<String>>> {
-        let Some(entry) = self.entry(key) else { return Some(Vec::new()) };
-        let NodeKind::Sequence(items) = &entry.value.kind else {
-            return self.text(key, what).optional()?.map(|text| vec![text]);
-        };
-        let read = |item: &'a Node| match &item.kind {
-            NodeKind::Scalar(scalar) if !scalar.is_null() && !scalar.text.trim().is_empty() => {
-                Some(Located { value: scalar.text.clone(), location: item.location.clone() })
-            }
-            NodeKind::Broken => None,
-            other => {
-                let reason = format!("`{}` must list {what}, found {}", self.path_of(key), other.name());
-                self.report.add(&item.location, reason, format!("write `- ..` lines, each with {what}"));
-                None
-            }
-        };
-        let texts: Vec<_> = items.iter().map(read).collect();
-        texts.into_iter().collect()
+        let fix = format!("write `- ..` lines, each with {what}");
+        let texts = self.values(key, what, &fix, |text| not_empty(text, what)).optional()?;
+        Some(texts.map_or_else(Vec::new, |texts| texts.value))
     }
 
     /// One of the named values under `key`.
@@ -367,6 +351,13 @@ impl<'a> Section<'a> {
             .collect();
         Found::Value(Located { value: sections, location: entry.key_location.clone() })
     }
+}
+
+fn not_empty(text: &str, what: &str) -> Result<String, Problem> {
+    if text.trim().is_empty() {
+        return Err(Problem::new("is empty", format!("give {what}")));
+    }
+    Ok(text.to_owned())
 }
 
 fn list_choices<T>(choices: &[(&'static str, T)]) -> String {
