@@ -27,7 +27,8 @@ pub(super) fn compiled(format: &config::Format, schemas: Option<&Schemas>) -> Re
 }
 
 fn compiled_avro(avro: &AvroSettings, registry: impl Fn(Framing) -> Registry) -> Result<Format, Vec<ConfigError>> {
-    let reader = avro.reader_schema.as_ref().map(|file| text(file).map(AvroSchema::alone)).transpose()?;
+    let read_as = |file| checked_avro(file, AvroSchema::alone(text(file)?), None);
+    let reader = avro.reader_schema.as_ref().map(read_as).transpose()?;
     let framing = match avro.framing {
         framing @ (Framing::Registry | Framing::RegistryHeaders) => {
             return Ok(Format::RegisteredAvro(registry(framing), reader));
@@ -35,18 +36,30 @@ fn compiled_avro(avro: &AvroSettings, registry: impl Fn(Framing) -> Registry) ->
         Framing::None => {
             let (last, others) = avro.schemas.split_last().expect("the configuration refuses a list without files");
             let references = others.iter().map(text).collect::<Result<_, _>>()?;
-            AvroFraming::Bare(AvroSchema { text: text(last)?, references })
+            let schema = AvroSchema { text: text(last)?, references };
+            AvroFraming::Bare(checked_avro(last, schema, reader.as_ref())?)
         }
         Framing::SingleObject => {
             let mut schemas = Vec::new();
             for (number, file) in avro.schemas.iter().enumerate() {
                 let references = avro.schemas[..number].iter().map(text).collect::<Result<_, _>>()?;
-                schemas.push(AvroSchema { text: text(file)?, references });
+                schemas.push(checked_avro(file, AvroSchema { text: text(file)?, references }, reader.as_ref())?);
             }
             AvroFraming::SingleObject(schemas)
         }
     };
     Ok(Format::Avro(AvroOptions { framing, reader }))
+}
+
+/// The schema of a file, if it can be used whatever the columns are.
+fn checked_avro(
+    file: &SchemaFile,
+    schema: AvroSchema,
+    reader: Option<&AvroSchema>,
+) -> Result<AvroSchema, Vec<ConfigError>> {
+    let fix = "mend the schema; files with the types that it refers to stand before it in `schema_files`";
+    schema.check(reader).map_err(|error| wrong(file.location.clone(), &file.path, &error, fix))?;
+    Ok(schema)
 }
 
 fn compiled_protobuf(

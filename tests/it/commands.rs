@@ -211,6 +211,30 @@ fn check_reads_the_schemas_of_files() {
     check(&scenario, &["check"], 2, &["`iot.Raeding` cannot be used: there is no message iot.Raeding", "iot.Reading"]);
     std::fs::write(&file, "syntax = \"proto3\";\nmessage Reading {\n  uint64 id = ;\n}\n").unwrap();
     check(&scenario, &["check"], 2, &["`reading.proto` cannot be used"]);
+
+    let write = |name: &str, text: &str| {
+        let file = folder.clone() + "/" + name;
+        std::fs::write(&file, text).unwrap();
+        file
+    };
+    let unit = write("unit.avsc", r#"{"type": "enum", "name": "iot.Unit", "symbols": ["C", "F"]}"#);
+    let reading = write(
+        "reading.avsc",
+        r#"{"type": "record", "name": "iot.Reading", "fields": [{"name": "unit", "type": "iot.Unit"}]}"#,
+    );
+    let broken = write("broken.avsc", r#"{"type": "record", "name": "iot.Reading", "fields": [}"#);
+    let other =
+        write("other.avsc", r#"{"type": "record", "name": "iot.Reading", "fields": [{"name": "id", "type": "long"}]}"#);
+    let mut avro = |options: String, code: i32, parts: &[&str]| {
+        scenario.topic_lines = vec!["format: avro".to_owned(), format!("avro: {{ {options} }}")];
+        check(&scenario, &["check"], code, parts);
+    };
+    avro(format!("framing: none, schema_files: [ {unit}, {reading} ]"), 0, &["no errors"]);
+    avro(format!("framing: none, schema_files: {reading}"), 2, &[&format!("`{reading}` cannot be used"), "iot.Unit"]);
+    avro(format!("framing: none, schema_files: {broken}"), 2, &[&format!("`{broken}` cannot be used: it is not JSON")]);
+    avro(format!("framing: single_object, schema_files: [ {unit}, {broken} ]"), 2, &[&broken]);
+    avro(format!("framing: none, schema_files: {unit}, reader_schema_file: {broken}"), 2, &[&broken]);
+    avro(format!("framing: none, schema_files: [ {unit}, {reading} ], reader_schema_file: {other}"), 2, &["id"]);
 }
 
 #[test]

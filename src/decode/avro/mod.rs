@@ -37,6 +37,7 @@ use std::sync::Arc;
 pub(crate) use self::compile::AvroPlan;
 use self::cursor::Cursor;
 pub use self::schema::AvroSchema;
+use self::schema::{Defaults, Parsed};
 use self::value::Values;
 use super::error::{ErrorCode, Fault};
 use super::record::Rest;
@@ -115,6 +116,21 @@ impl AvroPlan {
             }
             Err(fault) => Err(fault),
         }
+    }
+}
+
+impl AvroSchema {
+    /// Whether it can be used, and read as `reader` where there is one, whatever the columns are.
+    ///
+    /// # Errors
+    /// Says, for people, why not.
+    pub fn check(&self, reader: Option<&Self>) -> Result<(), String> {
+        Parsed::new(self, Defaults::Dropped)?.named()?.fingerprint()?;
+        if reader.is_some() {
+            let no_columns = RowPlan::new(Vec::new(), Vec::new(), "UTC").map_err(|error| error.to_string())?;
+            AvroPlan::compile(self, reader, &no_columns, &Target::default())?;
+        }
+        Ok(())
     }
 }
 
