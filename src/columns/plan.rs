@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::builder::ColumnBuilder;
 use super::conversion::Conversion;
-use super::source::{OnError, Source, TimeUnit, UnknownFields};
+use super::source::{OnError, Path, Source, Step, TimeUnit, UnknownFields};
 use super::type_parser;
 use super::types::{ColumnType, UnsupportedType};
 use crate::decode::DecodeError;
@@ -68,6 +68,21 @@ impl ColumnSpec {
             type_text,
             default,
         })
+    }
+
+    /// The Nested that the column is a part of and the field that it takes of it, where `path` says just that: of a column
+    /// `n.a` the path `n`, `a`.
+    pub(crate) fn nested_field<'p>(&self, path: &'p Path) -> Option<(Path, &'p str)> {
+        let (Some((outer, inner)), ColumnType::Array(_)) = (self.name.split_once('.'), &self.column_type) else {
+            return None;
+        };
+        match path.0.as_slice() {
+            [above @ .., Step::Field(n), Step::Field(field)] if n == outer && field == inner => {
+                let steps = above.iter().cloned().chain([Step::Field(n.clone())]);
+                Some((Path(steps.collect()), field))
+            }
+            _ => None,
+        }
     }
 
     /// The same column, filled from elsewhere.

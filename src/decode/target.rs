@@ -13,6 +13,8 @@ pub(crate) struct Target {
     pub(crate) fields: Vec<(String, Target)>,
     /// What becomes of its elements.
     pub(crate) elements: Vec<(usize, Target)>,
+    /// Which column of a flattened Nested takes a field of all its elements, where the value is a list of objects.
+    pub(crate) nested: Vec<(String, usize)>,
 }
 
 impl Target {
@@ -35,12 +37,10 @@ impl Target {
     fn of(plan: &RowPlan, path: impl Fn(&Source) -> Option<&Path>) -> Self {
         let mut root = Self::default();
         for (column, spec) in plan.columns().iter().enumerate() {
-            if let Some(path) = path(&spec.source) {
+            for path in std::iter::once(&spec.source).chain(&spec.aliases).filter_map(&path) {
                 root.place(path).columns.push(column);
-            }
-            for alias in &spec.aliases {
-                if let Some(path) = path(alias) {
-                    root.place(path).columns.push(column);
+                if let Some((outer, field)) = spec.nested_field(path) {
+                    root.place(&outer).nested.push((field.to_owned(), column));
                 }
             }
         }
@@ -64,6 +64,7 @@ impl Target {
 
     fn absorb(&mut self, other: Self) {
         self.columns.extend(other.columns);
+        self.nested.extend(other.nested);
         for (name, target) in other.fields {
             child(&mut self.fields, &name).absorb(target);
         }

@@ -162,6 +162,39 @@ fn a_flattened_nested_column_is_a_column_per_field() {
 }
 
 #[test]
+fn a_list_of_objects_fills_a_flattened_nested_as_json_each_row_fills_one_that_is_not() {
+    let client = client();
+    let columns = "_offset UInt64, n Nested(a UInt8, b Array(Nullable(String)))";
+    let (ours, theirs) = (Scratch::new(&client, columns), Scratch::with(&client, columns, "flatten_nested"));
+    let path = |spec: ColumnSpec| {
+        let path = Path(spec.name.split('.').map(|field| Step::Field(field.to_owned())).collect());
+        spec.from_source(Source::Value(path))
+    };
+    let lists = [
+        "[]",
+        "[{\"a\": 1, \"b\": [\"x\", null]}, {\"b\": []}]",
+        "[{}, {\"a\": 3}]",
+        "[{\"c\": {\"a\": 9}, \"a\": 4}]",
+    ];
+    let records = lists.map(|list| format!("{{\"n\": {list}}}"));
+    let types = [
+        ("n.a", "Array(UInt8)", DefaultValue::TypeZero),
+        ("n.b", "Array(Array(Nullable(String)))", DefaultValue::TypeZero),
+    ];
+    let block = encode_with(&client, &types, path, &records);
+    ours.insert(&block, "`n.a`, `n.b`, _offset", "`n.a`, `n.b`, _offset");
+    let lines = lists.iter().enumerate();
+    let lines: String = lines.map(|(offset, list)| format!("{{\"_offset\": {offset}, \"n\": {list}}}\n")).collect();
+    let sql = format!("INSERT INTO {} SETTINGS {READ_SETTINGS} FORMAT JSONEachRow", theirs.name);
+    post(&client, &[("query", &sql)], lines.as_bytes());
+    let shown = |table: &Scratch| {
+        client.query(&format!("SELECT n.a, n.b FROM {} ORDER BY _offset", table.name)).expect("the engine answers")
+    };
+    assert_eq!(shown(&ours).lines().count(), lists.len());
+    assert_eq!(shown(&ours), shown(&theirs));
+}
+
+#[test]
 fn a_default_beside_a_text_that_the_server_reads_is_of_the_same_type() {
     let client = client();
     let table =

@@ -7,11 +7,13 @@
 //! - A key that has a column and occurs twice makes a dead letter: parsers disagree which one
 //!   counts (ClickHouse keeps the first, most others the last). Keys without a column may repeat.
 //! - Keys are compared byte by byte after unescaping. Unknown keys are checked and dropped.
+//! - A list of objects fills the columns of a flattened Nested ([`nested`]).
 //! - A missing field, and null for a column that has no NULL, give the column's default.
 
 mod cursor;
 mod dynamic;
 mod keys;
+mod nested;
 mod rows;
 mod value;
 mod walk;

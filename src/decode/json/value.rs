@@ -272,7 +272,7 @@ impl FieldSet {
 }
 
 /// Takes the bracket that the column needs.
-fn begin(json: &mut Cursor<'_>, bracket: u8) -> Outcome {
+pub(super) fn begin(json: &mut Cursor<'_>, bracket: u8) -> Outcome {
     if json.peek() == bracket {
         return json.enter();
     }

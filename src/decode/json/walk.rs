@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::SCRATCH_BYTES_KEPT;
 use super::cursor::{Cursor, Mark};
+use super::nested::append_field_of_each;
 use super::value::append_value;
-use crate::columns::{Columns, RowPlan};
+use crate::columns::{ColumnBuilder, Columns, RowPlan};
 use crate::decode::error::{ErrorCode, Fault};
 use crate::decode::record::Rest;
 use crate::decode::target::Target;
@@ -70,6 +71,15 @@ impl Walk {
             return Ok(());
         }
         json.back_to(start);
+        if json.peek() == b'[' {
+            for (field, column) in &target.nested {
+                match columns.open(*column) {
+                    Some(ColumnBuilder::Array(array)) => append_field_of_each(json, field, array, &mut self.scratch)?,
+                    _ => return Err(json.fault(ErrorCode::DuplicateKey)),
+                }
+                json.back_to(start);
+            }
+        }
         match json.peek() {
             b'{' if !target.fields.is_empty() => self.fields(json, target, None, columns),
             b'[' if !target.elements.is_empty() => self.elements(json, target, columns),

@@ -1,0 +1,71 @@
+//! A list of objects to a column of a flattened Nested: what its field holds in each of them.
+//!
+//! `{"n": [{"a": 1, "b": "x"}, {"a": 2}]}` gives `n.a` [1, 2] and `n.b` ['x', '']. One pass over the list for each column, so
+//! that each is whole or taken back by itself. Unlike elsewhere a value that does not fit is not replaced: a list of another
+//! length is what the engine refuses.
+
+use super::cursor::Cursor;
+use super::value::{append_value, begin};
+use crate::columns::{ArrayColumn, ColumnBuilder};
+use crate::decode::error::{ErrorCode, Fault};
+
+/// Appends one list. The cursor stands at its bracket.
+pub(super) fn append_field_of_each(
+    json: &mut Cursor<'_>,
+    field: &str,
+    column: &mut ArrayColumn,
+    scratch: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    begin(json, b'[')?;
+    let mut objects = 0;
+    if json.next_token() == b']' {
+        json.leave();
+    } else {
+        loop {
+            json.next_token();
+            append_field(json, field, &mut column.values, scratch)?;
+            objects += 1;
+            if !json.another(b']')? {
+                break;
+            }
+        }
+    }
+    column.offsets.push(objects);
+    Ok(())
+}
+
+/// Appends what an object holds under a name, or a zero. The cursor stands at the object.
+fn append_field(
+    json: &mut Cursor<'_>,
+    field: &str,
+    values: &mut ColumnBuilder,
+    scratch: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    begin(json, b'{')?;
+    let mut found = false;
+    if json.next_token() == b'}' {
+        json.leave();
+    } else {
+        loop {
+            json.next_token();
+            let at = json.at;
+            let is_it = json.string(scratch)? == field.as_bytes();
+            json.expect(b':')?;
+            json.next_token();
+            if !is_it {
+                json.skip_value()?;
+            } else if std::mem::replace(&mut found, true) {
+                return Err(Fault { code: ErrorCode::DuplicateKey, at });
+            } else {
+                append_value(json, values, scratch)?;
+            }
+            if !json.another(b'}')? {
+                break;
+            }
+        }
+    }
+    if !found {
+        values.push_zero();
+    }
+    Ok(())
+}
