@@ -67,7 +67,8 @@ pub struct SaslSsl {
 pub struct BrokerOptions {
     /// Where data and logs are kept; a throw-away folder when absent. A folder used before keeps its topics and ports.
     pub folder: Option<PathBuf>,
-    /// Adds a SASL_SSL listener beside the plain one.
+    /// Adds a SASL_SSL listener beside the plain one. Its user may do what no access rule is about; who comes over the plain
+    /// one may do everything.
     pub sasl_ssl: Option<SaslSsl>,
 }
 
@@ -183,7 +184,9 @@ fn properties(folder: &Path, plain: SocketAddr, sasl: Option<SocketAddr>, contro
             "sasl.enabled.mechanisms=SCRAM-SHA-512\n\
              listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=\
              org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
-             ssl.keystore.type=PEM\nssl.keystore.location={}\n",
+             ssl.keystore.type=PEM\nssl.keystore.location={}\n\
+             authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+             super.users=User:ANONYMOUS\nallow.everyone.if.no.acl.found=true\n",
             keystore.display()
         )
         .expect("writing to a string does not fail");

@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::clickhouse::{ControlError, LaneTables, Server, ServerSettings, Session};
-use crate::config::{Expansion, Settings, TopicSettings};
+use crate::config::{Expansion, LeftOut, Settings, TopicSettings};
 use crate::metrics::Metrics;
 use crate::pipeline::{lane_setup, server_settings};
 use crate::registry::Schemas;
-use crate::source::KafkaFault;
 use crate::source::observer::Observer;
+use crate::source::{KafkaFault, UNREADABLE};
 use crate::types::LaneId;
 
 /// A person waits for the answer.
@@ -70,8 +70,16 @@ pub(super) fn expand(settings: &Settings, observer: &Observer) -> Result<Expansi
         return Ok(Expansion { settings: settings.clone(), left_out: Vec::new() });
     }
     let listed = observer.topics()?;
-    let readable = listed.iter().filter(|topic| topic.obstacle.is_none());
-    Ok(settings.expand(readable.map(|topic| topic.name.as_str())))
+    let usable = listed.iter().filter(|topic| topic.obstacle.is_none()).map(|topic| topic.name.as_str());
+    let matching: Vec<&str> = usable.filter(|topic| settings.pattern_of(topic).is_some()).collect();
+    let unreadable = observer.unreadable(&matching)?;
+    let mut expansion = settings.expand(matching.into_iter().filter(|topic| !unreadable.contains(*topic)));
+    expansion.left_out.extend(unreadable.into_iter().map(|topic| LeftOut {
+        reason: UNREADABLE.to_owned(),
+        fix: format!("kafka-acls.sh --add --allow-principal User:.. --operation Read --topic {topic}"),
+        topic,
+    }));
+    Ok(expansion)
 }
 
 /// The topics of the configuration with their lanes; only `wanted`, where it is given.

@@ -16,7 +16,7 @@ use crate::config::{Expansion, Settings, Start};
 use crate::pipeline::effects::Effects;
 use crate::pipeline::lane_setup::{LaneError, Process, lane_setup};
 use crate::registry::Schemas;
-use crate::source::{KafkaFault, ListedTopic, Lister};
+use crate::source::{KafkaFault, ListedTopic, Lister, UNREADABLE};
 
 /// Between two looks. A topic that is not listed in two of them in a row is gone: a broker that has just started may not
 /// know all of them yet.
@@ -141,12 +141,24 @@ impl Discovery {
     async fn look(&self) -> Result<Seen, KafkaFault> {
         let lister = Arc::clone(&self.lister);
         let listed = tokio::task::spawn_blocking(move || lister.topics()).await;
-        Ok(self.see(&listed.expect("listing topics does not panic")?))
+        let mut matching = listed.expect("listing topics does not panic")?;
+        matching.retain(|topic| self.settings.pattern_of(&topic.name).is_some());
+        let lister = Arc::clone(&self.lister);
+        let asking = tokio::task::spawn_blocking(move || {
+            let usable = matching.iter().filter(|topic| topic.obstacle.is_none());
+            let usable: Vec<&str> = usable.map(|topic| topic.name.as_str()).collect();
+            let unreadable = lister.unreadable(&usable)?;
+            for topic in matching.iter_mut().filter(|topic| unreadable.contains(&topic.name)) {
+                topic.obstacle = Some(UNREADABLE.to_owned());
+            }
+            Ok(matching)
+        });
+        Ok(self.see(&asking.await.expect("asking for rights does not panic")?))
     }
 
-    fn see(&self, listed: &[ListedTopic]) -> Seen {
-        let matching = listed.iter().filter(|topic| self.settings.pattern_of(&topic.name).is_some());
-        let (readable, obstructed): (Vec<&ListedTopic>, _) = matching.partition(|topic| topic.obstacle.is_none());
+    fn see(&self, matching: &[ListedTopic]) -> Seen {
+        let (readable, obstructed): (Vec<&ListedTopic>, _) =
+            matching.iter().partition(|topic| topic.obstacle.is_none());
         let matching: BTreeSet<String> = readable.iter().chain(&obstructed).map(|topic| topic.name.clone()).collect();
         let at_first = self.at_first.get_or_init(|| matching.clone());
         let Expansion { mut settings, left_out } =
@@ -295,7 +307,7 @@ mod tests {
     #[test]
     fn a_topic_that_cannot_be_read_is_there_but_not_among_those_that_are() {
         let discovery = discovery("  - { pattern: 'a.*', table: t }\n");
-        let seen = discovery.see(&listed(&["a1", "a2!", "b"]));
+        let seen = discovery.see(&listed(&["a1", "a2!"]));
         assert_eq!(seen.matching, BTreeSet::from(["a1".to_owned(), "a2".to_owned()]));
         assert_eq!(by_pattern(&seen.settings).collect::<Vec<_>>(), ["a1"]);
         let reason = "it has no partitions".to_owned();
@@ -312,7 +324,7 @@ mod tests {
             };
             assert_eq!(text, expected);
         };
-        check(&["c"], "no topic matches `a.*`, `b` yet");
+        check(&[], "no topic matches `a.*`, `b` yet");
         check(&["b!"], "none of the topics that match `a.*`, `b` can be read: b: it has no partitions");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Gives names and what stands in the way of reading them. A broker lists only what the user may describe.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
@@ -20,6 +21,9 @@ pub struct ListedTopic {
     /// Why it cannot be read now, as far as that is known.
     pub obstacle: Option<String>,
 }
+
+/// What stands in the way of a topic that our user may describe only.
+pub(crate) const UNREADABLE: &str = "the user may describe it, but not read it";
 
 /// All topics.
 ///
@@ -40,6 +44,19 @@ pub(crate) fn topics<C: ConsumerContext>(
         },
     });
     Ok(listed.collect())
+}
+
+/// Those of the topics that our user may describe and not read.
+///
+/// # Errors
+/// Where no broker answers in time.
+pub(crate) fn unreadable<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    topics: &[&str],
+    timeout: Duration,
+) -> Result<BTreeSet<String>, KafkaFault> {
+    // The library answers an empty request with an error.
+    if topics.is_empty() { Ok(BTreeSet::new()) } else { native::unreadable_topics(client, topics, timeout) }
 }
 
 /// A client that lists topics and is no member of any group.
@@ -68,6 +85,14 @@ impl Lister {
     /// Where no broker answers in time.
     pub(crate) fn topics(&self) -> Result<Vec<ListedTopic>, KafkaFault> {
         topics(self.asking.client(), self.timeout)
+    }
+
+    /// Those of the topics that our user may describe and not read.
+    ///
+    /// # Errors
+    /// Where no broker answers in time.
+    pub(crate) fn unreadable(&self, topics: &[&str]) -> Result<BTreeSet<String>, KafkaFault> {
+        unreadable(self.asking.client(), topics, self.timeout)
     }
 
     /// The id of the cluster; `None` before a broker has answered.

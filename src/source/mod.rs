@@ -13,7 +13,7 @@ mod record;
 mod unowned;
 
 pub use listing::ListedTopic;
-pub(crate) use listing::Lister;
+pub(crate) use listing::{Lister, UNREADABLE};
 pub use native::{Batch, Headers, KafkaFault, Message, StoredOffset, TopicIdentity};
 pub(crate) use native::{TransactionError, send_offsets};
 pub use record::OwnedRecord;

@@ -4,7 +4,7 @@
 //! committed data sees. Never subscribes, so that it causes no rebalance; never commits. It uses the connector's group
 //! name, because that is the one that the cluster's access rules know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
-use super::listing::{ListedTopic, topics};
+use super::listing::{ListedTopic, topics, unreadable};
 use super::native::{self, Batch, BatchQueue, KafkaFault, StoredOffset, TopicIdentity, WantedOffset};
 use super::partitions::partitions;
 use crate::config::KafkaSettings;
@@ -117,6 +117,14 @@ impl Observer {
     /// Where no broker answers in time.
     pub fn topics(&self) -> Result<Vec<ListedTopic>, KafkaFault> {
         topics(&self.consumer, self.timeout).map_err(|fault| self.explained(fault))
+    }
+
+    /// Those of the topics that our user may describe and not read.
+    ///
+    /// # Errors
+    /// Where no broker answers in time.
+    pub fn unreadable(&self, topics: &[&str]) -> Result<BTreeSet<String>, KafkaFault> {
+        unreadable(&self.consumer, topics, self.timeout).map_err(|fault| self.explained(fault))
     }
 
     /// The partitions of a topic; `None` if there is no such topic.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::support::connector::{Connector, oncesink};
 use crate::support::oracle::{Stored, Unit};
 use crate::support::scenario::{HOT_EVERY, Scenario};
-use crate::support::{admin, wait_for};
+use crate::support::secured::{AclOperation, Secured};
+use crate::support::{admin, servers_are_ours, wait_for};
 
 /// Topics whose names begin alike, and what was produced to each.
 struct Family {
@@ -24,7 +25,10 @@ const PARTITIONS: i32 = 2;
 
 impl Family {
     fn new(name: &str) -> Self {
-        let scenario = Scenario::shared(name, 1);
+        Self::of(Scenario::shared(name, 1))
+    }
+
+    fn of(scenario: Scenario) -> Self {
         let pattern = format!("{}[.].*", scenario.name);
         Self {
             scenario,
@@ -286,6 +290,31 @@ fn a_topic_whose_table_comes_later_stops_nobody() {
     family.create_table("third");
     family.wait_until_done();
     assert!(admin::metric(&address, "oncesink_topics_left_out").unwrap() < 0.5);
+    assert_eq!(connector.terminate(), Some(0));
+}
+
+#[test]
+fn a_topic_that_the_user_may_not_read_is_left_out_until_it_may() {
+    if !servers_are_ours("needs access rules") {
+        return;
+    }
+    let password = "s3cret-word";
+    let secured = Secured::start("oncesink", password, password);
+    let mut family = Family::of(Scenario::new(secured.servers(password, password), "pattern_rights", 1));
+    family.create("first");
+    family.create("second");
+    secured.allow(&family.topic("second"), AclOperation::Describe);
+    family.produce("first", 500);
+    let (code, text) = family.run(&["check", "--connect"]);
+    assert!(code == 1 && text.contains("the user may describe it, but not read it"), "{text}");
+    let mut connector = family.start("a");
+    connector.wait_for_log("the user may describe it, but not read it");
+    wait_for("the first topic to be stored", || family.compare("first"));
+    let (code, text) = family.run(&["verify", "--complete"]);
+    assert!(code == 0 && text.contains("left out: the user may describe it"), "{text}");
+    secured.allow(&family.topic("second"), AclOperation::All);
+    family.produce("second", 500);
+    family.wait_until_done();
     assert_eq!(connector.terminate(), Some(0));
 }
 

@@ -1,6 +1,6 @@
 //! Questions to the cluster: topic ids, cluster id, committed offsets with raw metadata, the ends of a log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::os::raw::c_char;
 use std::ptr::{self, NonNull};
@@ -106,29 +106,8 @@ pub(crate) fn topic_identities<C: ConsumerContext>(
     topics: &[&str],
     timeout: Duration,
 ) -> Result<BTreeMap<String, TopicIdentity>, KafkaFault> {
-    let doing = "reading topic ids";
-    let names: Vec<CString> =
-        topics.iter().map(|topic| CString::new(*topic).expect("topic names of Kafka hold no NUL")).collect();
-    let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-    let client = consumer.client().native_ptr();
-    let request = Request::new(client, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout);
-    // SAFETY: the client is alive, the names during the first call, which copies them; the collection is ours and is
-    // destroyed once, after the request has copied it.
-    unsafe {
-        let collection = rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
-        rd::rd_kafka_DescribeTopics(client, collection, request.options.as_ptr(), request.queue.as_ptr());
-        rd::rd_kafka_TopicCollection_destroy(collection);
-    }
-    let reply = request.wait(doing)?;
-    // SAFETY: the result and all that hangs on it belong to `reply`, which lives to the end of this function; `count` is
-    // the length of the array that is returned.
-    let described = unsafe {
-        let result = rd::rd_kafka_event_DescribeTopics_result(reply.0.as_ptr());
-        let mut count = 0;
-        let first = rd::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
-        array(first, count)
-    };
-    described
+    let reply = describe_topics(consumer, topics, false, timeout, "reading topic ids")?;
+    described_topics(&reply)
         .iter()
         .map(|topic| {
             // SAFETY: an element of the array above; id and error may be null, which the accessors take.
@@ -154,6 +133,72 @@ pub(crate) fn topic_identities<C: ConsumerContext>(
             Ok((name, identity))
         })
         .collect()
+}
+
+/// Those of the topics that our user may describe and not read. A broker that does not say so allows it.
+pub(crate) fn unreadable_topics<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topics: &[&str],
+    timeout: Duration,
+) -> Result<BTreeSet<String>, KafkaFault> {
+    let reply = describe_topics(consumer, topics, true, timeout, "asking which topics may be read")?;
+    let unreadable = described_topics(&reply).iter().filter_map(|topic| {
+        // SAFETY: an element of the array above; the operations are part of it, `count` of them.
+        let (name, operations) = unsafe {
+            let mut count = 0;
+            let first = rd::rd_kafka_TopicDescription_authorized_operations(*topic, &raw mut count);
+            (owned_text(rd::rd_kafka_TopicDescription_name(*topic)), array(first, count))
+        };
+        let may_read =
+            operations.is_empty() || operations.contains(&rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_READ);
+        (!may_read).then_some(name)
+    });
+    Ok(unreadable.collect())
+}
+
+/// Asks for what the cluster knows of each topic, and whether for what our user may do with it.
+fn describe_topics<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topics: &[&str],
+    with_operations: bool,
+    timeout: Duration,
+    doing: &str,
+) -> Result<Reply, KafkaFault> {
+    let names: Vec<CString> =
+        topics.iter().map(|topic| CString::new(*topic).expect("topic names of Kafka hold no NUL")).collect();
+    let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+    let client = consumer.client().native_ptr();
+    let request = Request::new(client, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout);
+    // SAFETY: the client is alive, the names during the first call, which copies them; the collection is ours and is
+    // destroyed once, after the request has copied it. The error that options of another request would give is ours and
+    // destroyed once.
+    unsafe {
+        let refused = rd::rd_kafka_AdminOptions_set_include_authorized_operations(
+            request.options.as_ptr(),
+            with_operations.into(),
+        );
+        if !refused.is_null() {
+            let fault = KafkaFault::new(doing, rd::rd_kafka_error_code(refused).into());
+            rd::rd_kafka_error_destroy(refused);
+            return Err(fault);
+        }
+        let collection = rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+        rd::rd_kafka_DescribeTopics(client, collection, request.options.as_ptr(), request.queue.as_ptr());
+        rd::rd_kafka_TopicCollection_destroy(collection);
+    }
+    request.wait(doing)
+}
+
+/// The topics of a reply to `describe_topics`.
+fn described_topics(reply: &Reply) -> &[*const rd::rd_kafka_TopicDescription_t] {
+    // SAFETY: the result and all that hangs on it belong to `reply`, which outlives them here; `count` is the length of the
+    // array that is returned.
+    unsafe {
+        let result = rd::rd_kafka_event_DescribeTopics_result(reply.0.as_ptr());
+        let mut count = 0;
+        let first = rd::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
+        array(first, count)
+    }
 }
 
 /// The wanted offset of each log. `None` where there is none: no record is as young as the time asked for.

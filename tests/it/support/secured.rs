@@ -1,8 +1,19 @@
 //! A broker and an engine of a test's own that ask for passwords, over a private certificate authority.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
 use devstack::{Broker, BrokerOptions, Engine, EngineOptions, PrivateCa, SaslSsl};
 
 use super::scenario::Servers;
+
+/// What a user may do with a topic, as Kafka's protocol numbers it.
+#[derive(Debug, Clone, Copy)]
+#[repr(u8)]
+pub(crate) enum AclOperation {
+    All = 2,
+    Describe = 8,
+}
 
 /// The two servers, for one user.
 pub(crate) struct Secured {
@@ -20,6 +31,27 @@ impl Secured {
         let users = vec![(user.to_owned(), clickhouse_password.to_owned())];
         let engine = Engine::start(&EngineOptions { tls: Some(ca), users, ..EngineOptions::default() }).unwrap();
         Self { user: user.to_owned(), broker, engine }
+    }
+
+    /// Lets the user do this with a topic, of which nothing else is allowed any more: a CreateAcls request, version 1.
+    pub(crate) fn allow(&self, topic: &str, operation: AclOperation) {
+        let text = |text: &str| [&u16::try_from(text.len()).unwrap().to_be_bytes(), text.as_bytes()].concat();
+        let (resource_topic, literal, allowed) = (2, 3, 3);
+        let mut request = vec![0, 30, 0, 1, 0, 0, 0, 1];
+        request.extend(text("tests"));
+        request.extend([0, 0, 0, 1, resource_topic]);
+        request.extend(text(topic));
+        request.push(literal);
+        request.extend(text(&format!("User:{}", self.user)));
+        request.extend(text("*"));
+        request.extend([operation as u8, allowed]);
+        let mut stream = TcpStream::connect(self.broker.bootstrap()).unwrap();
+        stream.write_all(&u32::try_from(request.len()).unwrap().to_be_bytes()).unwrap();
+        stream.write_all(&request).unwrap();
+        // Size, correlation id, throttle time, one result, its error.
+        let mut reply = [0; 18];
+        stream.read_exact(&mut reply).unwrap();
+        assert_eq!(reply[16..], [0, 0], "the broker takes the rule");
     }
 
     /// How a connector with these passwords reaches them.
