@@ -293,6 +293,36 @@ fn a_topic_whose_table_comes_later_stops_nobody() {
     assert_eq!(connector.terminate(), Some(0));
 }
 
+/// Every topic has tables of its own for its routes too, and is left out until all of them are there.
+#[test]
+fn routes_of_a_pattern_are_those_of_each_topic() {
+    let mut family = Family::new("pattern_routes");
+    family.lines.push("route_by: { temp: $.temp }".to_owned());
+    let table = format!("{}.{{topic}}_hot", family.scenario.database);
+    family.lines.push(format!("routes: [ {{ when: 'temp == \"95.5\"', table: '{table}' }} ]"));
+    family.create("first");
+    family.create_table("first_hot");
+    family.create("second");
+    family.produce("first", 1_000);
+    family.produce("second", 500);
+    let mut connector = family.start("a");
+    connector.wait_for_log(&format!("{} does not exist", family.table("second_hot")));
+    family.create_table("second_hot");
+    let rows = |name: &str| {
+        let sql = format!("SELECT count(), uniqExact(_topic, _partition, _offset) FROM {}", family.table(name));
+        family.scenario.servers.query(&sql).trim_end().to_owned()
+    };
+    wait_for("both topics to be stored", || {
+        let found = ["first", "first_hot", "second", "second_hot"].map(&rows);
+        if found == ["990\t990", "10\t10", "495\t495", "5\t5"] { Ok(()) } else { Err(format!("{found:?}")) }
+    });
+    wait_for("both topics to be committed", || {
+        let (code, text) = family.run(&["verify", "--complete", "--contents"]);
+        if code == 0 && text.contains("1500 records compared, clean") { Ok(()) } else { Err(text) }
+    });
+    assert_eq!(connector.terminate(), Some(0));
+}
+
 #[test]
 fn a_topic_that_the_user_may_not_read_is_left_out_until_it_may() {
     if !servers_are_ours("needs access rules") {
