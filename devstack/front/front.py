@@ -782,6 +782,11 @@ def main():
     parser.add_argument("--certificate", help="serve HTTPS with this PEM file")
     parser.add_argument("--key", help="the certificate's key")
     args = parser.parse_args()
+    for name in ("path", "config", "certificate", "key"):
+        if getattr(args, name):
+            setattr(args, name, os.path.abspath(getattr(args, name)))
+    # The engine writes schemas of Protobuf that come with a statement beside where it was started.
+    os.chdir(os.path.dirname(os.path.abspath(__file__)))
     tls = None
     if args.certificate:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

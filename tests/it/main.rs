@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "the lint is lifted in test functions, but not in what they share")]
 
 mod audit;
+mod binary_formats;
 mod clickhouse_drain;
 mod clickhouse_fence;
 mod clickhouse_fixture;
