@@ -109,29 +109,33 @@ async fn run(settings: &Settings, arguments: &ResetArguments) -> Result<bool, Co
     Ok(true)
 }
 
-/// The target, if it can tell replays apart.
+/// The topic's own table, if it and those of its routes can tell replays apart.
 async fn replay_table(session: &Session, lane: &LaneTables) -> Result<Table, CommandError> {
-    let target = &lane.cell.target;
-    let Some(table) = Table::read(session, target).await? else {
-        return Err(CommandError::Impossible(format!("table {target} does not exist, or our user may not see it")));
-    };
     let configured = lane.coordinates.replay.as_deref();
     let column = configured.unwrap_or("_replay");
-    if configured.is_some() && table.column(column).is_some() {
-        return Ok(table);
-    }
+    let mut tables = Vec::new();
     let mut fix = String::new();
-    if table.column(column).is_none() {
-        let (quoted, column) = (target.quoted(), sql::identifier(column));
-        write!(fix, "\n  run ALTER TABLE {quoted} ADD COLUMN {column} UInt32")
-            .expect("writing to a string does not fail");
+    for target in lane.targets() {
+        let Some(table) = Table::read(session, target).await? else {
+            return Err(CommandError::Impossible(format!("table {target} does not exist, or our user may not see it")));
+        };
+        if table.column(column).is_none() {
+            let (quoted, column) = (target.quoted(), sql::identifier(column));
+            write!(fix, "\n  run ALTER TABLE {quoted} ADD COLUMN {column} UInt32")
+                .expect("writing to a string does not fail");
+        }
+        tables.push(table);
     }
     if configured.is_none() {
         write!(fix, "\n  add `replay: {column}` to `coordinates` of this topic, and restart the connector")
             .expect("writing to a string does not fail");
     }
+    if fix.is_empty() {
+        return Ok(tables.swap_remove(0));
+    }
     Err(CommandError::Impossible(format!(
-        "{target} cannot tell replays apart: rows of the new topic would be taken for rows of the old one{fix}"
+        "{} cannot tell replays apart: rows of the new topic would be taken for rows of the old one{fix}",
+        sql::joined(lane.targets(), ", ")
     )))
 }
 
