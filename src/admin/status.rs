@@ -42,6 +42,9 @@ pub struct Status {
     /// Topics that match a pattern of the configuration and are not read.
     #[serde(default)]
     pub left_out: Vec<LeftOutTopic>,
+    /// What of the tables does not fit the configuration since they were changed, and how to mend it.
+    #[serde(default)]
+    pub unfit_tables: Vec<String>,
     /// The partitions that the group has given to us, by topic, table and number.
     pub partitions: Vec<PartitionStatus>,
 }
@@ -64,6 +67,7 @@ impl Status {
             memory: MemoryStatus { bytes: 0, bytes_max: memory_max_bytes },
             audit_differences: Vec::new(),
             left_out: Vec::new(),
+            unfit_tables: Vec::new(),
             partitions: Vec::new(),
         }
     }
@@ -101,7 +105,10 @@ impl Status {
 
     /// Whether no person has to act.
     pub fn is_well(&self) -> bool {
-        self.halted().next().is_none() && self.audit_differences.is_empty() && self.left_out.is_empty()
+        self.halted().next().is_none()
+            && self.audit_differences.is_empty()
+            && self.left_out.is_empty()
+            && self.unfit_tables.is_empty()
     }
 
     /// The partitions that stand still until a person acts.

@@ -237,6 +237,9 @@ fn running_text(status: &Status) -> String {
     ])];
     lines.extend(status.partitions.iter().map(partition_line));
     text.push_str(&table(&lines));
+    for line in &status.unfit_tables {
+        writeln!(text, "table: {line}").expect("writing to a string does not fail");
+    }
     for difference in &status.audit_differences {
         writeln!(text, "audit: {difference}; run `oncesink verify`").expect("writing to a string does not fail");
     }

@@ -13,6 +13,7 @@ mod pins;
 mod preflight;
 mod session;
 pub(crate) mod sql;
+mod structure;
 mod table;
 mod units;
 
@@ -25,5 +26,6 @@ pub use names::{Cell, Coordinates, LaneTables, QueryPrefix, StateTables, TableNa
 pub use pins::Pins;
 pub use preflight::{Finding, Severity, preflight};
 pub use session::Session;
+pub use structure::{Structure, structures};
 pub use table::{Column, ConstantDefault, DefaultKind, SkipIndex, Table};
 pub(crate) use units::{COMPUTED, Units};

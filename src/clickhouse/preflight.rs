@@ -389,6 +389,7 @@ mod tests {
         Table {
             name: TableName::new("iot", "readings"),
             uuid: uuid::Uuid::nil(),
+            structure: crate::clickhouse::Structure(0),
             engine: "MergeTree".to_owned(),
             engine_full: "MergeTree ORDER BY tuple()".to_owned(),
             columns: columns

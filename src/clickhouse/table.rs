@@ -9,6 +9,7 @@ use super::error::ControlError;
 use super::names::{Coordinates, TableName};
 use super::session::Session;
 use super::sql;
+use super::structure::Structure;
 
 /// A table as the server describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Table {
     pub name: TableName,
     /// Its identity: another one under the same name is another table.
     pub uuid: Uuid,
+    /// What its columns are, as a number. Of before they were read: where they were changed between, inserts are refused.
+    pub structure: Structure,
     /// The engine's name.
     pub engine: String,
     /// The engine with parameters, keys, TTL and settings.
@@ -61,6 +64,21 @@ pub enum DefaultKind {
     Ephemeral,
 }
 
+impl DefaultKind {
+    const ALL: [Self; 5] = [Self::None, Self::Default, Self::Materialized, Self::Alias, Self::Ephemeral];
+
+    /// Its word in a column's definition.
+    pub fn keyword(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Default => "DEFAULT",
+            Self::Materialized => "MATERIALIZED",
+            Self::Alias => "ALIAS",
+            Self::Ephemeral => "EPHEMERAL",
+        }
+    }
+}
+
 /// A data skipping index.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
 pub struct SkipIndex {
@@ -85,6 +103,7 @@ pub enum ConstantDefault {
 struct Description {
     #[serde(with = "clickhouse::serde::uuid")]
     uuid: Uuid,
+    structure: u64,
     engine: String,
     engine_full: String,
     partition_key: String,
@@ -110,9 +129,10 @@ impl Table {
             .fetch(
                 doing,
                 &format!(
-                    "SELECT uuid, engine, engine_full, partition_key, sorting_key, \
+                    "SELECT uuid, ifNull(({structure}), 0) AS structure, engine, engine_full, partition_key, sorting_key, \
                      dependencies_database AS dependent_databases, dependencies_table AS dependent_tables \
-                     FROM system.tables WHERE {here}"
+                     FROM system.tables WHERE {here}",
+                    structure = Structure::question(name),
                 ),
             )
             .await?;
@@ -140,6 +160,7 @@ impl Table {
         Ok(Some(Self {
             name: name.clone(),
             uuid: description.uuid,
+            structure: Structure(description.structure),
             engine: description.engine,
             engine_full: description.engine_full,
             columns: columns.into_iter().map(|row| row.into_column(session, name)).collect::<Result<_, _>>()?,
@@ -190,19 +211,12 @@ impl Table {
 
 impl ColumnRow {
     fn into_column(self, session: &Session, table: &TableName) -> Result<Column, ControlError> {
-        let default_kind = match self.default_kind.as_str() {
-            "" => DefaultKind::None,
-            "DEFAULT" => DefaultKind::Default,
-            "MATERIALIZED" => DefaultKind::Materialized,
-            "ALIAS" => DefaultKind::Alias,
-            "EPHEMERAL" => DefaultKind::Ephemeral,
-            other => {
-                return Err(ControlError::Malformed {
-                    doing: "reading the target table".to_owned(),
-                    server: session.server().name().to_owned(),
-                    why: format!("column {} of {table} has a default of kind {other:?}", self.name),
-                });
-            }
+        let Some(default_kind) = DefaultKind::ALL.into_iter().find(|kind| kind.keyword() == self.default_kind) else {
+            return Err(ControlError::Malformed {
+                doing: "reading the target table".to_owned(),
+                server: session.server().name().to_owned(),
+                why: format!("column {} of {table} has a default of kind {:?}", self.name, self.default_kind),
+            });
         };
         Ok(Column { name: self.name, kind: self.kind, default_kind, default_expression: self.default_expression })
     }

@@ -1,12 +1,12 @@
-//! The conditions that the server evaluates before it writes: fence, proof and presence test.
+//! The conditions that the server evaluates before it writes: fence, proof, presence test and the table's structure.
 //!
 //! All are *positive*: they say what must be so, and an emptied, filtered or restored table makes them refuse. A
 //! negative one ("nobody has a newer claim") would let a zombie in as soon as the newer claim cannot be seen.
 
 use std::collections::BTreeMap;
 
-use super::outcome::{FENCED, PRESENT, SHORT};
-use crate::clickhouse::{LaneTables, Units, sql};
+use super::outcome::{FENCED, PRESENT, SHORT, TABLE_CHANGED};
+use crate::clickhouse::{LaneTables, Structure, TableName, Units, sql};
 use crate::price;
 use crate::types::{Claim, Offset, OffsetRange, Partition, RecordCount, Replay};
 
@@ -56,6 +56,12 @@ impl Condition {
         Self::counted(&Units::of_dead_letters(lane), found, PRESENT)
     }
 
+    /// The table has the structure that the rows were made for. Without it the server would convert them to another one in
+    /// silence.
+    pub fn structure(table: &TableName, made_for: Structure) -> Self {
+        Self::equal(&Structure::question(table), made_for.0, TABLE_CHANGED)
+    }
+
     /// The proof of a checkpoint: each of these partitions has a ledger row that ends at its offset or behind. Without it
     /// a checkpoint could cover up rows that the ledger lost with a power failure.
     pub fn proof_of_ledger(lane: &LaneTables, ends: &[(Partition, Replay, Offset)]) -> Option<Self> {
@@ -103,7 +109,7 @@ impl Condition {
     }
 
     /// `ifNull`, because a profile can turn the aggregate of nothing into NULL, and `throwIf(NULL)` lets rows vanish.
-    fn equal(question: &str, wanted: usize, text: &str) -> Self {
+    fn equal(question: &str, wanted: impl std::fmt::Display, text: &str) -> Self {
         Self(format!("throwIf(ifNull(({question}), 0) != {wanted}, {}) = 0", sql::string(text)))
     }
 
@@ -140,6 +146,18 @@ mod tests {
                       AND replay = transform(`partition`, [0, 2], [1, 0], 0)";
         assert!(sql.contains(wanted), "{sql}");
         assert!(sql.ends_with("!= 2, 'oncesink:short') = 0"), "{sql}");
+    }
+
+    #[test]
+    fn the_structure_is_compared() {
+        assert_eq!(
+            Condition::structure(&lane().cell.target, Structure(u64::MAX)).as_sql(),
+            "throwIf(ifNull((SELECT groupBitXor(hash) FROM (\
+             SELECT sipHash64(name, type, default_kind, default_expression) AS hash FROM system.columns \
+             WHERE database = 'iot' AND table = 'readings' UNION ALL \
+             SELECT sipHash64(uuid, metadata_modification_time) AS hash FROM system.tables \
+             WHERE database = 'iot' AND name = 'readings')), 0) != 18446744073709551615, 'oncesink:table_changed') = 0"
+        );
     }
 
     #[test]

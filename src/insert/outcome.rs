@@ -8,6 +8,8 @@ pub(crate) const FENCED: &str = "oncesink:fenced";
 pub(crate) const SHORT: &str = "oncesink:short";
 /// The text that the presence test raises: other rows are there than the look found.
 pub(crate) const PRESENT: &str = "oncesink:present";
+/// The text of the condition on the structure: the table is not as it was when the rows were made.
+pub(crate) const TABLE_CHANGED: &str = "oncesink:table_changed";
 
 /// What became of an insert.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub enum Refusal {
     Short,
     /// The presence test: the table holds other rows than the look found, for example from a repeated request.
     Present,
+    /// The table has another structure than the one that the rows were made for, or is another table.
+    TableChanged,
 }
 
 /// A reply, as far as it says something about the outcome.
@@ -108,10 +112,13 @@ impl Refusal {
     /// Ours only if the message *begins* with our text: the server appends the expression that failed, and with a
     /// view that throws by itself this names whatever else stands in the statement.
     fn of_message(message: &str) -> Option<Self> {
-        [(FENCED, Self::Fenced), (SHORT, Self::Short), (PRESENT, Self::Present)]
-            .into_iter()
-            .find(|(text, _)| message.starts_with(text))
-            .map(|(_, refusal)| refusal)
+        let texts = [
+            (FENCED, Self::Fenced),
+            (SHORT, Self::Short),
+            (PRESENT, Self::Present),
+            (TABLE_CHANGED, Self::TableChanged),
+        ];
+        texts.into_iter().find(|(text, _)| message.starts_with(text)).map(|(_, refusal)| refusal)
     }
 }
 
@@ -155,6 +162,7 @@ mod tests {
         check(reply(200, "", fenced), "fenced");
         check(reply(500, "395", "Code: 395. DB::Exception: oncesink:short: while executing"), "short");
         check(reply(500, "395", "Code: 395. DB::Exception: oncesink:present: while executing"), "present");
+        check(reply(500, "395", "Code: 395. DB::Exception: oncesink:table_changed: while executing"), "tablechanged");
         // A view's own 395, also when the statement that it quotes carries our text.
         check(
             reply(500, "395", "Code: 395. DB::Exception: too hot: while executing 'FUNCTION throwIf'"),

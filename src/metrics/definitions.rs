@@ -116,7 +116,7 @@ pub const INSERTS: Definition = counter(
     "oncesink_inserts_total",
     &["topic", "table", "into", "outcome"],
     "Inserts by table (target, dead_letters, alerts, ledger) and outcome (acknowledged, fenced, short, present, \
-     error, unknown)",
+     table_changed, error, unknown)",
 );
 /// See its help.
 pub const ROUTED_ROWS: Definition = counter(

@@ -85,6 +85,7 @@ fn outcome(end: &InsertEnd) -> &'static str {
         InsertEnd::Fenced => "fenced",
         InsertEnd::Short => "short",
         InsertEnd::Present => "present",
+        InsertEnd::TableChanged => "table_changed",
         InsertEnd::Ended(_) => "error",
         InsertEnd::Unknown(_) => "unknown",
     }
@@ -167,6 +168,12 @@ impl LaneMetrics {
             InsertEnd::Present => {
                 warn!(topic, table, into, %block, "insert refused: rows are there that were not before (a request sent twice?)");
             }
+            InsertEnd::TableChanged => {
+                let cause = format!("insert {topic} {table} changed");
+                if let Some(held_back) = self.registry.throttled.permit(&cause, clock::now()) {
+                    info!(topic, table, into, %block, held_back, "insert refused: the table was changed since it was read");
+                }
+            }
             InsertEnd::Ended(error) => {
                 let code = error.code;
                 self.registry.retried(&code.to_string());
@@ -176,6 +183,9 @@ impl LaneMetrics {
                 match error.kind {
                     ServerErrorKind::Configuration => {
                         error!(topic, table, into, %block, code, error = text, held_back, "insert refused until the table, a grant or a setting is changed");
+                    }
+                    ServerErrorKind::TableChanged => {
+                        info!(topic, table, into, %block, code, error = text, held_back, "insert ended with an error: the table was changed since it was read");
                     }
                     ServerErrorKind::Passing | ServerErrorKind::Bytes => {
                         warn!(topic, table, into, %block, code, error = text, held_back, "insert ended with an error");

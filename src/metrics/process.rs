@@ -149,6 +149,7 @@ mod tests {
             InsertEnd::Fenced,
             InsertEnd::Short,
             InsertEnd::Present,
+            InsertEnd::TableChanged,
             error(ServerErrorKind::Passing),
             error(ServerErrorKind::Configuration),
             InsertEnd::Unknown("connection reset".to_owned()),
@@ -212,11 +213,12 @@ mod tests {
         let lane = r#"connector="readings",topic="readings",table="iot.readings""#;
         check(&format!(r#"oncesink_inserts_total{{{lane},into="target",outcome="acknowledged"}} 1"#));
         check(&format!(r#"oncesink_inserts_total{{{lane},into="target",outcome="error"}} 2"#));
+        check(&format!(r#"oncesink_inserts_total{{{lane},into="target",outcome="table_changed"}} 1"#));
         check(&format!(r#"oncesink_inserts_total{{{lane},into="target",outcome="unknown"}} 1"#));
         check(&format!(r#"oncesink_fenced_inserts_total{{{lane}}} 1"#));
-        check(&format!(r#"oncesink_insert_seconds_bucket{{{lane},into="target",le="1"}} 7"#));
+        check(&format!(r#"oncesink_insert_seconds_bucket{{{lane},into="target",le="1"}} 8"#));
         check(&format!(r#"oncesink_insert_seconds_bucket{{{lane},into="target",le="0.5"}} 0"#));
-        check(&format!(r#"oncesink_bytes_out_total{{{lane}}} 28000"#));
+        check(&format!(r#"oncesink_bytes_out_total{{{lane}}} 32000"#));
         check(&format!(r#"oncesink_audited_ranges_total{{{lane}}} 12"#));
         check(&format!(r#"oncesink_audit_differences_total{{{lane}}} 1"#));
         check(&format!(r#"oncesink_audit_differing_ranges{{{lane}}} 1"#));

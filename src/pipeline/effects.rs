@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::clickhouse::codes::Disposition;
-use crate::clickhouse::{ControlError, LaneTables, Session};
+use crate::clickhouse::{ControlError, LaneTables, Session, Table};
 use crate::commit::metadata;
 use crate::config::Start;
 use crate::insert::{Outcome, Refusal, Writer};
@@ -35,8 +37,8 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(60);
 pub(super) struct LaneEffects {
     /// Names of its tables and columns.
     pub(super) tables: LaneTables,
-    /// The target's unique id.
-    pub(super) table_uuid: uuid::Uuid,
+    /// Its tables as they were when the lane was built; its own first.
+    pub(super) targets: Vec<Table>,
     /// Default expressions that only the server can evaluate, by column, for each of its tables.
     pub(super) server_defaults: Vec<BTreeMap<String, String>>,
     /// Where a partition begins that nobody consumed yet.
@@ -58,6 +60,7 @@ pub(super) struct Effects {
     pub(super) writer: Writer,
     pub(super) lanes: BTreeMap<LaneId, LaneEffects>,
     outdated: OutdatedNotice,
+    table_doubts: Notify,
 }
 
 impl Effects {
@@ -69,11 +72,16 @@ impl Effects {
         lanes: BTreeMap<LaneId, LaneEffects>,
         outdated: OutdatedNotice,
     ) -> Self {
-        Self { session: Mutex::new(Arc::new(session)), group, writer, lanes, outdated }
+        Self { session: Mutex::new(Arc::new(session)), group, writer, lanes, outdated, table_doubts: Notify::new() }
     }
 
     pub(super) fn lane(&self, id: LaneId) -> &LaneEffects {
         self.lanes.get(&id).expect("lanes are fixed by the configuration")
+    }
+
+    /// Notified when an insert ended as if its table had been changed.
+    pub(super) fn table_doubts(&self) -> &Notify {
+        &self.table_doubts
     }
 
     pub(super) fn session(&self) -> Arc<Session> {
@@ -186,9 +194,10 @@ impl Effects {
             .collect();
         let (lane, session) = (self.lane(id), self.session());
         let owner = &self.writer.owner;
-        let claimed = ownership::claim(&session, &lane.tables, &wanted, lane.table_uuid, owner, rand::random::<u64>)
-            .await
-            .map_err(|error| error.to_string())?;
+        let claimed =
+            ownership::claim(&session, &lane.tables, &wanted, lane.targets[0].uuid, owner, rand::random::<u64>)
+                .await
+                .map_err(|error| error.to_string())?;
         // A person may have begun a new replay after the facts were read; from the claim on nobody else can.
         let partitions: Vec<Partition> = members.keys().map(|key| key.partition).collect();
         let stored = ledger::stored_facts(&session, &lane.tables, &partitions, false)
@@ -282,6 +291,7 @@ pub(super) fn end_of(outcome: Outcome) -> InsertEnd {
         Outcome::Refused(Refusal::Fenced) => InsertEnd::Fenced,
         Outcome::Refused(Refusal::Short) => InsertEnd::Short,
         Outcome::Refused(Refusal::Present) => InsertEnd::Present,
+        Outcome::Refused(Refusal::TableChanged) => InsertEnd::TableChanged,
         Outcome::Ended { code, text, disposition } => {
             let kind = match disposition {
                 Disposition::Backoff | Disposition::Other => ServerErrorKind::Passing,

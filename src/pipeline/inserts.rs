@@ -43,6 +43,10 @@ impl Effects {
         let end = end_of(self.session().server().insert(request).await);
         let elapsed = began.elapsed();
         let end = failpoint::reach(after).map_or_else(InsertEnd::Unknown, |()| end);
+        let end = match into {
+            Table::Target(target) => self.suspect_table(&lane.targets[target.index()], end).await,
+            Table::DeadLetters | Table::Alerts | Table::Ledger => end,
+        };
         let target = match into {
             Table::Target(target) if !lane.tables.routes.is_empty() => Some(lane.tables.target(target).to_string()),
             _ => None,
@@ -70,12 +74,13 @@ impl Effects {
                 assert_eq!(RecordCount(rows), expected, "block {} holds other rows than it says", insert.block);
                 let columns = input_columns(&block.body_columns, &lane.server_defaults[target.index()]);
                 let found = expected_units(&insert.found, |found| found.rows);
-                let test = Condition::presence_of_rows(&lane.tables, &found);
+                let mut conditions = self.where_repeated(Condition::presence_of_rows(&lane.tables, &found));
+                let table = &lane.targets[target.index()];
+                conditions.push(Condition::structure(&table.name, table.structure));
                 let bytes = u64::try_from(block.compressed_bytes).expect("bytes fit 64 bits");
                 let body = Body::Native { frames: block.frames };
-                let table = lane.tables.target(target);
                 let role = if target == TargetNumber::OWN { "target".to_owned() } else { format!("route{}", target.0) };
-                self.request(lane, insert, table, &role, &columns, test, rows, bytes, body)
+                self.request(lane, insert, &table.name, &role, &columns, conditions, rows, bytes, body)
             }
             Contents::DeadLetters(letters) => {
                 let found = expected_units(&insert.found, |found| found.dead);
@@ -113,7 +118,13 @@ impl Effects {
         body: RowBinary,
     ) -> Prepared {
         let bytes = u64::try_from(body.len()).expect("bytes fit 64 bits");
-        self.request(lane, insert, table, role, columns, test, rows, bytes, Body::RowBinary(body))
+        let conditions = self.where_repeated(test);
+        self.request(lane, insert, table, role, columns, conditions, rows, bytes, Body::RowBinary(body))
+    }
+
+    /// Only where a request may be repeated on its way: the test costs a look.
+    fn where_repeated(&self, test: Option<Condition>) -> Vec<Condition> {
+        test.into_iter().filter(|_| self.session().server().behind_proxy()).collect()
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is one part of one statement")]
@@ -124,14 +135,12 @@ impl Effects {
         table: &TableName,
         role: &str,
         columns: &[InputColumn],
-        test: Option<Condition>,
+        conditions: Vec<Condition>,
         rows: u64,
         bytes: u64,
         body: Body,
     ) -> Prepared {
         let session = self.session();
-        // Only where a request may be repeated on its way: the test costs a look.
-        let conditions = test.into_iter().filter(|_| session.server().behind_proxy()).collect();
         let claims = claims(insert);
         let (tables, block) = (&lane.tables, insert.block);
         let parts =

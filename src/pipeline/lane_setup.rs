@@ -131,7 +131,6 @@ pub(super) async fn lane_setup(
     found.extend(former.iter().cloned());
     let decoding = TopicDecoding::compile(topic, rows, schemas).map_err(unfit)?;
     tables.routes.extend(former.into_iter().map(|table| table.name));
-    let table = &found[0];
     let plan = LanePlan {
         lane,
         topic: tables.cell.topic.clone(),
@@ -157,11 +156,11 @@ pub(super) async fn lane_setup(
     };
     let effects = LaneEffects {
         metrics: metrics.lane(&tables.cell.topic, &tables.cell.target.to_string()),
-        table_uuid: table.uuid,
         server_defaults,
         start: topic.start,
         rows_expire: !found.iter().all(Table::rows_countable),
         known_routes: known,
+        targets: found,
         tables,
     };
     Ok(LaneSetup { plan: Arc::new(plan), effects, policy })

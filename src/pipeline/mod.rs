@@ -18,6 +18,7 @@ mod report;
 pub mod routes;
 pub mod routing;
 pub mod row_plan;
+mod table_watch;
 pub mod topic_decoding;
 
 use std::collections::BTreeMap;
@@ -47,6 +48,7 @@ use crate::pipeline::driver::Driver;
 use crate::pipeline::effects::Effects;
 use crate::pipeline::lane_setup::{LaneError, LaneSetup, Process, fetch_bytes, lane_setup};
 use crate::pipeline::report::Report;
+use crate::pipeline::table_watch::TableWatch;
 use crate::protocol::state::State;
 use crate::registry::Schemas;
 use crate::source::consumer::{ConsumerError, ConsumerSettings, KafkaConsumer};
@@ -287,6 +289,16 @@ async fn run_consumer(
         let watched = discovery.watched(settings, Arc::clone(&effects), &cluster_id, schemas.clone());
         beside.spawn(Arc::clone(discovery).watch(watched));
     }
+    let tables = TableWatch {
+        settings: settings.clone(),
+        cluster_id: cluster_id.clone(),
+        metrics: views.metrics.clone(),
+        schemas: schemas.clone(),
+        adopt,
+        effects: Arc::clone(&effects),
+        status: views.status.clone(),
+    };
+    beside.spawn(tables.run());
     let report = Report::new(views.metrics.clone(), Arc::clone(&effects), views.status.clone(), schemas);
     let driver = Driver::new(
         State::new(policies),

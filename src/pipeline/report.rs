@@ -181,6 +181,7 @@ impl Report {
                 | InsertEnd::Fenced
                 | InsertEnd::Short
                 | InsertEnd::Present
+                | InsertEnd::TableChanged
                 | InsertEnd::Ended(_) => status.clickhouse.succeeded(now),
             }),
             Event::ProducerBuilt(end) => self.change(|status| match end {

@@ -136,6 +136,8 @@ pub enum InsertEnd {
     Short,
     /// Rows are there that the look did not find.
     Present,
+    /// Refused by our own condition: the table is not the one that the rows were made for. Nothing was inserted.
+    TableChanged,
     /// An error reply: the statement has ended, part of it may be there (H4, F4).
     Ended(ServerError),
     /// No such reply: it may be running still, or never start.
@@ -162,4 +164,6 @@ pub enum ServerErrorKind {
     Bytes,
     /// A person must change table, grant or setting.
     Configuration,
+    /// The table was changed since the rows were made for it.
+    TableChanged,
 }

@@ -123,6 +123,8 @@ impl State {
         match end {
             InsertEnd::Acknowledged => self.insert_next(id, block, Some(table), actions),
             InsertEnd::Fenced | InsertEnd::Present => self.drop_block(id, &block, Delay::Backoff(0), actions),
+            // Until the lane is made anew for the table as it is, it is refused again.
+            InsertEnd::TableChanged => self.drop_block(id, &block, Delay::Slow, actions),
             InsertEnd::Short if planted!(ShortCounts) => self.on_block_acknowledged(id, block, actions),
             InsertEnd::Short => self.on_short(id, &block, actions),
             InsertEnd::Unknown(_) if planted!(ResendAfterSilence) => self.insert_next(id, block, None, actions),
@@ -248,7 +250,7 @@ impl State {
     ) {
         let delay = match error.kind {
             ServerErrorKind::Passing => Delay::Backoff(self.lanes[&id].failures),
-            ServerErrorKind::Configuration => Delay::Slow,
+            ServerErrorKind::Configuration | ServerErrorKind::TableChanged => Delay::Slow,
             ServerErrorKind::Bytes if table.is_target() => {
                 self.narrow(id, block, error, actions);
                 Delay::Backoff(0)

@@ -96,6 +96,7 @@ fn h4_no_end_but_an_acknowledgement_is_followed_by_another_insert() {
         InsertEnd::Fenced,
         InsertEnd::Present,
         InsertEnd::Short,
+        InsertEnd::TableChanged,
         InsertEnd::Ended(passing),
         InsertEnd::Ended(config),
         bytes_error(),
@@ -136,6 +137,20 @@ fn the_tables_of_a_block_follow_each_other() {
     let insert = core.insert().expect("the ledger");
     assert_eq!(insert.table, Table::Ledger);
     assert_eq!(insert.ledger.iter().map(|row| row.rows.0).collect::<Vec<_>>(), [17, 9]);
+}
+
+#[test]
+fn a_table_that_was_changed_is_waited_for_and_no_record_is_searched() {
+    let error = ServerError { code: 44, text: String::new(), kind: ServerErrorKind::TableChanged };
+    for end in [InsertEnd::TableChanged, InsertEnd::Ended(error)] {
+        let mut core = Core::owning(&[0]);
+        core.close(1, &[(0, range(0, 4), 4)]);
+        core.check_topic(1);
+        core.answer_insert(end.clone());
+        assert!(!core.asked(|action| matches!(action, Action::LimitRows(..))), "{end:?}");
+        assert!(core.asked(|action| matches!(action, Action::Pause(_, Delay::Slow))), "{end:?}");
+        assert!(core.read().is_none(), "{end:?}");
+    }
 }
 
 #[test]
