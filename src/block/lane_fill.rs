@@ -14,8 +14,9 @@ use crate::alerts::{AlertBuffer, AlertCoordinates, AlertSet, Detectors};
 use crate::block::fill::{Decision, Fate, PartitionFill, close_block};
 use crate::columns::{Columns, RowCoordinates};
 use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
-use crate::decode::{self, DecodeError, Undecoded};
+use crate::decode::{self, DecodeError, NewColumn, Undecoded};
 use crate::metrics::{BatchTally, Skip};
+use crate::pipeline::drift::{Drift, Verdict};
 use crate::pipeline::topic_decoding::{TopicDecoder, TopicDecoding};
 use crate::protocol::action::Resume;
 use crate::protocol::block::{Batch, BlockSummary};
@@ -37,6 +38,8 @@ pub struct LanePlan {
     pub decoding: TopicDecoding,
     /// Whether a record is one row, or may make several.
     pub units: UnitKind,
+    /// What becomes of fields that the table has no column for, where they are not dropped.
+    pub drift: Option<Drift>,
     /// What is an anomaly, in the rows of each of its tables.
     pub detectors: Vec<Detectors>,
     /// The most rows of a block.
@@ -123,6 +126,8 @@ pub enum Taken {
     /// Its schema is not there yet. Nothing of the record was kept: it has to be read again, and what follows it must not
     /// be taken before.
     Awaiting(SchemaKey),
+    /// The table lacks these columns for it. The same holds as for a schema.
+    Lacking(Vec<NewColumn>),
 }
 
 impl LaneFill {
@@ -278,7 +283,17 @@ impl LaneFill {
                     _ => None,
                 };
                 let Some(record) = message.record(&self.plan.topic) else { return Taken::Done };
-                match self.decoder.decode(&record) {
+                if self.plan.drift.is_some() {
+                    self.decoder.overlook_unknown_fields(stored.is_some());
+                }
+                let decoded = match self.decoder.decode(&record) {
+                    Err(Undecoded::Drifted(fields)) => match self.plan.drifted(offset, fields) {
+                        Ok(error) => Err(Undecoded::Bad(error)),
+                        Err(taken) => return taken,
+                    },
+                    decoded => decoded,
+                };
+                match decoded {
                     Err(Undecoded::Skipped) => {
                         if payload.is_some() {
                             slot.tally.skipped(Skip::Filtered, 1);
@@ -325,6 +340,7 @@ impl LaneFill {
                         }
                     }
                     Err(Undecoded::Awaiting(key)) => return Taken::Awaiting(key),
+                    Err(Undecoded::Drifted(_)) => unreachable!("judged above"),
                     Err(Undecoded::Bad(error)) => match stored {
                         // It is a row already, whatever the table makes of it today.
                         Some(fate) => fate,
@@ -446,6 +462,20 @@ impl LaneFill {
         self.rows_seen /= 2;
         self.rows_unmeasured = 0;
         self.opened = None;
+    }
+}
+
+impl LanePlan {
+    /// What becomes of a record with fields that the table has no column for: a dead letter of this error, or what the
+    /// caller is told.
+    #[cold]
+    fn drifted(&self, offset: Offset, fields: Vec<NewColumn>) -> Result<DecodeError, Taken> {
+        let drift = self.drift.as_ref().expect("without it no field is reported");
+        match drift.judge(offset, fields) {
+            Verdict::Dead(error) => Ok(error),
+            Verdict::Halt(reason) => Err(Taken::Unusable(reason)),
+            Verdict::Wait(columns) => Err(Taken::Lacking(columns)),
+        }
     }
 }
 

@@ -19,11 +19,11 @@ use super::output::{Output, print, print_json};
 use super::{ConfigArgument, EXIT_CONFIG, EXIT_FINDINGS, EXIT_OK};
 use crate::alerts::Detectors;
 use crate::clickhouse::{
-    Cell, ControlError, Finding, LaneTables, Session, Severity, StateTables, Table, Verdict, missing_state_tables,
-    preflight,
+    Cell, ControlError, Finding, LaneTables, Session, Severity, StateTables, Table, Verdict, columns_can_be_added,
+    missing_state_tables, preflight,
 };
 use crate::columns::RowPlan;
-use crate::config::{ConfigError, ConfigErrors, Expansion, LeftOut, Settings, TopicSettings};
+use crate::config::{ConfigError, ConfigErrors, Expansion, LeftOut, SchemaDrift, Settings, TopicSettings};
 use crate::pipeline::lane_setup::LaneError;
 use crate::pipeline::routes::check_coordinates;
 use crate::pipeline::row_plan::row_plan;
@@ -344,6 +344,11 @@ async fn table_findings(
 ) -> Result<Option<(Table, RowPlan)>, ControlError> {
     let place = place_of(lane);
     for finding in preflight(session, lane, &settings.clickhouse.user).await? {
+        findings.add(&place, finding);
+    }
+    if let SchemaDrift::AddColumns { .. } = topic.schema_drift
+        && let Some(finding) = columns_can_be_added(session, &lane.cell.target, &settings.clickhouse.user).await?
+    {
         findings.add(&place, finding);
     }
     let Some(table) = Table::read(session, &lane.cell.target).await? else { return Ok(None) };

@@ -24,7 +24,7 @@ pub use error::ControlError;
 pub(crate) use error::chain;
 pub use names::{Cell, Coordinates, LaneTables, QueryPrefix, StateTables, TableName};
 pub use pins::Pins;
-pub use preflight::{Finding, Severity, preflight};
+pub use preflight::{Finding, Severity, alter_grant, columns_can_be_added, preflight};
 pub use session::Session;
 pub use structure::{Structure, structures};
 pub use table::{Column, ConstantDefault, DefaultKind, SkipIndex, Table};

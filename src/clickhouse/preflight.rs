@@ -228,6 +228,23 @@ async fn grants(
     Ok(())
 }
 
+/// The statement that lets our user add columns.
+pub fn alter_grant(table: &TableName, user: &str) -> String {
+    format!("GRANT ALTER ADD COLUMN ON {} TO {}", table.quoted(), sql::identifier(user))
+}
+
+/// Whether our user may add columns to the table; a finding if not.
+pub async fn columns_can_be_added(
+    session: &Session,
+    table: &TableName,
+    user: &str,
+) -> Result<Option<Finding>, ControlError> {
+    let granted = granted(session, "ALTER ADD COLUMN", &table.quoted()).await?;
+    let what = format!("our user has no ALTER ADD COLUMN on {}", table.quoted());
+    let why = "`schema_drift: add_columns` adds columns; until it can, topics with new fields wait";
+    Ok((!granted).then(|| Finding::new(Severity::Error, what, why, alter_grant(table, user))))
+}
+
 fn grant(privilege: &str, on: &str, user: &str) -> Finding {
     Finding::new(
         Severity::Error,

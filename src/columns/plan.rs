@@ -227,6 +227,8 @@ pub struct RowPlan {
     pub(crate) fillers: Vec<Filler>,
     pub(crate) presences: Vec<PresenceSpec>,
     pub(crate) unknown_fields: UnknownFields,
+    /// Names of fields that are not reported, though no column takes them.
+    pub(crate) overlooked: HashSet<String>,
     pub(crate) changes: Changes,
 }
 
@@ -299,6 +301,7 @@ impl RowPlan {
             fillers,
             presences,
             unknown_fields,
+            overlooked: HashSet::new(),
             changes,
         })
     }
@@ -313,6 +316,13 @@ impl RowPlan {
     #[must_use]
     pub fn with_unknown_fields(self, unknown_fields: UnknownFields) -> Self {
         Self { unknown_fields, ..self }
+    }
+
+    /// The same plan for records that are given back where they have fields that no column takes, but for fields of these
+    /// names.
+    #[must_use]
+    pub fn reporting_unknown_fields(self, overlooked: HashSet<String>) -> Self {
+        Self { unknown_fields: UnknownFields::Report, overlooked, ..self }
     }
 
     /// Which records say that something was deleted.

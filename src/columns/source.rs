@@ -92,6 +92,8 @@ pub enum UnknownFields {
     Ignore,
     /// The record becomes a dead letter.
     DeadLetter,
+    /// The record is given back with them.
+    Report,
     /// They are kept, as one JSON object, in this column (an index into the plan's columns).
     Collect(usize),
 }

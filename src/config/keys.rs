@@ -32,6 +32,7 @@ pub(super) const PROTOBUF: &str = "topics[].protobuf";
 pub(super) const CSV: &str = "topics[].csv";
 pub(super) const COLUMN: &str = "topics[].columns.*";
 pub(super) const UNKNOWN_FIELDS: &str = "topics[].unknown_fields";
+pub(super) const SCHEMA_DRIFT: &str = "topics[].schema_drift";
 pub(super) const DETECTOR: &str = "topics[].detectors[]";
 pub(super) const SEVERITY: &str = "topics[].detectors[].severity[]";
 
@@ -83,6 +84,7 @@ pub(super) const KEYS: &[Key] = &[
     accepted(TOPIC, "columns"),
     accepted(TOPIC, "field_names"),
     accepted(TOPIC, "unknown_fields"),
+    accepted(TOPIC, "schema_drift"),
     accepted(TOPIC, "only_when"),
     accepted(TOPIC, "route_by"),
     accepted(TOPIC, "routes"),
@@ -137,6 +139,8 @@ pub(super) const KEYS: &[Key] = &[
     accepted(COLUMN, "on_error"),
     accepted(COLUMN, "parse"),
     accepted(UNKNOWN_FIELDS, "column"),
+    accepted(SCHEMA_DRIFT, "policy"),
+    accepted(SCHEMA_DRIFT, "columns_max"),
     accepted(DETECTOR, "name"),
     accepted(DETECTOR, "when"),
     accepted(DETECTOR, "key"),

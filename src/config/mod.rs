@@ -12,6 +12,7 @@ mod audit;
 mod clickhouse;
 mod cross_checks;
 mod detector;
+mod drift;
 mod error;
 mod format;
 mod interpolate;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 
 pub use clickhouse::ClickHouseSettings;
 pub use detector::{DetectorSettings, Severity, SeverityRule};
+pub use drift::SchemaDrift;
 pub use error::{ConfigError, ConfigErrors, Located, Location};
 pub use format::{AvroSettings, CsvSettings, Format, Framing, JsonSettings, ProtobufSettings, Records, SchemaFile};
 pub use kafka::{KafkaProperty, KafkaSettings};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::detector::{DetectorSettings, read_detectors};
+use super::drift::{SchemaDrift, read_schema_drift};
 use super::error::{Located, Location, Problem};
 use super::format::{Format, Records, read_format};
 use super::keys;
@@ -69,6 +70,8 @@ pub struct TopicSettings {
     pub key_format: Option<Format>,
     /// Which part of a record goes to which column. Default: fields go to the columns of the same name.
     pub mapping: Mapping,
+    /// What happens with fields that the table lacks a column for. Default: what `mapping` says of unknown fields.
+    pub schema_drift: SchemaDrift,
     /// Which rows are written: an expression over the columns. Default all. The others are skipped and counted.
     pub only_when: Option<Located<String>>,
     /// Which of several tables a record goes to. Default none: all go to `table`.
@@ -170,6 +173,7 @@ pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {
     let format = read_format(section, "json");
     let key_format = read_key_format(section);
     let mapping = read_mapping(section);
+    let schema_drift = read_schema_drift(section, format.as_ref(), mapping.as_ref());
     let only_when = section.text("only_when", "an expression").optional();
     let start = section.value("start", "`earliest`, `latest` or a time", parse_start).or(Start::Earliest, here);
     let batch = read_batch(section);
@@ -186,6 +190,7 @@ pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {
         format: format?,
         key_format: key_format?,
         mapping: mapping?,
+        schema_drift: schema_drift?,
         only_when: only_when?,
         routing: None,
         start: start?.value,

@@ -108,11 +108,13 @@ pub enum ErrorCode {
     TooManyRows,
     /// No route takes the record.
     Unrouted,
+    /// The record has fields that would need more columns than the table may have.
+    TooManyColumns,
 }
 
 impl ErrorCode {
     /// Every word of [`ErrorCode::as_str`], by one code each, for tables of metrics and documents.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Empty,
         Self::InvalidUtf8,
         Self::InvalidJson,
@@ -140,6 +142,7 @@ impl ErrorCode {
         Self::NotAList,
         Self::TooManyRows,
         Self::Unrouted,
+        Self::TooManyColumns,
     ];
 
     /// Stable name, for metrics and dead letters.
@@ -172,6 +175,7 @@ impl ErrorCode {
             Self::NotAList => "not_a_list",
             Self::TooManyRows => "too_many_rows",
             Self::Unrouted => "unrouted",
+            Self::TooManyColumns => "too_many_columns",
         }
     }
 
@@ -201,6 +205,7 @@ impl ErrorCode {
             | Self::InvalidEnvelope
             | Self::NotAList
             | Self::TooManyRows
+            | Self::TooManyColumns
             | Self::Unrouted => Stage::Decode,
             Self::TypeMismatch
             | Self::OutOfRange
@@ -243,6 +248,7 @@ impl ErrorCode {
             Self::NotAList => "the record is not a json list",
             Self::TooManyRows => "the record makes too many rows",
             Self::Unrouted => "no route takes the record",
+            Self::TooManyColumns => "the table may have no more columns",
             Self::InvalidEnvelope => "not a change event: `op` is none of c, r, u, d, t, m",
         }
     }
@@ -288,6 +294,12 @@ impl DecodeError {
             Some(row) => error.within_row(row),
             None => error,
         }
+    }
+
+    /// The error of a record with fields that cannot become columns, the first of them named.
+    pub(crate) fn of_new_fields(code: ErrorCode, field: &str, why: &str) -> Self {
+        let reason = format!("{}: {why}", code.explanation());
+        Self { code, field: Some(field.to_owned()), reason, schema_id: None }
     }
 
     /// The error of a record that makes more than so many rows.

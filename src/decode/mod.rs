@@ -7,6 +7,7 @@
 
 mod avro;
 mod csv;
+mod drift;
 mod envelope;
 mod error;
 mod format;
@@ -23,6 +24,7 @@ mod typed;
 
 pub use avro::{AvroFraming, AvroOptions, AvroSchema};
 pub use csv::CsvOptions;
+pub use drift::NewColumn;
 pub use error::{DecodeError, ErrorCode, Stage};
 pub use format::Format;
 pub use json::RowCursor;
@@ -31,6 +33,8 @@ pub use protobuf::ProtobufSchema;
 pub use record::{Headers, Record, RecordDecoder, Undecoded};
 pub use registered::Registry;
 
+#[cfg(test)]
+mod tests_drift;
 #[cfg(test)]
 mod tests_formats;
 #[cfg(test)]

@@ -3,8 +3,10 @@
 //! Takes a record and the columns of the open block, gives an open row, or says why there is none; then nothing of the
 //! record is left in any column. A record whose schema has not come yet is no error: it is given back untouched.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::drift::{self, NewColumn};
 use super::envelope::{Envelope, Operation};
 use super::error::{DecodeError, ErrorCode, Fault, Shown};
 use super::format::{Format, Part, Stop, ValueDecoder};
@@ -72,6 +74,8 @@ pub enum Undecoded {
     Awaiting(SchemaKey),
     /// It makes none on purpose: it has no value, or is an event about no row.
     Skipped,
+    /// It could be one, and has fields that the table has no column for.
+    Drifted(Vec<NewColumn>),
 }
 
 /// Decodes the records of one table. One per thread that decodes.
@@ -117,7 +121,7 @@ impl RecordDecoder {
         Ok(Self {
             value,
             envelope,
-            rest: Rest { policy: plan.unknown_fields, json: Vec::new() },
+            rest: Rest::new(plan.unknown_fields, plan.overlooked.clone()),
             beside: plan.columns().iter().map(|spec| &spec.source).enumerate().filter_map(beside).collect(),
             key,
             plan: Arc::clone(plan),
@@ -198,6 +202,14 @@ impl RecordDecoder {
         }
     }
 
+    /// Whether fields without a column are dropped that are reported otherwise: of records that are stored already.
+    #[inline]
+    pub fn overlook_unknown_fields(&mut self, overlook: bool) {
+        if self.plan.unknown_fields == UnknownFields::Report {
+            self.rest.policy = if overlook { UnknownFields::Ignore } else { UnknownFields::Report };
+        }
+    }
+
     #[cold]
     fn give_up(&self, failed: &Failed<'_>, columns: &mut Columns) -> Undecoded {
         columns.rollback_row();
@@ -206,6 +218,7 @@ impl RecordDecoder {
         match *failed {
             Failed::Awaiting(key) => Undecoded::Awaiting(key),
             Failed::OfNoRow => Undecoded::Skipped,
+            Failed::Drifted => Undecoded::Drifted(self.rest.new_columns()),
             Failed::Value(bytes, fault) => Undecoded::Bad(self.value.explain(fault, bytes, field)),
             Failed::Key(bytes, fault) => match &self.key {
                 Some(decoder) => Undecoded::Bad(decoder.explain(fault, bytes, field).within("key")),
@@ -224,6 +237,7 @@ impl RecordDecoder {
             Undecoded::Bad(error) => error,
             Undecoded::Awaiting(key) => panic!("schema {key} is waited for"),
             Undecoded::Skipped => panic!("a value was given, and no envelope is expected"),
+            Undecoded::Drifted(columns) => panic!("{columns:?} are asked for"),
         })
     }
 
@@ -234,7 +248,7 @@ impl RecordDecoder {
         cursor: Option<&mut RowCursor>,
         columns: &mut Columns,
     ) -> Result<(), Failed<'r>> {
-        self.rest.json.clear();
+        self.rest.clear();
         let deleted = match record.value {
             Some(value) => self.fill_from_value(value, record, cursor, columns)?,
             None if self.plan.changes.tombstone_rows => true,
@@ -249,7 +263,8 @@ impl RecordDecoder {
         for (column, source) in &self.beside {
             append_beside(record, *column, source, deleted, columns)?;
         }
-        Ok(())
+        // Last, so that a record that is bad anyway asks for nothing.
+        if self.rest.reports() && self.rest.has_new_columns() { Err(Failed::Drifted) } else { Ok(()) }
     }
 
     /// Gives whether the record says that something was deleted.
@@ -292,6 +307,7 @@ impl RecordDecoder {
 enum Failed<'r> {
     Awaiting(SchemaKey),
     OfNoRow,
+    Drifted,
     /// In the value, which has these bytes.
     Value(&'r [u8], Fault),
     /// In the key, which has these bytes.
@@ -357,12 +373,25 @@ pub(crate) struct Rest {
     policy: UnknownFields,
     /// The members of a JSON object, without its braces.
     json: Vec<u8>,
+    /// Names that are not reported.
+    overlooked: HashSet<String>,
+    /// What is reported of formats with types of their own.
+    reported: Vec<NewColumn>,
 }
 
 impl Rest {
+    fn new(policy: UnknownFields, overlooked: HashSet<String>) -> Self {
+        Self { policy, json: Vec::new(), overlooked, reported: Vec::new() }
+    }
+
+    fn clear(&mut self) {
+        self.json.clear();
+        self.reported.clear();
+    }
+
     /// What decoders outside of a table use.
     pub(crate) fn ignored() -> Self {
-        Self { policy: UnknownFields::Ignore, json: Vec::new() }
+        Self::new(UnknownFields::Ignore, HashSet::new())
     }
 
     /// Whether fields without a column may be dropped unseen.
@@ -379,7 +408,8 @@ impl Rest {
         match self.policy {
             UnknownFields::Ignore => Ok(None),
             UnknownFields::DeadLetter => Err(ErrorCode::UnknownField),
-            UnknownFields::Collect(_) => {
+            UnknownFields::Report if self.overlooked.contains(name) => Ok(None),
+            UnknownFields::Report | UnknownFields::Collect(_) => {
                 if !self.json.is_empty() {
                     self.json.push(b',');
                 }
@@ -388,6 +418,31 @@ impl Rest {
                 Ok(Some(&mut self.json))
             }
         }
+    }
+
+    /// Whether the names and types of fields without a column are reported.
+    pub(crate) fn reports(&self) -> bool {
+        self.policy == UnknownFields::Report
+    }
+
+    /// Takes a field that no column takes, of a format that says which type a column for it has; none of what is null only.
+    pub(crate) fn report(&mut self, name: &str, type_text: impl FnOnce() -> Option<String>) {
+        if self.overlooked.contains(name) || self.reported.iter().any(|column| column.name == name) {
+            return;
+        }
+        if let Some(type_text) = type_text() {
+            self.reported.push(NewColumn { name: name.to_owned(), type_text });
+        }
+    }
+
+    /// The columns that fields without one ask for.
+    fn new_columns(&self) -> Vec<NewColumn> {
+        [self.reported.clone(), drift::columns_of(&self.json)].concat()
+    }
+
+    /// Whether there is such a field.
+    fn has_new_columns(&self) -> bool {
+        !self.reported.is_empty() || !self.json.is_empty() && !drift::columns_of(&self.json).is_empty()
     }
 
     fn finish(&mut self, column: usize, columns: &mut Columns) -> Result<(), Fault> {

@@ -37,6 +37,7 @@ pub(super) fn decoded_by(decoder: &mut RecordDecoder, plan: &Arc<RowPlan>, recor
         return match undecoded {
             Undecoded::Bad(error) => format!("{}: {}", error.code, error.reason),
             Undecoded::Skipped => "skipped".to_owned(),
+            Undecoded::Drifted(columns) => format!("drifted: {columns:?}"),
             Undecoded::Awaiting(key) => panic!("{key} is waited for"),
         };
     }
@@ -214,6 +215,34 @@ fn fields_that_no_column_takes() {
     check(UnknownFields::Collect(1), r#"{"rest": 1}"#, r#"a=0, rest={"rest":1}"#);
     check(UnknownFields::Collect(1), "[]", r#"not_an_object: the record is not an object at byte 0: "[]""#);
     check(UnknownFields::Collect(1), r#"{"b": }"#, r#"invalid_json: not json at byte 6: "}""#);
+}
+
+#[test]
+fn fields_that_no_column_takes_are_reported() {
+    let check = |stored: bool, record: &str, expected: &str| {
+        let columns = vec![spec(&("a", "UInt8", "a")), spec(&("k", "UInt8", "$key"))];
+        let plan = RowPlan::new(columns, Vec::new(), "UTC").unwrap();
+        let plan = Arc::new(plan.reporting_unknown_fields(["computed".to_owned()].into()));
+        let mut decoder = RecordDecoder::json(&plan);
+        decoder.overlook_unknown_fields(stored);
+        let record = Record { key: Some(b"7"), ..Record::of_value(record.as_bytes()) };
+        let shown = decoded_by(&mut decoder, &plan, &record);
+        assert!(shown.starts_with(expected), "{shown}");
+        // What a record left behind does not come back with the next one.
+        assert_eq!(decoded_by(&mut decoder, &plan, &Record { value: Some(b"{}"), ..record }), "a=0, k=7");
+    };
+    check(false, r#"{"a": 1}"#, "a=1, k=7");
+    check(false, r#"{"a": 1, "b": null, "computed": 5}"#, "a=1, k=7");
+    check(
+        false,
+        r#"{"b": 1.5, "a": 1, "c": [{}], "d": null, "computed": 5}"#,
+        r#"drifted: [NewColumn { name: "b", type_text: "Nullable(Float64)" }, NewColumn { name: "c", type_text: "Nullable(String)" }]"#,
+    );
+    check(true, r#"{"b": 1.5, "a": 1}"#, "a=1, k=7");
+    // A record that is bad asks for nothing.
+    check(false, r#"{"b": 1, "a": 300}"#, "out_of_range");
+    check(false, r#"{"b": 1"#, "invalid_json");
+    check(false, r#"{"b": 1} x"#, "trailing_data");
 }
 
 /// What a table for changes has.

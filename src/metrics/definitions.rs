@@ -96,6 +96,9 @@ pub const VALUES_REPLACED: Definition = counter(
     "Values of rows that did not fit their column and were replaced, by `on_error` (default, null, clamp)",
 );
 /// See its help.
+pub const COLUMNS_ADDED: Definition =
+    counter("oncesink_columns_added_total", LANE, "Columns that `schema_drift: add_columns` has added to the table");
+/// See its help.
 pub const DISCARDED: Definition = counter(
     "oncesink_discarded_total",
     PARTITION,
@@ -297,6 +300,7 @@ pub const ALL: &[Definition] = &[
     DEAD_LETTERS,
     SKIPPED,
     VALUES_REPLACED,
+    COLUMNS_ADDED,
     DISCARDED,
     RECORDS_IN_FLIGHT,
     BYTES_IN,

@@ -49,6 +49,7 @@ pub struct LaneMetrics {
     takeover_seconds: Histogram,
     fenced: Counter,
     drained: Counter,
+    columns_added: Counter,
     assigned: Gauge,
     paused: Gauge,
 }
@@ -111,6 +112,7 @@ impl LaneMetrics {
             takeover_seconds: registry.histogram(&names::TAKEOVER_SECONDS, &labels),
             fenced: registry.counter(&names::FENCED_INSERTS, &labels),
             drained: registry.counter(&names::DRAINED_INSERTS, &labels),
+            columns_added: registry.counter(&names::COLUMNS_ADDED, &labels),
             assigned: registry.gauge(&names::PARTITIONS_ASSIGNED, &labels),
             paused: registry.gauge(&names::PAUSED_PARTITIONS, &labels),
         }
@@ -242,6 +244,11 @@ impl LaneMetrics {
         if statements > 0 {
             info!(topic = &*self.topic, table = &*self.table, statements, "waited for statements of earlier owners");
         }
+    }
+
+    /// Columns were added to the table.
+    pub fn columns_added(&self, columns: usize) {
+        self.columns_added.increment(u64::try_from(columns).unwrap_or(u64::MAX));
     }
 
     /// The handles of the lane's audit.

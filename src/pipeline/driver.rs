@@ -199,6 +199,10 @@ impl Driver {
             }
             SourceEvent::Held(lane, held) => self.report.held(lane, held),
             SourceEvent::Awaiting(lane, awaiting) => self.report.awaiting(lane, awaiting),
+            SourceEvent::Lacking(key, columns) => {
+                self.report.lacking(key, &columns);
+                self.effects.want_columns(key.lane, columns);
+            }
             SourceEvent::Drained => self.feed(Event::Stop),
             SourceEvent::Group(event) => {
                 if let Some(ended) = self.report.group_event(event) {

@@ -13,6 +13,7 @@ use crate::clickhouse::codes::Disposition;
 use crate::clickhouse::{ControlError, LaneTables, Session, Table};
 use crate::commit::metadata;
 use crate::config::Start;
+use crate::decode::NewColumn;
 use crate::insert::{Outcome, Refusal, Writer};
 use crate::ledger;
 use crate::metrics::LaneMetrics;
@@ -61,6 +62,8 @@ pub(super) struct Effects {
     pub(super) lanes: BTreeMap<LaneId, LaneEffects>,
     outdated: OutdatedNotice,
     table_doubts: Notify,
+    /// Columns that records ask for.
+    wanted_columns: Mutex<BTreeMap<LaneId, Vec<NewColumn>>>,
 }
 
 impl Effects {
@@ -72,7 +75,8 @@ impl Effects {
         lanes: BTreeMap<LaneId, LaneEffects>,
         outdated: OutdatedNotice,
     ) -> Self {
-        Self { session: Mutex::new(Arc::new(session)), group, writer, lanes, outdated, table_doubts: Notify::new() }
+        let (table_doubts, wanted_columns) = (Notify::new(), Mutex::default());
+        Self { session: Mutex::new(Arc::new(session)), group, writer, lanes, outdated, table_doubts, wanted_columns }
     }
 
     pub(super) fn lane(&self, id: LaneId) -> &LaneEffects {
@@ -82,6 +86,17 @@ impl Effects {
     /// Notified when an insert ended as if its table had been changed.
     pub(super) fn table_doubts(&self) -> &Notify {
         &self.table_doubts
+    }
+
+    /// Has the table watch add columns that a record of the lane asks for.
+    pub(super) fn want_columns(&self, id: LaneId, columns: Vec<NewColumn>) {
+        self.wanted_columns.lock().unwrap_or_else(PoisonError::into_inner).insert(id, columns);
+        self.table_doubts.notify_one();
+    }
+
+    /// The columns that records ask for, by lane.
+    pub(super) fn wanted_columns(&self) -> BTreeMap<LaneId, Vec<NewColumn>> {
+        self.wanted_columns.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn session(&self) -> Arc<Session> {

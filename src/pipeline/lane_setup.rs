@@ -11,6 +11,7 @@ use crate::clickhouse::{Cell, ControlError, Coordinates, LaneTables, Session, St
 use crate::config::{self, ConfigError, Settings, TopicSettings};
 use crate::metrics::Metrics;
 use crate::ownership::known_routes;
+use crate::pipeline::drift::Drift;
 use crate::pipeline::effects::LaneEffects;
 use crate::pipeline::routes;
 use crate::pipeline::row_plan::row_plan;
@@ -126,6 +127,7 @@ pub(super) async fn lane_setup(
     }
     let [table, routes @ ..] = found.as_slice() else { unreachable!("every topic has a table of its own") };
     routes::check_coordinates(table, routes, &tables.coordinates).map_err(LaneError::Unfit)?;
+    let (drift, rows) = Drift::of(table, topic.schema_drift, &topic.mapping, rows);
     let known = known_routes(session, &tables).await?;
     let former = routes::former(session, &known, table, &tables).await?;
     found.extend(former.iter().cloned());
@@ -136,6 +138,7 @@ pub(super) async fn lane_setup(
         topic: tables.cell.topic.clone(),
         decoding,
         units: tables.coordinates.unit_kind(),
+        drift,
         detectors,
         rows_max: u64::from(topic.batch.rows_max),
         block_bytes_max: block_bytes(settings, topic),

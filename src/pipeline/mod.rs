@@ -8,6 +8,7 @@ mod audit;
 mod blocks;
 pub mod decoding;
 mod discovery;
+pub mod drift;
 mod driver;
 mod effects;
 mod format;

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::admin::{Halted, PartitionState, PartitionStatus, ProcessState, ProducerState, Status, TimedError};
 use crate::block::lane_fill::FilledBlock;
 use crate::clock;
+use crate::decode::NewColumn;
 use crate::metrics::{BlockAccount, Metrics, PartitionMetrics};
 use crate::pipeline::blocks::StoredBlock;
 use crate::pipeline::driver::Ended;
@@ -36,6 +37,8 @@ pub(super) struct Report {
     schemas: Option<Schemas>,
     /// Lanes with a record whose schema is not there yet.
     awaiting: BTreeMap<LaneId, Instant>,
+    /// Lanes with a record that the table lacks columns for.
+    lacking: BTreeMap<LaneId, Instant>,
 }
 
 /// A lane at full speed is held for moments all the time; a person is told of longer ones.
@@ -69,6 +72,7 @@ impl Report {
             takeovers: BTreeMap::new(),
             held: BTreeMap::new(),
             awaiting: BTreeMap::new(),
+            lacking: BTreeMap::new(),
         }
     }
 
@@ -121,10 +125,25 @@ impl Report {
                 self.awaiting.insert(lane, clock::now());
             }
             None => {
-                tracing::info!(topic, "the schema is there; the topic is read again");
-                self.awaiting.remove(&lane);
+                if self.awaiting.remove(&lane).is_some() {
+                    tracing::info!(topic, "the schema is there; the topic is read again");
+                }
+                self.lacking.remove(&lane);
             }
         }
+    }
+
+    /// The table lacks columns for a record of the partition.
+    pub(super) fn lacking(&mut self, key: PartitionKey, columns: &[NewColumn]) {
+        let topic = self.effects.lane(key.lane).tables.cell.topic.as_str();
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        if let Some(held_back) = self.metrics.throttled().permit(&format!("columns {topic}"), clock::now()) {
+            tracing::info!(
+                topic, partition = %key.partition, columns = names.join(", "), held_back,
+                "a record has fields that the table has no column for; the topic is not read until it has"
+            );
+        }
+        self.lacking.insert(key.lane, clock::now());
     }
 
     /// The group took partitions.
@@ -411,7 +430,7 @@ impl Report {
     }
 
     fn is_paused(&self, lane: LaneId) -> bool {
-        let since = [self.held.get(&lane), self.awaiting.get(&lane)];
+        let since = [self.held.get(&lane), self.awaiting.get(&lane), self.lacking.get(&lane)];
         since.into_iter().flatten().any(|since| since.elapsed() >= PAUSED_AFTER)
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Looks now and then, and at once when an insert's end speaks for it. Where all changed tables fit the configuration it
 //! ends, and with it this consumer, whose records are read again for the tables as they are now. Where one does not fit
-//! it says what and how to mend it, and goes on looking: inserts into that table are refused meanwhile. Writes nothing.
+//! it says what and how to mend it, and goes on looking: inserts into that table are refused meanwhile. Before it looks
+//! it adds the columns that records ask for, where the configuration has it do so; else it changes nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +11,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::admin::Status;
-use crate::clickhouse::{Column, ControlError, Table, TableName, structures};
+use crate::clickhouse::{Column, ControlError, Session, Table, TableName, alter_grant, structures};
 use crate::clock;
 use crate::config::Settings;
 use crate::metrics::Metrics;
+use crate::pipeline::drift;
 use crate::pipeline::effects::Effects;
 use crate::pipeline::lane_setup::{LaneError, Process, lane_setup};
 use crate::pipeline::{Outdated, lanes};
@@ -54,6 +56,7 @@ impl TableWatch {
 
     async fn look(&self) -> Result<Option<Outdated>, ControlError> {
         let session = self.effects.session();
+        let refused = self.add_columns(&session).await?;
         let targets = self.effects.lanes.values().flat_map(|lane| &lane.targets);
         let names: Vec<&TableName> = targets.map(|table| &table.name).collect();
         let now = structures(&session, &names).await?;
@@ -82,7 +85,7 @@ impl TableWatch {
                 Err(LaneError::Control(error)) => return Err(error),
             }
         }
-        self.show(&unfit);
+        self.show([refused, unfit.clone()].concat());
         changes.dedup();
         let what = changes.join("; ");
         if unfit.is_empty() {
@@ -96,11 +99,45 @@ impl TableWatch {
         Ok(None)
     }
 
-    fn show(&self, unfit: &[String]) {
+    /// Runs the ALTERs that records ask for; gives what cannot be run and how to mend it.
+    async fn add_columns(&self, session: &Session) -> Result<Vec<String>, ControlError> {
+        let mut refused = Vec::new();
+        for (id, columns) in self.effects.wanted_columns() {
+            let lane = self.effects.lane(id);
+            // Of a topic with routes no columns are asked for.
+            let before = &lane.targets[0];
+            let name = &before.name;
+            let Some(table) = Table::read(session, name).await? else { continue };
+            // Another instance may have been faster; or it has used up the room, which the next plan knows.
+            let others = table.columns.iter().filter(|column| before.column(&column.name).is_none()).count();
+            let missing: Vec<_> = columns.into_iter().filter(|column| table.column(&column.name).is_none()).collect();
+            if missing.is_empty() || others > 0 {
+                continue;
+            }
+            let statement = drift::statement(name, &missing);
+            match session.execute("adding columns", &statement).await {
+                Ok(()) => {
+                    lane.metrics.columns_added(missing.len());
+                    tracing::info!(topic = lane.tables.cell.topic, statement, "columns added, as `schema_drift` says");
+                }
+                Err(error) => {
+                    let fix = alter_grant(name, &self.settings.clickhouse.user);
+                    let line = format!("{error}; {statement} cannot be run: run it, or {fix}");
+                    if let Some(held_back) = self.metrics.throttled().permit(&statement, clock::now()) {
+                        tracing::error!(topic = lane.tables.cell.topic, error = line, held_back, "waiting for columns");
+                    }
+                    refused.push(line);
+                }
+            }
+        }
+        Ok(refused)
+    }
+
+    fn show(&self, unfit: Vec<String>) {
         self.status.send_if_modified(|status| {
             let changed = status.unfit_tables != unfit;
             if changed {
-                Arc::make_mut(status).unfit_tables = unfit.to_vec();
+                Arc::make_mut(status).unfit_tables = unfit;
             }
             changed
         });

@@ -188,6 +188,13 @@ impl TopicDecoder {
         })
     }
 
+    /// Whether fields without a column are dropped that are reported otherwise: of records that are stored already.
+    pub fn overlook_unknown_fields(&mut self, overlook: bool) {
+        for table in &mut self.tables {
+            table.decoder.overlook_unknown_fields(overlook);
+        }
+    }
+
     /// Whether the open row of a table is wanted.
     #[inline]
     pub fn admits(&self, target: TargetNumber) -> bool {

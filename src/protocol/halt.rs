@@ -61,6 +61,15 @@ pub enum HaltReason {
         /// Why the others are not.
         why: String,
     },
+    /// A record has fields that the table has no column for.
+    NewFields {
+        /// The record's offset.
+        offset: Offset,
+        /// The first of them.
+        field: String,
+        /// The statement that adds columns for all.
+        fix: String,
+    },
 }
 
 impl HaltReason {
@@ -76,7 +85,8 @@ impl HaltReason {
             | Self::DamagedTwice { .. }
             | Self::RowsVanish { .. }
             | Self::BadShare { .. }
-            | Self::PartlyStored { .. } => false,
+            | Self::PartlyStored { .. }
+            | Self::NewFields { .. } => false,
         }
     }
 
@@ -93,6 +103,7 @@ impl HaltReason {
             Self::BadShare { .. } => "bad_share",
             Self::NewerMetadata => "newer_metadata",
             Self::PartlyStored { .. } => "partly_stored",
+            Self::NewFields { .. } => "new_fields",
         }
     }
 }
@@ -142,6 +153,11 @@ impl fmt::Display for HaltReason {
             Self::NewerMetadata => {
                 f.write_str("the committed offset was written by a newer version of oncesink: run that version")
             }
+            Self::NewFields { offset, field, fix } => write!(
+                f,
+                "the record at offset {offset} has a field `{field}` that no column takes (`schema_drift: halt`): run \
+                 {fix}, and it goes on by itself",
+            ),
             Self::PartlyStored { offset, there, why } => write!(
                 f,
                 "the record at offset {offset} has {there} of its rows in the table and the others cannot be stored: \

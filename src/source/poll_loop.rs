@@ -13,6 +13,7 @@ use tokio::sync::mpsc::Sender;
 
 use crate::block::lane_fill::{FilledBlock, LaneFill, LanePlan, Taken};
 use crate::columns::Columns;
+use crate::decode::NewColumn;
 use crate::protocol::action::Resume;
 use crate::protocol::halt::HaltReason;
 use crate::registry::SchemaKey;
@@ -76,6 +77,8 @@ pub enum SourceEvent {
     Unusable(PartitionKey, AssignmentNumber, HaltReason),
     /// The lane is not read any more, because a record of the partition waits for its schema; `None`, and it is again.
     Awaiting(LaneId, Option<(PartitionKey, SchemaKey)>),
+    /// The lane is not read any more, because the table lacks columns for a record of the partition.
+    Lacking(PartitionKey, Vec<NewColumn>),
     /// The lane is not read any more, because blocks wait for ClickHouse and its share of memory is full; or it is again.
     Held(LaneId, bool),
     /// Everything that was open is closed and handed over.
@@ -111,12 +114,14 @@ struct Lane {
     assignments: BTreeMap<PartitionKey, AssignmentNumber>,
 }
 
-/// Whether a lane waits for a schema. Records behind the one that waits have been taken out of the queue and dropped, so
+/// Whether a lane waits for a schema, or for columns. Records behind the one that waits have been taken out of the queue and dropped, so
 /// all partitions of the lane are started anew before anything is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Awaiting {
     Nothing,
     Schema(SchemaKey),
+    /// For columns of the table: until this consumer ends, or a takeover has the record read again.
+    Columns,
     /// The schema is there; partitions are being started.
     Starts,
 }
@@ -377,6 +382,7 @@ impl PollLoop {
         let mut failed = Vec::new();
         let mut unusable = Vec::new();
         let mut awaiting = None;
+        let mut lacking = None;
         let mut last: Option<Message<'_>> = None;
         for message in batch.iter() {
             let previous = last.replace(message);
@@ -398,6 +404,12 @@ impl PollLoop {
                     last = previous;
                     break;
                 }
+                Taken::Lacking(columns) => {
+                    lacking = Some((PartitionKey { lane: id, partition: message.partition() }, columns));
+                    lane.awaiting = Awaiting::Columns;
+                    last = previous;
+                    break;
+                }
             }
         }
         if let Some(previous) = last {
@@ -405,6 +417,9 @@ impl PollLoop {
         }
         if awaiting.is_some() {
             self.tell(SourceEvent::Awaiting(id, awaiting))?;
+        }
+        if let Some((key, columns)) = lacking {
+            self.tell(SourceEvent::Lacking(key, columns))?;
         }
         for (key, reason) in unusable {
             if let Some(assignment) = self.lane(id).assignments.get(&key).copied() {

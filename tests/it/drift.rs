@@ -1,6 +1,11 @@
 //! Target tables that are altered while the connector runs: every record is stored once, for the table as it is then, and
 //! no value is converted by the server.
 
+use apache_avro::types::Value;
+use devstack::Registry;
+use devstack::proxy::{Action, Proxy, Rule};
+
+use crate::formats::{READING, avro, framed, registry_line};
 use crate::support::admin;
 use crate::support::connector::Connector;
 use crate::support::scenario::Scenario;
@@ -194,4 +199,153 @@ fn a_table_that_is_made_anew_is_filled_again() {
     load.produce(1_000, extra);
     load.finish(connector);
     assert_eq!(load.ask("SELECT count(), countIf(extra = id % 512) FROM {table}"), "2000\t2000\n");
+}
+
+/// A field appears in the middle of a topic, which two instances read.
+#[test]
+fn fields_that_appear_become_columns() {
+    let mut load = Load::new("drift_add", "");
+    load.scenario.topic_lines.push("schema_drift: add_columns".to_owned());
+    let first = load.scenario.start("a");
+    let mut second = load.scenario.start("b");
+    second.wait_for_log("partition resumed");
+    load.produce(2_000, |_| r#","nothing":null"#.to_owned());
+    load.scenario.wait_until_stored();
+    load.produce(2_000, |id| format!(r#","extra":{id},"more":{{"deep":[{id}]}}"#));
+    load.produce(2_000, |id| format!(r#","more":"text","late":{}.5,"yes":{}"#, id, id % 2 == 0));
+    load.scenario.wait_until_done();
+    assert_eq!(second.terminate(), Some(0));
+    let log = first.log() + &second.log();
+    load.finish(first);
+    assert_eq!(load.dead(), "");
+    let filled = "SELECT count(), countIf(extra = id AND more = concat('{\"deep\":[', toString(id), ']}')), \
+                  countIf(more = 'text' AND late = id + 0.5 AND yes = (id % 2 = 0)), countIf(isNull(more)) FROM {table}";
+    assert_eq!(load.ask(filled), "6000\t2000\t2000\t2000\n");
+    let columns = "SELECT name, type FROM system.columns WHERE concat(database, '.', table) = '{table}' \
+                   AND name NOT LIKE '\\_%' AND position > 4 ORDER BY name";
+    assert_eq!(
+        load.ask(columns),
+        "extra\tNullable(Int64)\nlate\tNullable(Float64)\nmore\tNullable(String)\nyes\tNullable(Bool)\n"
+    );
+    assert!(log.contains("ADD COLUMN IF NOT EXISTS `extra` Nullable(Int64)"), "{log}");
+    let (code, text) = load.scenario.run(&["verify", "--complete", "--contents"]);
+    assert_eq!(code, 0, "{text}");
+}
+
+/// The same with a new version of the schema, which says what the columns are.
+#[test]
+fn fields_of_a_new_schema_become_columns() {
+    let registry = Registry::start(None).unwrap();
+    let first = registry.register("readings-value", "AVRO", READING, &[]).unwrap();
+    let wider = READING.replace(
+        r#"{"name":"note""#,
+        r#"{"name":"at","type":{"type":"long","logicalType":"timestamp-millis"}},
+           {"name":"tags","type":{"type":"array","items":"string"}},
+           {"name":"extra","type":["null","long"]},{"name":"note""#,
+    );
+    let second = registry.register("readings-value", "AVRO", &wider, &[]).unwrap();
+    let mut load = Load::new("drift_avro", "");
+    load.scenario.kafka_lines.push(registry_line(&registry, "1m"));
+    load.scenario.topic_lines.extend(["format: avro".to_owned(), "schema_drift: add_columns".to_owned()]);
+    let record = |id: u64, is_wide: bool| {
+        let number = i64::try_from(id).unwrap();
+        let mut fields =
+            vec![("id", Value::Long(number)), ("sensor", Value::String("s".to_owned())), ("temp", Value::Double(20.0))];
+        if is_wide {
+            fields.push(("at", Value::TimestampMillis(1_700_000_000_000 + number)));
+            fields.push(("tags", Value::Array(vec![Value::String(format!("t{id}"))])));
+            let extra = if id.is_multiple_of(2) { Value::Null } else { Value::Long(number) };
+            fields.push(("extra", Value::Union(u32::from(extra != Value::Null), Box::new(extra))));
+        }
+        fields.push(("note", Value::Union(0, Box::new(Value::Null))));
+        let (schema, text) = if is_wide { (second, wider.as_str()) } else { (first, READING) };
+        (i32::try_from(id / 10 % 2).unwrap(), framed(schema, &avro(text, &fields)))
+    };
+    let connector = load.scenario.start("a");
+    let mut other = load.scenario.start("b");
+    other.wait_for_log("partition resumed");
+    let narrow: Vec<_> = (0..300).map(|id| record(id, false)).collect();
+    load.scenario.produce_payloads(&narrow);
+    load.scenario.wait_until_stored();
+    let mixed: Vec<_> = (300..900).map(|id| record(id, id % 3 > 0)).collect();
+    load.scenario.produce_payloads(&mixed);
+    load.scenario.wait_until_done();
+    assert_eq!(other.terminate(), Some(0));
+    load.finish(connector);
+    assert_eq!(load.dead(), "");
+    let filled = "SELECT count(), countIf(toUnixTimestamp64Milli(at) = 1700000000000 + id AND tags = [concat('t', toString(id))] \
+                  AND ifNull(extra, 0) = if(id % 2 = 0, 0, id)), countIf(isNull(at) AND empty(tags)) FROM {table}";
+    assert_eq!(load.ask(filled), "900\t400\t500\n");
+    let (code, text) = load.scenario.run(&["verify", "--complete", "--contents"]);
+    assert_eq!(code, 0, "{text}");
+}
+
+#[test]
+fn records_that_would_need_too_many_columns_are_dead_letters() {
+    let mut load = Load::new("drift_limit", "");
+    // It has eight.
+    load.scenario.topic_lines.push("schema_drift: { policy: add_columns, columns_max: 9 }".to_owned());
+    load.scenario.topic_lines.push("bad_share_max: 100%".to_owned());
+    let connector = load.scenario.start("a");
+    load.produce(100, |_| r#","one":1,"two":2"#.to_owned());
+    load.produce(100, |_| r#","one":1"#.to_owned());
+    load.produce(100, |_| r#","one":1,"two":2"#.to_owned());
+    load.finish(connector);
+    assert_eq!(load.ask("SELECT count(), countIf(one = 1) FROM {table}"), "100\t100\n");
+    let codes = "SELECT DISTINCT error_code, count() OVER () FROM {table}"
+        .replace("{table}", &format!("{}.dead_letters", load.scenario.database));
+    assert_eq!(load.scenario.servers.query(&codes), "too_many_columns\t200\n");
+}
+
+#[test]
+fn a_partition_halts_at_a_new_field_until_the_table_has_its_column() {
+    let mut load = Load::new("drift_halt", "");
+    load.scenario.topic_lines.push("schema_drift: halt".to_owned());
+    let mut connector = load.scenario.start("a");
+    load.produce(500, |_| String::new());
+    load.scenario.wait_until_stored();
+    // Of every second record, so of one of the two partitions.
+    load.produce(500, |id| if id % 2 == 0 { format!(r#","extra":{id}"#) } else { String::new() });
+    connector.wait_for_log("ALTER TABLE");
+    wait_for("the other partition", || match load.scenario.stored_count() {
+        750 => Ok(()),
+        count => Err(format!("{count} are stored")),
+    });
+    let log = connector.log();
+    let halted = format!(
+        "ALTER TABLE `{0}`.`readings` ADD COLUMN IF NOT EXISTS `extra` Nullable(Int64)",
+        load.scenario.database
+    );
+    assert!(log.contains("the record at offset 250 has a field `extra` that no column takes"), "{log}");
+    assert!(log.contains(&halted), "{log}");
+    load.alter("ADD COLUMN extra Nullable(UInt64)");
+    load.finish(connector);
+    assert_eq!(
+        load.ask("SELECT count(), countIf(extra = id), countIf(isNull(extra)) FROM {table}"),
+        "1000\t250\t750\n"
+    );
+    assert_eq!(load.dead(), "");
+}
+
+/// As a server refuses a user without the grant; the front of the engine knows none.
+#[test]
+fn columns_that_may_not_be_added_are_asked_for_and_waited_for() {
+    let mut load = Load::new("drift_grant", "");
+    let proxy = Proxy::to_url(&load.scenario.servers.clickhouse_url).unwrap();
+    load.scenario.clickhouse_through = Some(proxy.url());
+    let rule =
+        proxy.add(Rule { matching: "ALTER TABLE".to_owned(), times: 1, action: Action::CutRequest { after: 10 } });
+    load.scenario.topic_lines.push("schema_drift: add_columns".to_owned());
+    let mut connector = load.scenario.start("a");
+    load.produce(500, |id| format!(r#","extra":{id}"#));
+    connector.wait_for_log("GRANT ALTER ADD COLUMN ON");
+    rule.wait_hits(1).unwrap();
+    assert_eq!(load.scenario.stored_count(), 0);
+    // Nothing is read past the record that waits. The ALTER is tried again at the next look.
+    load.produce(500, |_| String::new());
+    load.finish(connector);
+    assert_eq!(
+        load.ask("SELECT count(), countIf(extra = id), countIf(isNull(extra)) FROM {table}"),
+        "1000\t500\t500\n"
+    );
 }

@@ -11,7 +11,7 @@ use crate::support::connector::Connector;
 use crate::support::scenario::Scenario;
 use crate::support::wait_for;
 
-const READING: &str = r#"{"type":"record","name":"Reading","namespace":"iot","fields":[
+pub(crate) const READING: &str = r#"{"type":"record","name":"Reading","namespace":"iot","fields":[
     {"name":"id","type":"long"},{"name":"sensor","type":"string"},{"name":"temp","type":"double"},
     {"name":"note","type":["null","string"]}]}"#;
 
@@ -48,11 +48,12 @@ fn run(scenario: &Scenario) {
     assert_eq!(connector.terminate(), Some(0));
 }
 
-fn framed(id: u32, body: &[u8]) -> Vec<u8> {
+/// A record behind the id of its schema.
+pub(crate) fn framed(id: u32, body: &[u8]) -> Vec<u8> {
     [&[0][..], &id.to_be_bytes(), body].concat()
 }
 
-fn avro(schema: &str, fields: &[(&str, Value)]) -> Vec<u8> {
+pub(crate) fn avro(schema: &str, fields: &[(&str, Value)]) -> Vec<u8> {
     let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let schema = Schema::parse_str(schema).unwrap();
     let writer = GenericDatumWriter::builder(&schema).build().unwrap();
@@ -75,7 +76,7 @@ fn reading(id: i64, note: Option<&str>) -> Vec<u8> {
     )
 }
 
-fn registry_line(registry: &Registry, unknown_after: &str) -> String {
+pub(crate) fn registry_line(registry: &Registry, unknown_after: &str) -> String {
     format!("schema_registry: {{ url: \"{}\", unknown_schema_after: {unknown_after} }}", registry.url())
 }
 

@@ -349,6 +349,7 @@ impl World {
                 | HaltReason::AnchorDiffers { .. }
                 | HaltReason::OtherConnector { .. }
                 | HaltReason::BadShare { .. }
+                | HaltReason::NewFields { .. }
                 | HaltReason::NewerMetadata => false,
             };
             if !fits {

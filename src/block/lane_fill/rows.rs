@@ -136,10 +136,19 @@ impl LaneFill {
         let slot = self.partitions.get_mut(&key).expect("the caller found it");
         let there = slot.fill.rows_there(offset);
         let has_row = |row| slot.fill.has_row(offset, row);
-        let counted = self.plan.count(&mut self.decoder, record, has_row);
+        if self.plan.drift.is_some() {
+            self.decoder.overlook_unknown_fields(there > RecordCount(0));
+        }
+        let counted = match self.plan.count(&mut self.decoder, record, has_row) {
+            Err(Undecoded::Drifted(fields)) if refused.is_none() => {
+                Err(Undecoded::Bad(self.plan.drifted(offset, fields)?))
+            }
+            counted => counted,
+        };
         let partly = |why: &str| Taken::Unusable(HaltReason::PartlyStored { offset, there, why: why.to_owned() });
         let counted = match (counted, refused) {
             (Err(Undecoded::Awaiting(schema)), _) => return Err(Taken::Awaiting(schema)),
+            (Err(Undecoded::Drifted(_)), None) => unreachable!("judged above"),
             (Err(Undecoded::Skipped), None) => {
                 let absent = u64::from(there == RecordCount(0));
                 if message.payload().is_some() {
@@ -191,6 +200,9 @@ impl LaneFill {
         record: &Record<'_>,
     ) -> Result<Fate, Taken> {
         let there = self.partitions[&key].fill.rows_there(offset);
+        if self.plan.drift.is_some() {
+            self.decoder.overlook_unknown_fields(true);
+        }
         let counted = self.plan.count(&mut self.decoder, record, |_| true);
         if let Err(Undecoded::Awaiting(schema)) = counted {
             return Err(Taken::Awaiting(schema));

@@ -61,7 +61,7 @@ impl RowReader {
             Err(Undecoded::Skipped) => Seen::Skipped,
             Ok((made, rows)) if rows.units == 0 && made <= self.most => Seen::Skipped,
             Ok((made, rows)) if made <= self.most => Seen::Rows(Expected { rows: Some(rows), made, dead }),
-            Ok(_) | Err(Undecoded::Bad(_) | Undecoded::Awaiting(_)) => {
+            Ok(_) | Err(Undecoded::Bad(_) | Undecoded::Awaiting(_) | Undecoded::Drifted(_)) => {
                 Seen::Rows(Expected { rows: None, made: 0, dead })
             }
         }

@@ -23,6 +23,7 @@ mod compile;
 mod cursor;
 mod defaults;
 mod json;
+mod natural;
 mod resolve;
 mod schema;
 mod shape;

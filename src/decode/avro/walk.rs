@@ -2,9 +2,9 @@
 
 use super::compile::{Column, FieldPlan, Fit, Parts, Place, RecordPlan, Taken};
 use super::cursor::{Cursor, Mark, invalid_utf8};
-use super::json;
 use super::shape::{Id, Items};
 use super::value::{Values, append_quick, skip};
+use super::{json, natural};
 use crate::columns::Columns;
 use crate::decode::error::{ErrorCode, Fault};
 use crate::decode::record::Rest;
@@ -148,6 +148,10 @@ impl Values<'_> {
 
     /// A field that no column takes.
     fn keep(&mut self, avro: &mut Cursor<'_>, name: &str, shape: Id, rest: &mut Rest) -> Outcome {
+        if rest.reports() {
+            rest.report(name, || natural::type_of(self.shapes, shape));
+            return skip(avro, self.shapes, shape);
+        }
         match rest.field(name).map_err(|code| Fault { code, at: avro.at })? {
             Some(json) => json::write(avro, self.shapes, shape, json),
             None => skip(avro, self.shapes, shape),

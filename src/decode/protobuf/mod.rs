@@ -40,6 +40,7 @@
 
 mod entries;
 mod json;
+mod natural;
 mod pieces;
 mod plan;
 mod reader;

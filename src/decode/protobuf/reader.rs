@@ -7,6 +7,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::natural;
 use super::pieces::{Met, Outcome, Reader, Scratch, number, text};
 use super::plan::{Fill, Inside, MapKey, Node, ProtobufPlan, Taker, Use};
 use super::shape::{EnumShape, Field, Kind, Label};
@@ -116,9 +117,12 @@ impl<'r> Reader<'r, '_> {
     /// A field that no column takes.
     fn keep(&mut self, field: &'r Field, pieces: Range<usize>, depth: u32, rest: &mut Rest) -> Outcome {
         let at = self.place(&pieces);
-        if self.is_there(field, pieces.clone(), depth)?
-            && let Some(json) = rest.field(&field.name).map_err(|code| Fault { code, at })?
-        {
+        if !self.is_there(field, pieces.clone(), depth)? {
+            return Ok(());
+        }
+        if rest.reports() {
+            rest.report(&field.name, || Some(natural::type_of(|message| self.shape(message), field)));
+        } else if let Some(json) = rest.field(&field.name).map_err(|code| Fault { code, at })? {
             self.json_field(field, pieces, depth, json)?;
         }
         Ok(())
