@@ -44,6 +44,8 @@ mod armed {
 
     /// Long enough for everything else to go on meanwhile.
     const DELAY: Duration = Duration::from_millis(700);
+    /// Until a signal has reached all threads.
+    const SIGNAL_DELAY: Duration = Duration::from_millis(200);
 
     #[derive(Debug, Clone, Copy)]
     enum Action {
@@ -88,6 +90,8 @@ mod armed {
                 let pid = std::process::id().to_string();
                 let status = std::process::Command::new("kill").args(["-s", signal, &pid]).status();
                 status.expect("the kill command of the system can be run");
+                // The signal is sent to the process: this thread may run on for a moment.
+                std::thread::sleep(SIGNAL_DELAY);
             }
             Action::Delay => std::thread::sleep(DELAY),
             Action::Error => return Err(format!("failpoint {name}")),
