@@ -5,22 +5,23 @@
 //! a bad one costs its neighbours nothing. Never talks to Kafka or ClickHouse.
 
 mod rows;
+mod slot;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::slot::{Slot, book_replaced, complete, condemned, record_hash, undecodable};
 use crate::alerts::{AlertBuffer, AlertCoordinates, AlertSet, Detectors};
 use crate::block::fill::{Decision, Fate, PartitionFill, close_block};
 use crate::columns::{Columns, RowCoordinates};
-use crate::dead_letter::{DeadLetter, DeadLetters, Stage};
-use crate::decode::{self, DecodeError, NewColumn, Undecoded};
+use crate::dead_letter::DeadLetters;
+use crate::decode::{DecodeError, NewColumn, Undecoded};
 use crate::metrics::{BatchTally, Skip};
 use crate::pipeline::drift::{Drift, Verdict};
 use crate::pipeline::topic_decoding::{TopicDecoder, TopicDecoding};
 use crate::protocol::action::Resume;
 use crate::protocol::block::{Batch, BlockSummary};
-use crate::protocol::event::ServerError;
 use crate::protocol::facts::Anchor;
 use crate::protocol::halt::HaltReason;
 use crate::registry::SchemaKey;
@@ -102,18 +103,6 @@ pub struct LaneFill {
     /// When the next checkpoint of a partition is due, whether records come or not.
     checkpoint_due: Option<Instant>,
     rows_limit: Option<u64>,
-}
-
-/// A partition that is being filled.
-#[derive(Debug)]
-struct Slot {
-    fill: PartitionFill,
-    /// The last committed record, until it has been seen again.
-    anchor: Option<Anchor>,
-    /// When a ledger row of this process vouched for everything from the origin.
-    checkpoint: Option<Instant>,
-    /// What the batch cannot say: bytes, and reasons of dead letters.
-    tally: BatchTally,
 }
 
 /// What a record did.
@@ -476,89 +465,5 @@ impl LanePlan {
             Verdict::Halt(reason) => Err(Taken::Unusable(reason)),
             Verdict::Wait(columns) => Err(Taken::Lacking(columns)),
         }
-    }
-}
-
-impl Slot {
-    /// A record below the first wanted one: the anchor, or a leftover of the fetch before a seek.
-    #[cold]
-    fn compare_anchor(&mut self, offset: Offset, message: &Message<'_>) -> Taken {
-        match self.anchor.take_if(|anchor| anchor.offset == offset) {
-            Some(anchor) if anchor.hash != record_hash(message) => {
-                Taken::Unusable(HaltReason::AnchorDiffers { offset: anchor.offset })
-            }
-            Some(_) | None => Taken::Done,
-        }
-    }
-}
-
-/// Counts the values of kept rows that were replaced.
-#[inline]
-fn book_replaced(tally: &mut BatchTally, columns: &mut Columns) {
-    for (column, values) in columns.take_replaced() {
-        let spec = &columns.plan().columns()[column];
-        tally.replaced(&spec.name, spec.on_error.as_str(), values);
-    }
-}
-
-/// Adds what the batch counts to what was tallied record by record.
-fn complete(tally: &mut BatchTally, batch: &Batch) {
-    tally.inserted(batch.inserted.0);
-    tally.skipped(Skip::Present, batch.present.0);
-    tally.skipped(Skip::DeadLetterPresent, batch.dead_present.0);
-    tally.skipped(Skip::Tombstone, batch.skipped.0 - tally.skips(Skip::Filtered) - tally.skips(Skip::Empty));
-}
-
-/// What recognises a record: its timestamp, key and value.
-fn record_hash(message: &Message<'_>) -> u64 {
-    let mut hasher = xxhash_rust::xxh3::Xxh3Default::new();
-    hasher.update(&message.timestamp_ms().unwrap_or(-1).to_le_bytes());
-    for part in [message.key(), message.payload()] {
-        let length = part.map_or(u64::MAX, |part| u64::try_from(part.len()).unwrap_or(u64::MAX));
-        hasher.update(&length.to_le_bytes());
-        hasher.update(part.unwrap_or_default());
-    }
-    hasher.digest()
-}
-
-fn condemned(message: &Message<'_>, offset: Offset, resume: &Resume, error: &ServerError) -> DeadLetter {
-    DeadLetter {
-        stage: Stage::Insert,
-        error: error.text.clone(),
-        error_code: error.code.to_string(),
-        ..letter(message, offset, resume)
-    }
-}
-
-fn undecodable(message: &Message<'_>, offset: Offset, resume: &Resume, error: DecodeError) -> DeadLetter {
-    DeadLetter {
-        stage: match error.code.stage() {
-            decode::Stage::Decode => Stage::Decode,
-            decode::Stage::Convert => Stage::Convert,
-        },
-        error: error.reason,
-        error_code: error.code.as_str().to_owned(),
-        error_field: error.field,
-        schema_id: error.schema_id,
-        ..letter(message, offset, resume)
-    }
-}
-
-/// A dead letter of the record, with everything but the error.
-fn letter(message: &Message<'_>, offset: Offset, resume: &Resume) -> DeadLetter {
-    DeadLetter {
-        partition: message.partition(),
-        offset,
-        replay: resume.start.replay,
-        key: message.key().map(<[u8]>::to_vec),
-        timestamp_ms: message.timestamp_ms(),
-        headers: message.headers().map(|(name, value)| (name.to_vec(), value.map(<[u8]>::to_vec))).collect(),
-        raw_message: message.payload().map(<[u8]>::to_vec),
-        stage: Stage::Decode,
-        error: String::new(),
-        error_code: String::new(),
-        error_field: None,
-        schema_id: None,
-        event_time_us: crate::clock::unix_ms().saturating_mul(1000),
     }
 }

@@ -14,6 +14,7 @@ mod stored;
 mod subject;
 mod sums;
 mod survey;
+mod tables;
 
 use std::collections::BTreeMap;
 
@@ -24,17 +25,13 @@ use tokio::task::JoinSet;
 use super::connect::{self, CommandError, block_on};
 use super::output::{Output, Progress, print, print_json};
 use super::{ConfigArgument, EXIT_CONFIG, EXIT_FINDINGS, EXIT_OK};
-use crate::clickhouse::{ControlError, LaneTables, Session, Table, TableName};
+use crate::clickhouse::{ControlError, LaneTables, Session};
 use crate::clock;
 use crate::commit::metadata;
-use crate::config::{Expansion, Settings, TopicSettings};
+use crate::config::{Expansion, Settings};
 use crate::ledger;
-use crate::ownership::known_routes;
-use crate::pipeline::routes;
-use crate::pipeline::row_plan::row_plan;
 use crate::pipeline::topic_decoding::TopicDecoding;
 use crate::protocol::facts::CommittedOffset;
-use crate::registry::Schemas;
 use crate::source::observer::Observer;
 use crate::source::{StoredOffset, TopicIdentity};
 use crate::types::{OffsetRange, Partition, Replay, UnitKind};
@@ -47,6 +44,7 @@ use several::{RowReader, compare_records};
 use stored::{Kind, StoredSide};
 use subject::{Known, Subject};
 use survey::Survey;
+use tables::{decoding, former_routes, tables};
 
 /// Partitions that are read at once: bounds the memory for their windows.
 const PARTITIONS_AT_ONCE: usize = 32;
@@ -170,46 +168,6 @@ async fn run(settings: &Settings, arguments: &VerifyArguments) -> Result<Report,
         report.add(topic);
     }
     Ok(report)
-}
-
-/// Tables of routes that are not configured any more, which rows of the topic may be in.
-async fn former_routes(session: &Session, lane: &LaneTables) -> Result<Vec<TableName>, CommandError> {
-    let known = or_unknown(known_routes(session, lane).await)?.unwrap_or_default();
-    if known.is_empty() {
-        return Ok(Vec::new());
-    }
-    let Some(own) = Table::read(session, &lane.cell.target).await? else { return Ok(Vec::new()) };
-    let former = routes::former(session, &known, &own, lane).await?;
-    Ok(former.into_iter().map(|table| table.name).collect())
-}
-
-async fn tables(session: &Session, lane: &LaneTables) -> Result<Vec<Table>, CommandError> {
-    let mut tables = Vec::new();
-    for target in lane.targets() {
-        let gone = || CommandError::Impossible(format!("table {target} does not exist, or our user may not see it"));
-        tables.push(Table::read(session, target).await?.ok_or_else(gone)?);
-    }
-    Ok(tables)
-}
-
-/// How the connector decodes the topic's records.
-async fn decoding(
-    session: &Session,
-    lane: &LaneTables,
-    topic: &TopicSettings,
-    tables: &[Table],
-    schemas: Option<&Schemas>,
-) -> Result<TopicDecoding, CommandError> {
-    let mut plans = Vec::new();
-    for (table, topic) in tables.iter().zip(topic.tables()) {
-        let plan = row_plan(session, table, &lane.coordinates, &topic.mapping, &topic.format).await;
-        let (rows, _) = plan.map_err(|error| CommandError::Impossible(error.to_string()))?;
-        plans.push(rows);
-    }
-    TopicDecoding::compile(topic, plans, schemas).map_err(|errors| {
-        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        CommandError::Impossible(lines.join("\n"))
-    })
 }
 
 /// The comparison of one topic with its table.
