@@ -7,10 +7,15 @@ mod load;
 #[path = "../benches/load/plan.rs"]
 mod plan;
 
+use std::sync::Arc;
+
 use allocation_counter::measure;
 use oncesink::block::native::NativeEncoder;
-use oncesink::columns::{Columns, RowCoordinates};
-use oncesink::decode::{AvroFraming, AvroOptions, AvroSchema, CsvOptions, Format, ProtobufSchema, RecordDecoder};
+use oncesink::columns::{ColumnSpec, Columns, DefaultValue, Path, RowCoordinates, RowPlan, Source};
+use oncesink::config::Records;
+use oncesink::decode::{
+    AvroFraming, AvroOptions, AvroSchema, CsvOptions, Format, ProtobufSchema, Record, RecordDecoder, RowCursor,
+};
 use plan::plan;
 
 const RECORDS: usize = 100_000;
@@ -191,6 +196,44 @@ fn protobuf() -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
+/// Records with three rows each, and something around them, by a key that has to be unescaped.
+fn lists() -> impl Iterator<Item = Vec<u8>> {
+    (0..).map(|row: u64| {
+        let element = |number: u64| format!(r#"{{"text":"item\n{number}","n":{number}}}"#);
+        let elements = [row, row + 1, row + 2].map(element).join(",");
+        format!(r#"{{"i\u0064":{row},"items":[{elements}],"to":{{"name":"a\n{row}"}}}}"#).into_bytes()
+    })
+}
+
+/// Blocks of records that make three rows each: decoded, with what the block before left.
+fn check_rows(what: &str, records: &Records, texts: impl Iterator<Item = Vec<u8>>) {
+    let texts: Vec<Vec<u8>> = texts.take(RECORDS / 4).collect();
+    let sources = [("text", "String", "text"), ("n", "UInt64", "n"), ("id", "UInt64", "$record.id")];
+    let sources = sources.into_iter().chain([("name", "String", "$record.to.name"), ("all", "String", "$")]);
+    let specs = sources.map(|(name, kind, source)| {
+        let spec = ColumnSpec::new(name, kind, DefaultValue::TypeZero).expect("the types are known");
+        spec.from_source(Source::parse(source).expect("a source"))
+    });
+    let plan = Arc::new(RowPlan::new(specs.collect(), Vec::new(), "UTC").expect("they fit together"));
+    let mut columns = Columns::new(&plan).expect("the plan was checked");
+    let mut decoder = RecordDecoder::json(&plan).of_records(records);
+    let mut block = || {
+        let decoding = measure(|| {
+            for text in &texts {
+                let (record, mut cursor) = (Record::of_value(text), RowCursor::default());
+                while decoder.next_row(&record, &mut cursor, &mut columns).expect("the record is good") {
+                    columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset: 0, row: 0, replay: 0 });
+                }
+            }
+        });
+        assert_eq!(columns.rows(), 3 * texts.len());
+        columns.clear();
+        decoding.count_total
+    };
+    block();
+    assert_eq!(block(), 0, "{what}: allocations while {} records are decoded", texts.len());
+}
+
 /// One block of these records: decoded, then encoded; with what the block before left.
 fn check(what: &str, format: &Format, columns: &[(&str, &str)], records: impl Iterator<Item = Vec<u8>>) {
     let records: Vec<Vec<u8>> = records.take(RECORDS).collect();
@@ -233,5 +276,6 @@ fn decoding_allocates_nothing_per_record() {
     let framing = AvroFraming::Bare(AvroSchema::alone(AVRO));
     check("Avro", &Format::Avro(AvroOptions { framing, reader: None }), &AVRO_COLUMNS, avro());
     let schema = ProtobufSchema::from_registry(PROTOBUF, &[]).expect("the schema is good");
+    check_rows("a list inside", &Records::Inside(Path::of_fields(["items"])), lists());
     check("Protobuf", &Format::Protobuf(schema, "M".to_owned()), &PROTOBUF_COLUMNS, protobuf());
 }

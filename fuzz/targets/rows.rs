@@ -1,22 +1,29 @@
-//! Any bytes as a list of objects, and as one object after the other: no panic, the rows that serde_json finds, the same when
+//! Any bytes as a list of objects, as one object after the other, and as an object with such a list inside: no panic, the rows that serde_json finds, the same when
 //! they are read again, and a record that fails leaves nothing behind.
 
 use std::sync::Arc;
 
 use oncesink::block::native::NativeEncoder;
-use oncesink::columns::{ColumnSpec, Columns, DefaultValue, RowCoordinates, RowPlan, Value};
+use oncesink::columns::{ColumnSpec, Columns, DefaultValue, Path, RowCoordinates, RowPlan, Source, Value};
 use oncesink::config::Records;
 use oncesink::decode::{Record, RecordDecoder, RowCursor};
 
 /// Memory beside a multiple of the record: empty columns and buffers that are kept.
 const HEAP_BYTES: usize = 1 << 20;
-const GOOD: [&[u8]; 2] = [br#"[{"u":1,"s":"good"},{}]"#, b"{\"u\":1,\"s\":\"good\"}\n{}\n"];
+const GOOD: [&[u8]; 3] = [
+    br#"[{"u":1,"s":"good"},{}]"#,
+    b"{\"u\":1,\"s\":\"good\"}\n{}\n",
+    br#"{"o":"good","a":{"v":[{"u":1,"s":"good"},{}]}}"#,
+];
+
+/// What is read of a row: its own fields, and one beside the list that it stands in.
+type Row = [String; 3];
 
 /// The rows of a record as texts, all of them rolled back; `None` where it is bad.
-fn rows(decoder: &mut RecordDecoder, columns: &mut Columns, data: &[u8]) -> Option<Vec<(String, String)>> {
+fn rows(decoder: &mut RecordDecoder, columns: &mut Columns, data: &[u8]) -> Option<Vec<Row>> {
     let (record, mut cursor, mut rows) = (Record::of_value(data), RowCursor::default(), Vec::new());
     while decoder.next_row(&record, &mut cursor, columns).ok()? {
-        rows.push((format!("{:?}", columns.last_value(0)), format!("{:?}", columns.last_value(1))));
+        rows.push([0, 1, 2].map(|column| format!("{:?}", columns.last_value(column))));
         columns.rollback_row();
         assert_eq!(cursor.rows(), rows.len() as u64);
         assert!(rows.len() <= data.len(), "a row without a byte");
@@ -25,9 +32,32 @@ fn rows(decoder: &mut RecordDecoder, columns: &mut Columns, data: &[u8]) -> Opti
 }
 
 /// What serde_json makes of it; `None` where it sees no such record, or a value of which the two may say different things.
-fn expected(records: Records, data: &[u8]) -> Option<Vec<(String, String)>> {
+fn expected(records: &Records, data: &[u8]) -> Option<Vec<Row>> {
+    let text = |field: Option<&serde_json::Value>| match field {
+        None | Some(serde_json::Value::Null) => Some(format!("{:?}", Value::Str(""))),
+        Some(text) => text.as_str().map(|text| format!("{:?}", Value::Str(text))),
+    };
+    let mut outer = text(None)?;
     let values: Vec<serde_json::Value> = match records {
         Records::Array => serde_json::from_slice(data).ok()?,
+        Records::Inside(_) => {
+            let record: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(data).ok()?;
+            let list = match record.get("a") {
+                None | Some(serde_json::Value::Null) => None,
+                Some(a) => a.as_object()?.get("v"),
+            };
+            match list {
+                None | Some(serde_json::Value::Null) => Vec::new(),
+                Some(list) => {
+                    let list = list.as_array()?.clone();
+                    // Without a row nobody looks at it.
+                    if !list.is_empty() {
+                        outer = text(record.get("o"))?;
+                    }
+                    list
+                }
+            }
+        }
         _ => serde_json::Deserializer::from_slice(data).into_iter().collect::<Result<_, _>>().ok()?,
     };
     let row = |value: &serde_json::Value| {
@@ -36,11 +66,7 @@ fn expected(records: Records, data: &[u8]) -> Option<Vec<(String, String)>> {
             None | Some(serde_json::Value::Null) => Value::U64(0),
             Some(number) => Value::U64(number.as_u64()?),
         };
-        let text = match object.get("s") {
-            None | Some(serde_json::Value::Null) => "",
-            Some(text) => text.as_str()?,
-        };
-        Some((format!("{number:?}"), format!("{:?}", Value::Str(text))))
+        Some([format!("{number:?}"), text(object.get("s"))?, outer.clone()])
     };
     values.iter().map(row).collect()
 }
@@ -57,17 +83,25 @@ pub(crate) fn run(data: &[u8]) {
     let spec = |(name, kind): (&str, &str)| {
         ColumnSpec::new(name, kind, DefaultValue::TypeZero).expect("the types are supported")
     };
-    let columns =
-        [("u", "UInt64"), ("s", "String"), ("a", "Array(Nullable(String))"), ("t", "Tuple(x UInt8, y String)")];
-    let plan = RowPlan::new(columns.into_iter().map(spec).collect(), Vec::new(), "UTC").expect("they fit together");
-    let plan = Arc::new(plan);
-    let new = || Columns::new(&plan).expect("the zones are known");
-    for (records, record) in [Records::Array, Records::Lines].into_iter().zip(GOOD) {
-        let mut decoder = RecordDecoder::json(&plan).of_records(records);
+    let columns = [
+        ("u", "UInt64"),
+        ("s", "String"),
+        ("o", "String"),
+        ("a", "Array(Nullable(String))"),
+        ("t", "Tuple(x UInt8, y String)"),
+    ];
+    let inside = Records::Inside(Path::of_fields(["a", "v"]));
+    for (records, record) in [Records::Array, Records::Lines, inside].into_iter().zip(GOOD) {
+        let mut columns: Vec<ColumnSpec> = columns.into_iter().map(spec).collect();
+        // What is around a list where there is something around it; else nothing.
+        columns[2].source = Source::Record(Path::of_fields(["o"]));
+        let plan = Arc::new(RowPlan::new(columns, Vec::new(), "UTC").expect("they fit together"));
+        let new = || Columns::new(&plan).expect("the zones are known");
+        let mut decoder = RecordDecoder::json(&plan).of_records(&records);
         let (mut columns, mut alone) = (new(), new());
         let found = rows(&mut decoder, &mut columns, data);
         assert_eq!(rows(&mut decoder, &mut columns, data), found, "read again it is another record");
-        if let (Some(found), Some(expected)) = (&found, expected(records, data)) {
+        if let (Some(found), Some(expected)) = (&found, expected(&records, data)) {
             assert_eq!(*found, expected);
         }
         assert!(columns.heap_bytes() <= HEAP_BYTES + 64 * data.len(), "{} bytes of heap", columns.heap_bytes());

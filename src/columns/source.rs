@@ -10,8 +10,10 @@ const STEPS_MAX: usize = 32;
 /// What a column is filled from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A place in the record's value; the empty path is the whole value.
+    /// A place in the record's value, or in the row where a record makes several; the empty path is the whole of it.
     Value(Path),
+    /// A place in the value around the rows of a list inside it; the empty path is the whole value.
+    Record(Path),
     /// A place in the record's key; the empty path is the whole key.
     Key(Path),
     /// The last header of this name.
@@ -105,7 +107,7 @@ impl Source {
     }
 
     /// Reads what stands behind `from`: a field's name, a path such as `$.a.b[0]` or `$['a.b']`, or one of `$key`,
-    /// `$key.id`, `$headers.name`, `$timestamp`, `$topic`, `$partition`, `$offset`, `$raw`.
+    /// `$key.id`, `$record.id`, `$headers.name`, `$timestamp`, `$topic`, `$partition`, `$offset`, `$raw`.
     ///
     /// # Errors
     /// Says what is wrong with it.
@@ -125,6 +127,7 @@ impl Source {
             ("offset", "") => Ok(Self::Offset),
             ("raw", "") => Ok(Self::Raw),
             ("key", path) => parse_path(path).map(Self::Key),
+            ("record", path) => parse_path(path).map(Self::Record),
             ("headers", path) => match path.strip_prefix('.').filter(|name| !name.is_empty()) {
                 Some(name) => Ok(Self::Header(name.to_owned())),
                 None => match parse_path(path)?.0.as_slice() {
@@ -199,6 +202,7 @@ impl fmt::Display for Source {
         match self {
             Self::Value(path) => write!(f, "${path}"),
             Self::Key(path) => write!(f, "$key{path}"),
+            Self::Record(path) => write!(f, "$record{path}"),
             Self::Header(name) => write!(f, "$headers.{name}"),
             Self::Timestamp => f.write_str("$timestamp"),
             Self::Topic => f.write_str("$topic"),
@@ -232,6 +236,10 @@ mod tests {
         check("$[\"x\"]", "$.x");
         check("$key", "$key");
         check("$key.id", "$key.id");
+        check("$record", "$record");
+        check("$record.a['b.c'][0]", "$record.a['b.c'][0]");
+        check("$record[x]", "error: has `[x]`, no number of an element");
+        check("$records.a", "error: begins with `$records`, which is no source");
         check("$headers.trace-id", "$headers.trace-id");
         check("$headers.a.b", "$headers.a.b");
         check("$headers['a b']", "$headers.a b");

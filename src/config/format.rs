@@ -9,6 +9,7 @@ use super::error::{Located, Location, Problem};
 use super::keys;
 use super::secret_file::read_bytes;
 use super::section::{Found, Section};
+use crate::columns::{Path, Source};
 
 /// How records are encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +67,7 @@ pub enum Framing {
 }
 
 /// What a JSON record holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Records {
     /// One object: one row.
     One,
@@ -74,6 +75,8 @@ pub enum Records {
     Array,
     /// Objects one after the other, one on each line: a row for each.
     Lines,
+    /// A list at this place of the value: a row for each element.
+    Inside(Path),
 }
 
 /// JSON.
@@ -226,10 +229,31 @@ fn read_json(parent: &Section<'_>) -> Option<Format> {
         Found::Value(section) => section.value,
     };
     let framing = read_framing(&section, &[Framing::None, Framing::Registry, Framing::RegistryHeaders], Framing::None);
-    let records = section
-        .choice("records", &[("one", Records::One), ("array", Records::Array), ("lines", Records::Lines)])
-        .or(Records::One, &section.location);
+    let records = section.value("records", RECORDS, parse_records).or(Records::One, &section.location);
     Some(Format::Json(JsonSettings { framing: framing?.value, records: records?.value }))
+}
+
+const RECORDS: &str = "`one`, `array`, `lines` or a path such as `$.items`";
+
+fn parse_records(text: &str) -> Result<Records, Problem> {
+    match text {
+        "one" => return Ok(Records::One),
+        "array" => return Ok(Records::Array),
+        "lines" => return Ok(Records::Lines),
+        "$" => return Err(Problem::new("is the whole value", "write `array` where the value is the list")),
+        _ => {}
+    }
+    let fix = || format!("write {RECORDS}");
+    if !text.starts_with('$') {
+        let near = keys::nearest(text, ["one", "array", "lines"].into_iter());
+        let fix = near.map_or_else(fix, |near| format!("did you mean `{near}`?"));
+        return Err(Problem::new("is not one of the values known here", fix));
+    }
+    match Source::parse(text) {
+        Ok(Source::Value(path)) => Ok(Records::Inside(path)),
+        Ok(_) => Err(Problem::new("is no place in the value", fix())),
+        Err(reason) => Err(Problem::new(reason, fix())),
+    }
 }
 
 fn read_avro(parent: &Section<'_>) -> Option<Format> {

@@ -281,8 +281,8 @@ pub(super) fn parse_source(text: &str) -> Result<ColumnSource, Problem> {
     if text == "$none" {
         return Ok(ColumnSource::Nothing);
     }
-    let fix = "write a field's name, a path such as `$.a.b[0]`, or one of `$key`, `$key.id`, `$headers.name`, `$timestamp`, \
-               `$topic`, `$partition`, `$offset`, `$raw`, `$none`";
+    let fix = "write a field's name, a path such as `$.a.b[0]`, or one of `$key`, `$key.id`, `$record.id`, `$headers.name`, \
+               `$timestamp`, `$topic`, `$partition`, `$offset`, `$raw`, `$none`";
     Source::parse(text).map(ColumnSource::Source).map_err(|reason| Problem::new(reason, fix))
 }
 

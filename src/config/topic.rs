@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use super::detector::{DetectorSettings, read_detectors};
 use super::drift::{SchemaDrift, read_schema_drift};
 use super::error::{Located, Location, Problem};
-use super::format::{Format, Records, read_format};
+use super::format::{Format, JsonSettings, Records, read_format};
 use super::keys;
-use super::mapping::{Envelope, Mapping, Tombstones, read_mapping};
+use super::mapping::{ColumnSource, Envelope, Mapping, Tombstones, read_mapping};
 use super::names::{TableName, parse_column, parse_table, parse_table_of_pattern, parse_topic};
 use super::pattern::{Pattern, parse_pattern};
 use super::routes::{Routing, Unrouted, read_routing};
@@ -20,6 +20,7 @@ use super::section::{Found, Section};
 use super::units::{
     ByteSize, Limits, Share, parse_count, parse_duration, parse_rate, parse_share, parse_size, show_duration,
 };
+use crate::columns::Source;
 
 const LINGER_DEFAULT: Duration = Duration::from_secs(1);
 const LINGER: Limits<Duration> = Limits {
@@ -183,6 +184,10 @@ pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {
     let detectors = read_detectors(section);
     require_row_column(section, format.as_ref(), coordinates.as_ref());
     refuse_events_in_lists(section, format.as_ref(), mapping.as_ref());
+    let has_surroundings = format.as_ref().is_none_or(has_surroundings);
+    if let Some(mapping) = mapping.as_ref().filter(|_| !has_surroundings) {
+        refuse_surroundings(section, sources_of(mapping));
+    }
     let mut settings = TopicSettings {
         topic: topic.as_ref()?.0.clone(),
         pattern: topic?.1,
@@ -203,6 +208,10 @@ pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {
         location: here.clone(),
     };
     settings.routing = read_routing(section, &settings)?;
+    if let Some(routing) = settings.routing.as_ref().filter(|_| !has_surroundings) {
+        refuse_surroundings(section, routing.tables.iter().flat_map(|table| sources_of(&table.mapping)));
+        refuse_surroundings(section, routing.by.values().map(|source| (&source.value, &source.location)));
+    }
     Some(settings)
 }
 
@@ -223,6 +232,31 @@ fn read_name(section: &Section<'_>) -> Option<(Located<String>, Option<Pattern>)
             let reason = format!("`{}` stands beside `topic`", section.path_of("pattern"));
             section.report.add(&pattern.key_location, reason, "keep one of them; both may have an entry of their own");
             None
+        }
+    }
+}
+
+/// Whether rows have a value around them.
+fn has_surroundings(format: &Format) -> bool {
+    matches!(format, Format::Json(JsonSettings { records: Records::Inside(_), .. }))
+}
+
+/// What columns are filled from, and where the file says so.
+fn sources_of(mapping: &Mapping) -> impl Iterator<Item = (&Source, &Location)> {
+    mapping.columns.values().filter_map(|mapped| match &mapped.value.from {
+        ColumnSource::Source(source) => Some((source, &mapped.location)),
+        ColumnSource::Name | ColumnSource::Nothing => None,
+    })
+}
+
+/// A row that is the whole value, or one of several that are, has nothing around it.
+fn refuse_surroundings<'a>(topic: &Section<'_>, sources: impl Iterator<Item = (&'a Source, &'a Location)>) {
+    for (source, location) in sources {
+        if let Source::Record(path) = source {
+            let reason = format!("`{source}` is a place around a list of rows, and `json.records` names no such list");
+            let fix =
+                format!("write `${path}` for a place in the row, or name the list, as `json: {{ records: $.items }}`");
+            topic.report.add(location, reason, fix);
         }
     }
 }

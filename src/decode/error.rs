@@ -102,10 +102,12 @@ pub enum ErrorCode {
     UnknownField,
     /// The record is no change event.
     InvalidEnvelope,
-    /// The record is JSON, but no list, where it is to be one.
+    /// JSON, but no list, where the rows of a record are to be.
     NotAList,
     /// The record makes more rows than a block takes.
     TooManyRows,
+    /// The rows of the record take too many bytes of what is around them again and again.
+    TooMuchRepeated,
     /// No route takes the record.
     Unrouted,
     /// The record has fields that would need more columns than the table may have.
@@ -114,7 +116,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every word of [`ErrorCode::as_str`], by one code each, for tables of metrics and documents.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Empty,
         Self::InvalidUtf8,
         Self::InvalidJson,
@@ -141,6 +143,7 @@ impl ErrorCode {
         Self::InvalidEnvelope,
         Self::NotAList,
         Self::TooManyRows,
+        Self::TooMuchRepeated,
         Self::Unrouted,
         Self::TooManyColumns,
     ];
@@ -174,6 +177,7 @@ impl ErrorCode {
             Self::InvalidEnvelope => "invalid_envelope",
             Self::NotAList => "not_a_list",
             Self::TooManyRows => "too_many_rows",
+            Self::TooMuchRepeated => "too_much_repeated",
             Self::Unrouted => "unrouted",
             Self::TooManyColumns => "too_many_columns",
         }
@@ -205,6 +209,7 @@ impl ErrorCode {
             | Self::InvalidEnvelope
             | Self::NotAList
             | Self::TooManyRows
+            | Self::TooMuchRepeated
             | Self::TooManyColumns
             | Self::Unrouted => Stage::Decode,
             Self::TypeMismatch
@@ -245,8 +250,9 @@ impl ErrorCode {
             Self::InvalidProtobuf => "not protobuf by its schema",
             Self::InvalidCsv => "not csv as configured",
             Self::UnknownField => "no column takes this field",
-            Self::NotAList => "the record is not a json list",
+            Self::NotAList => "not a json list, where the rows are to be",
             Self::TooManyRows => "the record makes too many rows",
+            Self::TooMuchRepeated => "the rows repeat more than 64 MiB of what is around them",
             Self::Unrouted => "no route takes the record",
             Self::TooManyColumns => "the table may have no more columns",
             Self::InvalidEnvelope => "not a change event: `op` is none of c, r, u, d, t, m",
@@ -316,6 +322,20 @@ pub(crate) struct Fault {
     pub(crate) code: ErrorCode,
     /// Byte of the record at which the bad value or syntax begins.
     pub(crate) at: usize,
+}
+
+/// A fault that is found before there is a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SeekFault {
+    pub(crate) fault: Fault,
+    /// The column whose value it is about, if it is about one.
+    pub(crate) column: Option<usize>,
+}
+
+impl From<Fault> for SeekFault {
+    fn from(fault: Fault) -> Self {
+        Self { fault, column: None }
+    }
 }
 
 impl Fault {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::avro::{AvroDecoder, AvroOptions, AvroSchema};
 use super::csv::{CsvDecoder, CsvOptions};
-use super::error::{DecodeError, Fault, Shown};
+use super::error::{DecodeError, Fault, SeekFault, Shown};
 use super::json::{JsonDecoder, RowCursor};
 use super::protobuf::{ProtobufDecoder, ProtobufSchema};
 use super::raw::RawDecoder;
@@ -117,14 +117,14 @@ impl ValueDecoder {
     }
 
     /// Makes it one of JSON records that hold so many objects.
-    pub(super) fn expect_records(&mut self, records: Records) {
+    pub(super) fn expect_records(&mut self, plan: &RowPlan, records: &Records) {
         if let Self::Json(decoder) | Self::FramedJson(decoder) = self {
-            decoder.expect_records(records);
+            decoder.expect_records(plan, records);
         }
     }
 
     /// Goes to the next row of a record; false where there is none left. Of any format but JSON there is one.
-    pub(super) fn seek_row(&mut self, bytes: &[u8], cursor: &mut RowCursor) -> Result<bool, Fault> {
+    pub(super) fn seek_row(&mut self, bytes: &[u8], cursor: &mut RowCursor) -> Result<bool, SeekFault> {
         match self {
             Self::Json(decoder) => decoder.seek_row(bytes, 0, cursor),
             Self::FramedJson(decoder) => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::drift::{self, NewColumn};
 use super::envelope::{Envelope, Operation};
-use super::error::{DecodeError, ErrorCode, Fault, Shown};
+use super::error::{DecodeError, ErrorCode, Fault, SeekFault, Shown};
 use super::format::{Format, Part, Stop, ValueDecoder};
 use super::json::{RowCursor, append_json};
 use super::target::Target;
@@ -114,7 +114,7 @@ impl RecordDecoder {
         let envelope = plan.changes.envelope.then(|| Envelope::new(plan, value)).transpose()?;
         let value = ValueDecoder::new(plan, Target::of_values(plan), value, Part::Value)?;
         let beside = |(column, source): (usize, &Source)| match source {
-            Source::Value(_) | Source::UnknownFields => None,
+            Source::Value(_) | Source::Record(_) | Source::UnknownFields => None,
             Source::Key(_) if key.is_some() => None,
             other => Some((column, other.clone())),
         };
@@ -130,8 +130,8 @@ impl RecordDecoder {
 
     /// The same decoder of JSON records that hold so many objects.
     #[must_use]
-    pub fn of_records(mut self, records: Records) -> Self {
-        self.value.expect_records(records);
+    pub fn of_records(mut self, records: &Records) -> Self {
+        self.value.expect_records(&self.plan, records);
         self
     }
 
@@ -179,10 +179,9 @@ impl RecordDecoder {
         debug_assert!(Arc::ptr_eq(&self.plan, columns.plan()));
         let row = cursor.rows;
         let found = match record.value {
-            Some(value) => self
-                .value
-                .seek_row(value, cursor)
-                .map_err(|fault| Undecoded::Bad(self.value.explain(fault, value, None).within_row(row)))?,
+            Some(value) => self.value.seek_row(value, cursor).map_err(|SeekFault { fault, column }| {
+                Undecoded::Bad(self.value.explain(fault, value, self.field(column)).within_row(row))
+            })?,
             None => row == 0,
         };
         if !found {
@@ -210,11 +209,15 @@ impl RecordDecoder {
         }
     }
 
+    /// A column's name and type.
+    fn field(&self, column: Option<usize>) -> Option<(&str, &str)> {
+        column.map(|column| &self.plan.columns[column]).map(|spec| (spec.name.as_str(), spec.type_text.as_str()))
+    }
+
     #[cold]
     fn give_up(&self, failed: &Failed<'_>, columns: &mut Columns) -> Undecoded {
         columns.rollback_row();
-        let spec = columns.field().map(|column| &self.plan.columns[column]);
-        let field = spec.map(|spec| (spec.name.as_str(), spec.type_text.as_str()));
+        let field = self.field(columns.field());
         match *failed {
             Failed::Awaiting(key) => Undecoded::Awaiting(key),
             Failed::OfNoRow => Undecoded::Skipped,
@@ -335,7 +338,7 @@ fn append_beside<'r>(
         }
         Source::Partition => ("partition", Some(Beside::Typed(Typed::Int(record.partition.into())))),
         Source::Offset => ("offset", Some(Beside::Typed(Typed::Int(record.offset)))),
-        Source::Value(_) | Source::UnknownFields => unreachable!("the value has its own decoder"),
+        Source::Value(_) | Source::Record(_) | Source::UnknownFields => unreachable!("the value has its own decoder"),
     };
     let builder = columns.open(column).expect("a column has one source");
     let (bytes, appended) = match value {

@@ -26,6 +26,14 @@ impl Target {
         })
     }
 
+    /// The tree of the columns that are filled from around the rows.
+    pub(crate) fn of_surroundings(plan: &RowPlan) -> Self {
+        Self::of(plan, |source| match source {
+            Source::Record(path) => Some(path),
+            _ => None,
+        })
+    }
+
     /// The tree of the columns that are filled from a place inside the record's key.
     pub(crate) fn of_keys(plan: &RowPlan) -> Self {
         Self::of(plan, |source| match source {
@@ -47,7 +55,8 @@ impl Target {
         root
     }
 
-    fn place(&mut self, path: &Path) -> &mut Self {
+    /// The place that a path leads to, which is there from now on.
+    pub(crate) fn place(&mut self, path: &Path) -> &mut Self {
         path.0.iter().fold(self, |target, step| match step {
             Step::Field(name) => child(&mut target.fields, name),
             Step::Element(number) => child(&mut target.elements, number),

@@ -55,7 +55,7 @@ impl Decoding {
         let rows = Arc::new(rows);
         RecordDecoder::new(&rows, &value, key.as_ref()).map_err(at)?;
         let records = match &topic.format {
-            config::Format::Json(json) => json.records,
+            config::Format::Json(json) => json.records.clone(),
             config::Format::Avro(_) | config::Format::Protobuf(_) | config::Format::Csv(_) | config::Format::Raw => {
                 Records::One
             }
@@ -78,6 +78,6 @@ impl Decoding {
     /// A decoder, for one thread.
     pub fn decoder(&self) -> RecordDecoder {
         let decoder = RecordDecoder::new(&self.rows, &self.value, self.key.as_ref());
-        decoder.expect("one was made before").of_records(self.records)
+        decoder.expect("one was made before").of_records(&self.records)
     }
 }

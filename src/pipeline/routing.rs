@@ -44,7 +44,7 @@ impl Routing {
                 Err(more) => errors.extend(more),
             }
         }
-        let by_value = routing.by.values().any(|source| matches!(source.value, Source::Value(_)));
+        let by_value = routing.by.values().any(|source| matches!(source.value, Source::Value(_) | Source::Record(_)));
         let mut every = topic.clone();
         every.only_when = None;
         match Decoding::compile(&every, plan, schemas) {
@@ -216,6 +216,27 @@ mod tests {
         check(b"z", Some(b"k1"), None, "2");
         check(b"z", None, None, "0");
         check(b"\xff", Some(b"\xff"), None, "0");
+    }
+
+    /// What is around a list of rows is a part of the value too.
+    #[test]
+    fn what_is_around_the_rows_decides_for_each() {
+        let topic = topic(
+            "    json: { records: $.v }\n    coordinates: { row: _row }\n    route_by: { shop: $record.shop }\n    routes:\n      \
+             - { when: shop == 'x', table: x }\n",
+        );
+        let mut router = Routing::compile(&topic, None).unwrap().unwrap().router();
+        let mut check = |value: &str, expected: &str| {
+            let (record, mut cursor) = (Record::of_value(value.as_bytes()), RowCursor::default());
+            let rows = std::iter::from_fn(|| router.route_row(&record, &mut cursor).transpose());
+            assert_eq!(rows.map(shown).collect::<Vec<_>>().join(" "), expected, "{value}");
+        };
+        check(r#"{"v":[{},{}],"shop":"x"}"#, "1 1");
+        check(r#"{"v":[{"shop":"x"}]}"#, "0");
+        check(r#"{"v":[]}"#, "");
+        let mut router = Routing::compile(&topic, None).unwrap().unwrap().router();
+        assert!(router.is_by_row());
+        assert_eq!(shown(router.route(&Record::of_value(b"5"))), "not_an_object");
     }
 
     #[test]

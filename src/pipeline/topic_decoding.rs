@@ -158,7 +158,7 @@ impl TopicDecoder {
             // Without a row of its own the record is skipped as a whole.
             return if *cursor == before { Err(Undecoded::Skipped) } else { Ok(Some(Routed::Nowhere)) };
         };
-        *cursor = before;
+        cursor.go_back(&before);
         let TableRows { decoder, columns, .. } = &mut self.tables[target.index()];
         let found = decoder.next_row(record, cursor, columns)?;
         Ok(found.then_some(routed))
@@ -222,5 +222,90 @@ impl TopicDecoder {
     /// The same, to be emptied.
     pub fn all_columns_mut(&mut self) -> impl Iterator<Item = &mut Columns> {
         self.tables.iter_mut().map(|table| &mut table.columns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columns::{ColumnSpec, DefaultValue, Source, Value};
+    use crate::config;
+
+    fn decoder(unrouted: &str) -> TopicDecoder {
+        let yaml = format!(
+            "name: c\nkafka: {{ brokers: 'k:9092' }}\nclickhouse: {{ url: 'http://c:8123' }}\ntopics:\n  - topic: t\n    \
+             table: own\n    json: {{ records: $.v }}\n    coordinates: {{ row: _row }}\n    unrouted: {unrouted}\n    \
+             route_by: {{ kind: $.k, shop: $record.shop }}\n    routes:\n      - {{ when: kind == 'x', table: x }}\n      \
+             - {{ when: kind == 'y' && shop == 's', table: y }}\n"
+        );
+        let topic = config::parse("x.yaml", &yaml, &|_| None).unwrap().topics.remove(0);
+        let plan = |outer: &str| {
+            let spec = |name: &str, source: &str| {
+                let spec = ColumnSpec::new(name, "String", DefaultValue::TypeZero).unwrap();
+                spec.from_source(Source::parse(source).unwrap())
+            };
+            RowPlan::new(vec![spec("n", "n"), spec("outer", outer)], Vec::new(), "UTC").unwrap()
+        };
+        let plans = ["$record.shop", "$record.head", "$record.tail"].map(plan).into();
+        TopicDecoding::compile(&topic, plans, None).unwrap().decoder().unwrap()
+    }
+
+    /// The rows of a record as table, number and what is around them.
+    fn rows(decoder: &mut TopicDecoder, text: &str) -> Result<Vec<String>, Undecoded> {
+        let (record, mut cursor, mut rows) = (Record::of_value(text.as_bytes()), RowCursor::default(), Vec::new());
+        while let Some(routed) = decoder.next_row(&record, &mut cursor)? {
+            let Routed::To(target) = routed else {
+                rows.push("nowhere".to_owned());
+                continue;
+            };
+            let columns = decoder.columns_mut(target);
+            let text = |column| match columns.last_value(column) {
+                Value::Str(text) => text.to_owned(),
+                other => panic!("{other:?}"),
+            };
+            rows.push(format!("{} {} {}", target.0, text(0), text(1)));
+            columns.rollback_row();
+        }
+        Ok(rows)
+    }
+
+    /// The decoder of a table sees a record for the first time at the first row that goes there, and takes nothing that it
+    /// knows of the record before.
+    #[test]
+    fn rows_of_one_record_go_to_several_tables_each_with_what_is_around_them() {
+        let mut skipping = decoder("skip");
+        let mut check = |text: &str, expected: &[&str]| {
+            // Twice, as the pipeline does: once to count.
+            for _ in 0..2 {
+                assert_eq!(rows(&mut skipping, text).unwrap(), expected, "{text}");
+            }
+        };
+        check(
+            r#"{"shop":"s","head":"h1","v":[{"k":"y","n":0},{"k":"x","n":1},{"n":2},{"k":"y","n":3}],"tail":"t1"}"#,
+            &["2 0 t1", "1 1 h1", "nowhere", "2 3 t1"],
+        );
+        // As long, with other places.
+        check(
+            r#"{"tail":"t2","v":[{"n":0},{"k":"x","n":1},{"k":"x","n":2},{"k":"y","n":3}],"head":"h2","shop":"s"}"#,
+            &["nowhere", "1 1 h2", "1 2 h2", "2 3 t2"],
+        );
+        check(r#"{"v":[{"k":"y","n":0},{"k":"x","n":1}],"head":"h3"}"#, &["nowhere", "1 1 h3"]);
+        check(r#"{"v":null}"#, &[]);
+        check(r#"{"v":[{"n":0}],"head":"h4"}"#, &["nowhere"]);
+        check(r#"{"head":"as long as before"}"#, &[]);
+        let mut own = decoder("table");
+        assert_eq!(
+            rows(&mut own, r#"{"v":[{"n":0},{"k":"x","n":1},{"n":2}],"shop":"s","head":"h"}"#).unwrap(),
+            ["0 0 s", "1 1 h", "0 2 s"]
+        );
+    }
+
+    /// Each decoder reads what is around the rows once or twice, not once for each row.
+    #[test]
+    fn a_long_list_is_divided_in_one_go() {
+        let elements: Vec<_> = (0..50_000).map(|n| format!(r#"{{"n":{n},"k":"{}"}}"#, ["x", "y"][n % 2])).collect();
+        let text = format!(r#"{{"shop":"s","v":[{}],"head":"h","tail":"t"}}"#, elements.join(","));
+        let expected: Vec<_> = (0..50_000).map(|n| format!("{} {n} {}", 1 + n % 2, ["h", "t"][n % 2])).collect();
+        assert_eq!(rows(&mut decoder("dead_letter"), &text).unwrap(), expected);
     }
 }

@@ -10,6 +10,7 @@
 //! - A list of objects fills the columns of a flattened Nested ([`nested`]).
 //! - A missing field, and null for a column that has no NULL, give the column's default.
 
+mod around;
 mod cursor;
 mod dynamic;
 mod keys;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 pub(super) use self::cursor::Cursor;
 pub(super) use self::dynamic::append_dynamic_text;
 use self::keys::{KeyGuess, START};
+use self::rows::Expected;
 pub use self::rows::RowCursor;
 use self::value::append_value;
 pub(super) use self::walk::Walk;
@@ -33,7 +35,6 @@ use super::error::{DecodeError, ErrorCode, Fault, Shown};
 use super::record::Rest;
 use super::target::Target;
 use crate::columns::{ColumnBuilder, Columns, RowPlan};
-use crate::config::Records;
 
 /// Largest buffer that is kept from one record to the next: one record of 16 MB must not cost 16 MB for good.
 pub(super) const SCRATCH_BYTES_KEPT: usize = 1 << 20;
@@ -41,7 +42,7 @@ pub(super) const SCRATCH_BYTES_KEPT: usize = 1 << 20;
 /// Decodes JSON objects into the open row of a table.
 #[derive(Debug)]
 pub(super) struct JsonDecoder {
-    records: Records,
+    records: Expected,
     root: Target,
     /// What the fields of the root are, in their order.
     fields: Vec<FieldTarget>,
@@ -67,7 +68,7 @@ impl JsonDecoder {
             _ => FieldTarget::Tree(number),
         });
         Self {
-            records: Records::One,
+            records: Expected::One,
             fields: fields.collect(),
             keys: KeyGuess::new(root.fields.iter().map(|(name, _)| name.as_str())),
             walk: Walk::new(plan),

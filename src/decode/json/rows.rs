@@ -1,13 +1,20 @@
-//! Records that hold several objects: a list of them, or one after the other. Each becomes a row.
+//! Records that make several rows: a list of objects, objects one after the other, or the elements of a list inside.
 //!
-//! Read object by object, so that nothing is kept of a record but the place in it. What comes behind the last object is
-//! checked like any other byte.
+//! Read row by row, so that nothing is kept of a record but the place in it, and of what is around a list the places that
+//! [`super::around`] notes. What comes behind the last row is checked like any other byte.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::around::Around;
 use super::{Cursor, JsonDecoder, check_utf8};
-use crate::columns::Columns;
+use crate::columns::{Columns, RowPlan};
 use crate::config::Records;
-use crate::decode::error::{ErrorCode, Fault};
+use crate::decode::error::{ErrorCode, Fault, SeekFault};
 use crate::decode::record::Rest;
+
+/// How many readings were numbered. Of the whole process, because several decoders share the cursor of a record, and each
+/// has to see whether what it noted is of this record.
+static READINGS: AtomicU64 = AtomicU64::new(0);
 
 /// How far the rows of a record were read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,6 +25,8 @@ pub struct RowCursor {
     at: usize,
     /// Brackets open there.
     depth: u32,
+    /// The number of this reading of the record, where decoders note something of it.
+    reading: Option<u64>,
 }
 
 impl RowCursor {
@@ -25,43 +34,89 @@ impl RowCursor {
     pub fn rows(&self) -> u64 {
         self.rows
     }
+
+    /// Goes back to where the cursor stood before, for another decoder of the same record.
+    pub(crate) fn go_back(&mut self, before: &Self) {
+        *self = Self { reading: self.reading, ..*before };
+    }
+}
+
+/// What a record is expected to hold.
+#[derive(Debug)]
+pub(super) enum Expected {
+    One,
+    Array,
+    Lines,
+    /// A list somewhere in the value.
+    Inside(Box<Around>),
 }
 
 impl JsonDecoder {
-    /// Makes it one of records that hold so many objects.
-    pub(in crate::decode) fn expect_records(&mut self, records: Records) {
-        self.records = records;
+    /// Makes it one of records that hold their rows like this.
+    pub(in crate::decode) fn expect_records(&mut self, plan: &RowPlan, records: &Records) {
+        self.records = match records {
+            Records::One => Expected::One,
+            Records::Array => Expected::Array,
+            Records::Lines => Expected::Lines,
+            Records::Inside(path) => Expected::Inside(Box::new(Around::new(plan, path))),
+        };
     }
 
-    /// Goes to the next object of the text that begins at byte `at`; false where there is none left, and nothing else
-    /// either.
+    /// Goes to the next row of the text that begins at byte `at`; false where there is none left, and nothing else either.
     pub(in crate::decode) fn seek_row(
         &mut self,
         record: &[u8],
         at: usize,
         cursor: &mut RowCursor,
-    ) -> Result<bool, Fault> {
+    ) -> Result<bool, SeekFault> {
         let first = cursor.rows == 0;
-        if self.records == Records::One {
-            cursor.at = at;
-            return Ok(first);
-        }
-        if first {
-            check_utf8(&record[at..]).map_err(|fault| Fault { at: at + fault.at, ..fault })?;
-            (cursor.at, cursor.depth) = (at, 0);
+        match &mut self.records {
+            Expected::One => {
+                cursor.at = at;
+                return Ok(first);
+            }
+            Expected::Array | Expected::Lines if first => {
+                check_utf8(&record[at..]).map_err(|fault| Fault { at: at + fault.at, ..fault })?;
+                (cursor.at, cursor.depth) = (at, 0);
+            }
+            Expected::Array | Expected::Lines => {}
+            Expected::Inside(around) => {
+                let reading = *cursor.reading.get_or_insert_with(|| READINGS.fetch_add(1, Ordering::Relaxed));
+                let noted = around.note(record, at, reading, &mut self.walk.scratch);
+                self.walk.shrink();
+                noted?;
+                if first {
+                    let Some((at, depth)) = around.list() else { return Ok(false) };
+                    (cursor.at, cursor.depth) = (at, depth);
+                }
+            }
         }
         let mut json = Cursor::resume(record, cursor.at, cursor.depth);
-        let found = if self.records == Records::Array {
-            seek_element(&mut json, first)?
-        } else {
-            json.next_token();
-            !json.at_end()
+        let found = match &self.records {
+            Expected::One | Expected::Lines => {
+                json.next_token();
+                !json.at_end()
+            }
+            Expected::Array => {
+                let found = seek_element(&mut json, first)?;
+                if !found && (json.next_token() != 0 || !json.at_end()) {
+                    return Err(json.fault(ErrorCode::TrailingData).into());
+                }
+                found
+            }
+            Expected::Inside(around) => {
+                let found = seek_element(&mut json, first)?;
+                if found && around.is_too_much(cursor.rows) {
+                    return Err(json.fault(ErrorCode::TooMuchRepeated).into());
+                }
+                found
+            }
         };
         (cursor.at, cursor.depth) = json.place();
         Ok(found)
     }
 
-    /// The same as [`JsonDecoder::decode`] for the object at the cursor.
+    /// The same as [`JsonDecoder::decode`] for the row at the cursor.
     pub(in crate::decode) fn decode_row(
         &mut self,
         record: &[u8],
@@ -69,35 +124,35 @@ impl JsonDecoder {
         rest: &mut Rest,
         columns: &mut Columns,
     ) -> Result<(), Fault> {
-        if self.records == Records::One {
+        if matches!(self.records, Expected::One) {
             return self.decode(record, cursor.at, rest, columns);
         }
         let mut json = Cursor::resume(record, cursor.at, cursor.depth);
-        let decoded = self.decode_value(&mut json, rest, columns);
+        let mut decoded = self.decode_value(&mut json, rest, columns);
+        if let (Expected::Inside(around), Ok(())) = (&self.records, decoded) {
+            decoded = around.fill(record, &mut self.walk, columns);
+        }
         self.walk.shrink();
         (cursor.at, cursor.depth) = json.place();
         decoded
     }
 }
 
+/// Goes to the next element of a list, or behind its end.
 fn seek_element(json: &mut Cursor<'_>, first: bool) -> Result<bool, Fault> {
-    let another = if first {
-        match json.next_token() {
-            b'[' => json.enter()?,
-            0 if json.at_end() => return Err(json.fault(ErrorCode::Empty)),
-            _ => return Err(json.fault(ErrorCode::NotAList)),
-        }
-        let another = json.next_token() != b']';
-        if !another {
-            json.leave();
-        }
-        another
-    } else {
-        json.another(b']')?
-    };
-    let next = json.next_token();
-    if !another && (next != 0 || !json.at_end()) {
-        return Err(json.fault(ErrorCode::TrailingData));
+    if !first {
+        let another = json.another(b']')?;
+        json.next_token();
+        return Ok(another);
     }
-    Ok(another)
+    match json.next_token() {
+        b'[' => json.enter()?,
+        0 if json.at_end() => return Err(json.fault(ErrorCode::Empty)),
+        _ => return Err(json.fault(ErrorCode::NotAList)),
+    }
+    let any = json.next_token() != b']';
+    if !any {
+        json.leave();
+    }
+    Ok(any)
 }

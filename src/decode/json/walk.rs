@@ -73,10 +73,7 @@ impl Walk {
         json.back_to(start);
         if json.peek() == b'[' {
             for (field, column) in &target.nested {
-                match columns.open(*column) {
-                    Some(ColumnBuilder::Array(array)) => append_field_of_each(json, field, array, &mut self.scratch)?,
-                    _ => return Err(json.fault(ErrorCode::DuplicateKey)),
-                }
+                self.field_of_each(json, field, *column, columns)?;
                 json.back_to(start);
             }
         }
@@ -87,6 +84,20 @@ impl Walk {
                 columns.leave_field();
                 json.skip_value()
             }
+        }
+    }
+
+    /// What a field holds in each object of the list at the cursor, to one column of a flattened Nested.
+    pub(super) fn field_of_each(
+        &mut self,
+        json: &mut Cursor<'_>,
+        field: &str,
+        column: usize,
+        columns: &mut Columns,
+    ) -> Outcome {
+        match columns.open(column) {
+            Some(ColumnBuilder::Array(array)) => append_field_of_each(json, field, array, &mut self.scratch),
+            _ => Err(json.fault(ErrorCode::DuplicateKey)),
         }
     }
 

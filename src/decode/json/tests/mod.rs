@@ -1,5 +1,6 @@
 //! Tests of the JSON decoder: what each column type takes, and what a record may look like.
 
+mod around;
 mod nested;
 mod properties;
 mod records;
