@@ -388,13 +388,45 @@ fn an_instance_that_runs_with_other_routes_looks_into_the_tables_of_all() {
 /// The elements of a list, each by its own kind.
 #[test]
 fn rows_of_one_record_go_to_several_tables() {
+    check_rows("array", |elements, _| format!("[{elements}]"));
+}
+
+/// The same with a list inside, of which each table takes something else that is around it.
+#[test]
+fn rows_of_a_list_inside_go_to_several_tables_each_with_what_is_around_them() {
+    let routes = check_rows("$.cart.items", |elements, number| match number % 2 {
+        0 => format!(r#"{{"place":"p{number}","cart":{{"items":[{elements}]}},"temp":{number}}}"#),
+        _ => format!(r#"{{"temp":{number},"cart":{{"total":5,"items":[{elements}]}},"place":"p{number}"}}"#),
+    });
+    for (table, strange) in [
+        ("orders", "place != concat('p', toString(intDiv(id, 10)))"),
+        ("payments", "temp != intDiv(number, 10)"),
+        ("other", "kind != toString(intDiv(id, 10))"),
+    ] {
+        let sql = format!("SELECT count(), countIf({strange}) FROM {}.{table}", routes.scenario.database);
+        let counts = routes.scenario.servers.query(&sql);
+        assert!(counts.ends_with("\t0\n") && !counts.starts_with("0\t"), "{table}: {counts}");
+    }
+}
+
+fn check_rows(records: &str, record: impl Fn(&str, u64) -> String) -> Routes {
     let mut routes = Routes::new("routes_rows", BY_KIND);
     for table in ["other", "orders", "payments"] {
         let table = format!("{}.{table}", routes.scenario.database);
         routes.scenario.servers.query(&format!("ALTER TABLE {table} ADD COLUMN _row UInt32"));
     }
     routes.scenario.coordinates = "row: _row".to_owned();
-    routes.scenario.topic_lines.push("json: { records: array }".to_owned());
+    let lines = &mut routes.scenario.topic_lines;
+    if records != "array" {
+        let columns = |line: &str, from: &str, to: &str| {
+            assert!(line.contains(from), "{line}");
+            line.replace(from, to)
+        };
+        lines[2] = columns(&lines[2], ".orders }", ".orders, columns: { place: $record.place } }");
+        lines[5] = columns(&lines[5], "method'", "method', temp: $record.temp");
+        lines.push("columns: { kind: $record.temp }".to_owned());
+    }
+    lines.push(format!("json: {{ records: {records} }}"));
     let mut payloads = Vec::new();
     let mut expected: BTreeMap<(i32, u64, u64), (&str, u64)> = BTreeMap::new();
     for number in 0..1_000_u64 {
@@ -409,7 +441,7 @@ fn rows_of_one_record_go_to_several_tables() {
             expected.insert((i32::try_from(number % 2).unwrap(), number / 2, row), (table, id));
             elements.push(element);
         }
-        payloads.push((i32::try_from(number % 2).unwrap(), format!("[{}]", elements.join(","))));
+        payloads.push((i32::try_from(number % 2).unwrap(), record(&elements.join(","), number)));
     }
     let records: Vec<_> = payloads.iter().map(|(partition, payload)| (*partition, payload.as_bytes())).collect();
     routes.scenario.kafka.produce(&routes.scenario.topic, records);
@@ -431,4 +463,5 @@ fn rows_of_one_record_go_to_several_tables() {
     assert_eq!(found, expected);
     let (code, text) = routes.scenario.run(&["verify", "--complete", "--contents"]);
     assert_eq!(code, 0, "{text}");
+    routes
 }

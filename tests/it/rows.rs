@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::support::admin;
 use crate::support::scenario::Scenario;
 use crate::support::wait_for;
 
@@ -15,6 +16,9 @@ enum Fate {
     Rows(Vec<(u64, u64)>),
     Dead,
 }
+
+/// A list inside of records.
+const INSIDE: &str = "$.order.items";
 
 /// A scenario with the fates of its records.
 struct Rows {
@@ -31,7 +35,7 @@ impl Rows {
         let mut scenario = Scenario::shared(name, 2);
         scenario.table = format!("{}.pieces", scenario.database);
         scenario.servers.query(&format!(
-            "CREATE TABLE {} (id UInt64, temp Float64, note String, _topic LowCardinality(String), _partition Int32, \
+            "CREATE TABLE {} (id UInt64, temp Float64, note String, above UInt64, below UInt64, _topic LowCardinality(String), _partition Int32, \
              _offset UInt64, _row UInt32, INDEX offsets _offset TYPE minmax) \
              ENGINE = MergeTree PARTITION BY id % 10 ORDER BY id",
             scenario.table
@@ -43,12 +47,19 @@ impl Rows {
         ];
         scenario.topic_lines.push(format!("json: {{ records: {records} }}"));
         scenario.topic_lines.push("only_when: \"note != 'unwanted'\"".to_owned());
+        if records == INSIDE {
+            scenario.topic_lines.push("columns: { above: $record.above, below: $record.more.below }".to_owned());
+        }
         Self { scenario, records, fates: BTreeMap::new(), next: BTreeMap::new(), next_id: 0 }
     }
 
     fn text(&self, objects: &[String]) -> String {
         match self.records {
             "lines" => objects.iter().map(|object| format!("{object}\n")).collect(),
+            INSIDE => {
+                let (around, list) = (self.next_id, objects.join(", "));
+                format!(r#"{{"above":{around},"order":{{"id":0,"items":[{list}]}},"more":{{"below":"{around}"}}}}"#)
+            }
             _ => format!("[{}]", objects.join(", ")),
         }
     }
@@ -139,6 +150,14 @@ impl Rows {
             .map(|unit| format!("{unit:?}: {:?} instead of {:?}", found.get(unit), expected.get(unit)))
             .collect();
         assert!(wrong.is_empty(), "{} rows are wrong: {}", wrong.len(), wrong[..wrong.len().min(10)].join("; "));
+        if self.records == INSIDE {
+            // What is around a list is the next id at that time: that behind its own.
+            let strange = self.scenario.servers.query(&format!(
+                "SELECT _partition, _offset, _row FROM {} WHERE id > 1 AND (above != below OR above <= id OR above > id + 7)",
+                self.scenario.table
+            ));
+            assert_eq!(strange, "", "rows with what is around others");
+        }
         let letters = self.scenario.servers.query(&format!(
             "SELECT kafka_partition, kafka_offset, count() FROM {}.dead_letters GROUP BY ALL ORDER BY ALL",
             self.scenario.database
@@ -158,7 +177,7 @@ impl Rows {
 
 #[test]
 fn objects_become_rows_and_bad_records_dead_letters() {
-    for records in ["lines", "array"] {
+    for records in ["lines", "array", INSIDE] {
         let mut rows = Rows::new("rows", records);
         rows.produce(2_000);
         let many = |count: u64| rows.text(&vec![r#"{"id":1,"note":"n"}"#.to_owned(); usize::try_from(count).unwrap()]);
@@ -180,9 +199,58 @@ fn objects_become_rows_and_bad_records_dead_letters() {
     }
 }
 
+/// What a record may have where others have a list.
+#[test]
+fn a_list_that_is_not_there_makes_no_rows_and_anything_else_a_dead_letter() {
+    let mut rows = Rows::new("rows_inside", INSIDE);
+    rows.produce(40);
+    let good = |above: &str| format!(r#"{{"order":{{"items":[{{"id":1,"note":"n"}}]}},"above":{above}}}"#);
+    let whole = Fate::Rows(vec![(0, 1)]);
+    for (payload, fate) in [
+        (r#"{"order":{"id":1}}"#.to_owned(), None),
+        (r#"{"order":{"items":null}}"#.to_owned(), None),
+        ("{}".to_owned(), None),
+        (good("null"), Some(whole.clone())),
+        (r#"{"order":{"items":{"id":1}}}"#.to_owned(), Some(Fate::Dead)),
+        (good("\"x\""), Some(Fate::Dead)),
+        (good("1,\"above\":2"), Some(Fate::Dead)),
+        (good("1}"), Some(Fate::Dead)),
+        (good("5"), Some(whole)),
+    ] {
+        rows.produce_one(0, payload, fate);
+    }
+    rows.scenario.topic_lines.push("bad_share_max: 100%".to_owned());
+    let mut connector = rows.scenario.start("a");
+    rows.wait_until_done();
+    let page = admin::get(&admin::address(&mut connector), "/metrics").unwrap();
+    let empty = page.lines().filter(|line| line.starts_with("oncesink_skipped_total{") && line.contains("\"empty\""));
+    let empty: f64 = empty.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum();
+    // Of the first records each seventh or so is a list without elements.
+    let lists = (0..40).filter(|number| number * 7 % 11 % 7 == 0).count();
+    assert_eq!(empty.to_string(), (lists + 3).to_string());
+    assert_eq!(connector.terminate(), Some(0));
+    rows.assert_exactly_once();
+    let letters = rows.scenario.servers.query(&format!(
+        "SELECT error_code, error_field, error FROM {}.dead_letters ORDER BY kafka_offset DESC LIMIT 4",
+        rows.scenario.database
+    ));
+    let letters: Vec<_> = letters.lines().map(|line| line.split(" at byte").next().unwrap()).collect();
+    assert_eq!(
+        letters,
+        [
+            "trailing_data\t\trow 0: bytes follow the record",
+            "duplicate_key\tabove\trow 0: field above (UInt64): the key occurs twice",
+            "invalid_number\tabove\trow 0: field above (UInt64): not a number",
+            "not_a_list\t\trow 0: not a json list, where the rows are to be",
+        ]
+    );
+    let (code, text) = rows.scenario.run(&["verify", "--complete", "--contents"]);
+    assert_eq!(code, 0, "{text}");
+}
+
 /// Kills a connector at a failpoint, starts it again, and compares.
-fn check_killed(failpoint: &str) {
-    let mut rows = Rows::new("rows_killed", "lines");
+fn check_killed(records: &'static str, failpoint: &str) {
+    let mut rows = Rows::new("rows_killed", records);
     rows.produce(3_000);
     let mut connector = rows.scenario.start_with_failpoint("a", failpoint);
     assert_eq!(connector.wait_for_exit(), None, "{failpoint} was not reached:\n{}", connector.log());
@@ -191,21 +259,28 @@ fn check_killed(failpoint: &str) {
     rows.wait_until_done();
     assert_eq!(connector.terminate(), Some(0));
     rows.assert_exactly_once();
+    let (code, text) = rows.scenario.run(&["verify", "--complete", "--contents"]);
+    assert_eq!(code, 0, "{text}");
 }
 
 #[test]
 fn rows_outlive_a_kill_before_they_are_sent() {
-    check_killed("before_insert_target=kill:2");
+    check_killed("lines", "before_insert_target=kill:2");
 }
 
 #[test]
 fn rows_outlive_a_kill_after_they_were_acknowledged() {
-    check_killed("after_insert_target=kill:2");
+    check_killed("lines", "after_insert_target=kill:2");
+}
+
+#[test]
+fn rows_of_a_list_inside_outlive_a_kill_after_they_were_acknowledged() {
+    check_killed(INSIDE, "after_insert_target=kill:2");
 }
 
 #[test]
 fn rows_outlive_a_kill_before_the_commit() {
-    check_killed("before_commit=kill");
+    check_killed("lines", "before_commit=kill");
 }
 
 /// The parts of a block are written one after the other, and the index of one of them throws: what was written before
@@ -261,7 +336,13 @@ fn a_record_with_a_row_that_the_server_refuses_becomes_a_dead_letter_as_a_whole(
 
 #[test]
 fn verify_names_rows_that_are_missing_doubled_or_altered() {
-    let mut rows = Rows::new("rows_verify", "array");
+    for records in ["array", INSIDE] {
+        check_verify(records);
+    }
+}
+
+fn check_verify(records: &'static str) {
+    let mut rows = Rows::new("rows_verify", records);
     rows.produce(200);
     let mut connector = rows.scenario.start("a");
     rows.wait_until_done();
