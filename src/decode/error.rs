@@ -308,6 +308,12 @@ impl DecodeError {
         Self { code, field: Some(field.to_owned()), reason, schema_id: None }
     }
 
+    /// The error of a record whose rows take too much of what is around them again.
+    pub(crate) fn too_much_repeated() -> Self {
+        let code = ErrorCode::TooMuchRepeated;
+        Self { code, field: None, reason: code.explanation().to_owned(), schema_id: None }
+    }
+
     /// The error of a record that makes more than so many rows.
     pub(crate) fn too_many_rows(most: u64) -> Self {
         let code = ErrorCode::TooManyRows;

@@ -17,6 +17,10 @@ use crate::columns::{ColumnBuilder, Columns, RowPlan, Source, UnknownFields};
 use crate::config::Records;
 use crate::registry::SchemaKey;
 
+/// How many bytes of what is around them the rows of a record may take again: else each element of a long list could
+/// repeat a long text.
+pub(super) const REPEATED_BYTES_MAX: usize = 64 << 20;
+
 /// The headers of a record.
 pub trait Headers {
     /// The value of the last header of this name; the inner `None` is null.
@@ -187,6 +191,9 @@ impl RecordDecoder {
         if !found {
             return Ok(false);
         }
+        if row > 0 && self.repeats_too_much(record, row) {
+            return Err(Undecoded::Bad(DecodeError::too_much_repeated().within_row(row)));
+        }
         cursor.rows += 1;
         columns.begin_row();
         match self.fill(record, Some(cursor), columns) {
@@ -199,6 +206,20 @@ impl RecordDecoder {
                 other => other,
             }),
         }
+    }
+
+    /// Whether the rows up to this one, counted from 0, take more of what is beside the value again than they may.
+    fn repeats_too_much(&self, record: &Record<'_>, row: u64) -> bool {
+        let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        let beside = self.beside.iter().map(|(_, source)| match source {
+            Source::Key(_) => length(record.key),
+            Source::Header(name) => length(record.headers.last(name).flatten()),
+            Source::Raw => length(record.value),
+            _ => 0,
+        });
+        let key = if self.key.is_some() { length(record.key) } else { 0 };
+        let again = usize::try_from(row).unwrap_or(usize::MAX);
+        beside.sum::<usize>().saturating_add(key).saturating_mul(again) > REPEATED_BYTES_MAX
     }
 
     /// Whether fields without a column are dropped that are reported otherwise: of records that are stored already.

@@ -44,7 +44,10 @@ impl Routing {
                 Err(more) => errors.extend(more),
             }
         }
-        let by_value = routing.by.values().any(|source| matches!(source.value, Source::Value(_) | Source::Record(_)));
+        let by_value = routing
+            .by
+            .values()
+            .any(|source| matches!(source.value, Source::Value(_) | Source::Record(_) | Source::Raw));
         let mut every = topic.clone();
         every.only_when = None;
         match Decoding::compile(&every, plan, schemas) {
@@ -216,6 +219,16 @@ mod tests {
         check(b"z", Some(b"k1"), None, "2");
         check(b"z", None, None, "0");
         check(b"\xff", Some(b"\xff"), None, "0");
+    }
+
+    /// The bytes of the value are a part of it as well, which nothing else has to be found in.
+    #[test]
+    fn the_value_as_it_came_decides() {
+        let topic =
+            topic("    route_by: { raw: $raw }\n    routes:\n      - { when: \"raw.contains('x')\", table: x }\n");
+        let mut router = Routing::compile(&topic, None).unwrap().unwrap().router();
+        assert_eq!(shown(router.route(&Record::of_value(b"{\"a\":\"x\"}"))), "1");
+        assert_eq!(shown(router.route(&Record::of_value(b"{}"))), "0");
     }
 
     /// What is around a list of rows is a part of the value too.

@@ -9,11 +9,8 @@ use super::cursor::Mark;
 use super::{Cursor, Walk, check_utf8, not_an_object};
 use crate::columns::{Columns, Path, RowPlan, Source, Step};
 use crate::decode::error::{ErrorCode, Fault, SeekFault};
+use crate::decode::record::REPEATED_BYTES_MAX;
 use crate::decode::target::Target;
-
-/// How many bytes of what is around them the rows of a record may take again: else each element of a long list could
-/// repeat a long text.
-pub(super) const REPEATED_BYTES_MAX: usize = 64 << 20;
 
 /// What is around the rows of a record.
 #[derive(Debug)]

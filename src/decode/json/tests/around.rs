@@ -7,7 +7,7 @@ use crate::block::native::NativeEncoder;
 use crate::block::test_reader;
 use crate::columns::{ColumnSpec, Columns, DefaultValue, OnError, RowCoordinates, RowPlan, Source, UnknownFields};
 use crate::config::Records;
-use crate::decode::json::around::REPEATED_BYTES_MAX;
+use crate::decode::record::REPEATED_BYTES_MAX;
 use crate::decode::{ErrorCode, Record, RecordDecoder, RowCursor, Undecoded};
 
 fn spec((name, kind, source): (&str, &str, &str)) -> ColumnSpec {
@@ -253,6 +253,35 @@ fn what_rows_repeat_is_bounded() {
     check(&[one, n], quarter + 1, 6, 4);
     check(&[one, ("u", "String", "$record.t"), n], quarter, 6, 3);
     check(&[n], quarter, 1000, 1000);
+}
+
+/// The same of what is beside the value, for every way that a record makes several rows.
+#[test]
+fn what_rows_take_of_key_and_record_is_bounded_too() {
+    let check = |source: &str, key: usize, pad: usize, good: usize| {
+        let key = vec![b'k'; key];
+        let text = format!("[{}{}]", vec!["{}"; 20].join(","), " ".repeat(pad));
+        let plan = plan(&[("x", "String", source)]);
+        let (mut decoder, mut columns) =
+            (RecordDecoder::json(&plan).of_records(&Records::Array), Columns::new(&plan).unwrap());
+        let record = Record { key: Some(&key), ..Record::of_value(text.as_bytes()) };
+        let (mut cursor, mut rows) = (RowCursor::default(), 0);
+        let end = loop {
+            match decoder.next_row(&record, &mut cursor, &mut columns) {
+                Ok(true) => columns.rollback_row(),
+                Ok(false) => break None,
+                Err(Undecoded::Bad(error)) => break Some(error.code),
+                Err(other) => panic!("{other:?}"),
+            }
+            rows += 1;
+        };
+        assert_eq!((rows, end), (good, (good < 20).then_some(ErrorCode::TooMuchRepeated)), "{source}");
+    };
+    let eighth = REPEATED_BYTES_MAX / 8;
+    check("$key", eighth, 0, 9);
+    check("$key", 100, eighth, 20);
+    check("$raw", 100, eighth, 8);
+    check("$timestamp", eighth, eighth, 20);
 }
 
 /// One pass, not one for each row: a record that took a look at each element for each element would not come to an end.
