@@ -127,13 +127,18 @@ impl Family {
         });
     }
 
+    /// Waits until nothing is left to consume of what is not left out; gives what `verify` says then.
+    fn wait_until_committed(&self) -> String {
+        wait_for(&format!("{} to be committed", self.scenario.name), || {
+            let (code, text) = self.run(&["verify", "--complete"]);
+            if code == 0 { Ok(text) } else { Err(text) }
+        })
+    }
+
     /// Waits until every record is stored and committed, then looks once more whether each is there once, with its alert.
     fn wait_until_done(&self) {
         self.wait_until_stored();
-        wait_for(&format!("{} to be committed", self.scenario.name), || {
-            let (code, text) = self.run(&["verify", "--complete"]);
-            if code == 0 { Ok(()) } else { Err(text) }
-        });
+        self.wait_until_committed();
         let mut hot = BTreeSet::new();
         for name in self.produced.keys() {
             self.compare(name).unwrap();
@@ -277,8 +282,8 @@ fn a_topic_whose_table_comes_later_stops_nobody() {
     };
     left_out(&connector);
     assert!(admin::metric(&address, "oncesink_topics_left_out").unwrap() > 0.5);
-    let (code, text) = family.run(&["verify", "--complete"]);
-    assert!(code == 0 && text.contains("left out: table"), "{text}");
+    let text = family.wait_until_committed();
+    assert!(text.contains("left out: table"), "{text}");
     // Found while it runs, and left out too.
     family.create_topic("third");
     family.produce("third", 100);
@@ -340,8 +345,8 @@ fn a_topic_that_the_user_may_not_read_is_left_out_until_it_may() {
     let mut connector = family.start("a");
     connector.wait_for_log("the user may describe it, but not read it");
     wait_for("the first topic to be stored", || family.compare("first"));
-    let (code, text) = family.run(&["verify", "--complete"]);
-    assert!(code == 0 && text.contains("left out: the user may describe it"), "{text}");
+    let text = family.wait_until_committed();
+    assert!(text.contains("left out: the user may describe it"), "{text}");
     secured.allow(&family.topic("second"), AclOperation::All);
     family.produce("second", 500);
     family.wait_until_done();
@@ -381,8 +386,7 @@ fn a_topic_that_is_deleted_goes_and_the_others_go_on() {
     // Its rows stay.
     family.compare("second").unwrap();
     family.produced.remove("second");
-    let (code, text) = family.run(&["verify", "--complete"]);
-    assert_eq!(code, 0, "{text}");
+    family.wait_until_committed();
     assert_eq!(connector.terminate(), Some(0));
 }
 
