@@ -114,8 +114,8 @@ struct Lane {
     assignments: BTreeMap<PartitionKey, AssignmentNumber>,
 }
 
-/// Whether a lane waits for a schema, or for columns. Records behind the one that waits have been taken out of the queue and dropped, so
-/// all partitions of the lane are started anew before anything is read.
+/// Whether a lane waits for a schema, or for columns. Records behind the one that waits have been taken out of the queue and
+/// dropped, so all partitions of the lane are started anew before anything is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Awaiting {
     Nothing,
