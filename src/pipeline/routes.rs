@@ -4,8 +4,7 @@
 //! A row that a route of yesterday wrote is a row of the topic: who would not look for it would write it again.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -16,10 +15,8 @@ use crate::clickhouse::{ControlError, Coordinates, LaneTables, Session, Table, T
 /// # Errors
 /// Says which column of which table differs, and how to change it.
 pub fn check_coordinates(own: &Table, routes: &[Table], names: &Coordinates) -> Result<(), Vec<String>> {
-    let always = [&names.topic, &names.partition, &names.offset];
-    let columns: Vec<&String> = always.into_iter().chain(&names.row).chain(&names.replay).collect();
     let mut unfit = Vec::new();
-    for (table, name) in routes.iter().flat_map(|table| columns.iter().map(move |name| (table, *name))) {
+    for (table, name) in routes.iter().flat_map(|table| names.names().map(move |name| (table, name))) {
         let Some((wanted, found)) = own.column(name).zip(table.column(name)) else { continue };
         if wanted.kind != found.kind {
             unfit.push(format!(
@@ -67,9 +64,7 @@ pub async fn former(
 }
 
 fn has_coordinates(own: &Table, table: &Table, names: &Coordinates) -> bool {
-    let always = [&names.topic, &names.partition, &names.offset];
-    let mut columns = always.into_iter().chain(&names.row).chain(&names.replay);
-    let here = columns.all(|name| table.column(name).is_some());
+    let here = names.names().all(|name| table.column(name).is_some());
     here && check_coordinates(own, std::slice::from_ref(table), names).is_ok()
 }
 
