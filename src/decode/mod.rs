@@ -6,6 +6,7 @@
 //! number that does not fit is an error, not a wrap.
 
 mod avro;
+mod connect;
 mod csv;
 mod drift;
 mod envelope;

@@ -17,18 +17,26 @@
 //! | time of day | `Time`, `Time64`, integers in its own unit, `String` as `13:45:00.5` |
 //! | span | `Time`, `Time64`, numbers in seconds, `String` as `1.5s` |
 //! | calendar duration | `String` as `P1M2DT3.004S` |
-//! | UUID | `UUID`, `String`, `FixedString(16)`, `UInt128` |
+//! | UUID | `UUID`, `String`, `UInt128`, `FixedString(16)`; its text in a `FixedString` of 36 |
+//! | year | integers, dates and times as its first day, `String` |
+//! | text with a zone | dates without it, `Time` and `Time64` in UTC; else as a text |
+//! | text that is a JSON document | lists, maps, tuples and `JSON` as in JSON; else as a text |
+//! | text that is a set, with commas | `Array` of its elements; else as a text |
+//! | bits | integers, the first byte the least; else as bytes |
 //!
 //! Never changes a value in silence: what does not fit is an error.
 
+mod meant;
 #[cfg(test)]
 mod tests;
 mod text;
+mod unscaled;
 
 use ethnum::I256;
 
 pub(crate) use self::text::{DECIMAL_SCALE_MAX, text_of, write_json, write_json_text};
 use self::text::{seconds_text, span_text};
+pub(crate) use self::unscaled::decimal_of_bytes;
 use super::error::ErrorCode;
 use super::json::append_json;
 use super::text::{append_bool, append_fixed_text, append_number, number_from_text, push_bfloat16};
@@ -88,9 +96,29 @@ pub(crate) enum Typed<'a> {
         millis: u32,
     },
     Uuid(u128),
+    /// A year of the calendar.
+    Year(i64),
+    /// A text that means more than its characters.
+    Meant(&'a str, TextMeaning),
+    /// Bits, the first byte the least.
+    Bits(&'a [u8]),
+}
+
+/// What a text is beyond its characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TextMeaning {
+    /// A date or a time of day with its zone.
+    Zoned,
+    /// A JSON document.
+    Json,
+    /// Texts with commas between them.
+    Set,
 }
 
 type Outcome = Result<(), ErrorCode>;
+
+/// A column of so many bytes holds the usual text of a UUID.
+const UUID_TEXT_BYTES: usize = 36;
 
 /// Appends a value to a column. An error leaves bytes that the row's rollback, or that of the column, removes.
 #[inline]
@@ -99,8 +127,10 @@ pub(crate) fn append_typed(value: Typed<'_>, builder: &mut ColumnBuilder) -> Out
         ColumnBuilder::Fixed(column) => append_fixed(value, column),
         ColumnBuilder::String(column) => {
             match value {
-                Typed::Text(text) | Typed::Enum { name: Some(text), .. } => column.push(text.as_bytes()),
-                Typed::Bytes(bytes) => column.push(bytes),
+                Typed::Text(text) | Typed::Enum { name: Some(text), .. } | Typed::Meant(text, _) => {
+                    column.push(text.as_bytes())
+                }
+                Typed::Bytes(bytes) | Typed::Bits(bytes) => column.push(bytes),
                 other => column.push(text_of(other).as_bytes()),
             }
             Ok(())
@@ -111,10 +141,11 @@ pub(crate) fn append_typed(value: Typed<'_>, builder: &mut ColumnBuilder) -> Out
         }
         ColumnBuilder::Dictionary(column) => {
             match (value, column.values.as_ref()) {
-                (Typed::Text(text) | Typed::Enum { name: Some(text), .. }, ColumnBuilder::String(_)) => {
-                    column.push_string(text.as_bytes())
-                }
-                (Typed::Bytes(bytes), ColumnBuilder::String(_)) => column.push_string(bytes),
+                (
+                    Typed::Text(text) | Typed::Enum { name: Some(text), .. } | Typed::Meant(text, _),
+                    ColumnBuilder::String(_),
+                ) => column.push_string(text.as_bytes()),
+                (Typed::Bytes(bytes) | Typed::Bits(bytes), ColumnBuilder::String(_)) => column.push_string(bytes),
                 _ => {
                     append_typed(value, &mut column.values)?;
                     column.push_appended();
@@ -125,10 +156,15 @@ pub(crate) fn append_typed(value: Typed<'_>, builder: &mut ColumnBuilder) -> Out
         ColumnBuilder::Variant(column) if column.is_dynamic() => append_dynamic(value, column),
         ColumnBuilder::Variant(column) => append_variant(value, column),
         ColumnBuilder::Json(_) => match value {
-            Typed::Text(text) => append_json(text.as_bytes(), builder).map_err(|fault| fault.code),
+            Typed::Text(text) | Typed::Meant(text, _) => {
+                append_json(text.as_bytes(), builder).map_err(|fault| fault.code)
+            }
             _ => Err(ErrorCode::TypeMismatch),
         },
-        ColumnBuilder::Array(_) | ColumnBuilder::Map(_) | ColumnBuilder::Tuple(_) => Err(ErrorCode::TypeMismatch),
+        ColumnBuilder::Array(_) | ColumnBuilder::Map(_) | ColumnBuilder::Tuple(_) => match value {
+            Typed::Meant(text, meaning) => meant::append_parts(text, meaning, builder),
+            _ => Err(ErrorCode::TypeMismatch),
+        },
     }
 }
 
@@ -136,7 +172,7 @@ pub(crate) fn append_typed(value: Typed<'_>, builder: &mut ColumnBuilder) -> Out
 fn append_dynamic(value: Typed<'_>, column: &mut VariantColumn) -> Outcome {
     let kind = match value {
         Typed::Bool(_) => DynamicKind::Bool,
-        Typed::Int(_) => DynamicKind::Integer,
+        Typed::Int(_) | Typed::Year(_) => DynamicKind::Integer,
         Typed::UInt(value) if i64::try_from(value).is_ok() => DynamicKind::Integer,
         Typed::UInt(_) => DynamicKind::Unsigned,
         Typed::Float32(_) | Typed::Float64(_) => DynamicKind::Float,
@@ -156,7 +192,7 @@ fn append_dynamic(value: Typed<'_>, column: &mut VariantColumn) -> Outcome {
 
 /// A text is a text where the column has texts; for all else the order of the types decides.
 fn append_variant(value: Typed<'_>, column: &mut VariantColumn) -> Outcome {
-    let is_text = matches!(value, Typed::Text(_) | Typed::Bytes(_));
+    let is_text = matches!(value, Typed::Text(_) | Typed::Bytes(_) | Typed::Meant(..) | Typed::Bits(_));
     for texts_only in [true, false] {
         for number in 0..column.types() {
             let trial = column.trial(number);
@@ -245,9 +281,14 @@ fn append_fixed(value: Typed<'_>, column: &mut FixedColumn) -> Outcome {
                 column.push(value.to_le_bytes());
                 Ok(())
             }
-            FixedKind::FixedString => append_bytes(&value.to_be_bytes(), column),
+            FixedKind::FixedString if column.width < UUID_TEXT_BYTES => append_bytes(&value.to_be_bytes(), column),
+            FixedKind::FixedString => append_bytes(text_of(Typed::Uuid(value)).as_bytes(), column),
             _ => Err(ErrorCode::TypeMismatch),
         },
+        Typed::Year(year) => meant::append_year(year, column),
+        Typed::Meant(text, TextMeaning::Zoned) => meant::append_zoned(text, column),
+        Typed::Meant(text, _) => append_fixed_text(text.as_bytes(), column),
+        Typed::Bits(bytes) => meant::append_bits(bytes, column),
         Typed::Duration { .. } => append_fixed_text(text_of(value).as_str().as_bytes(), column),
     }
 }

@@ -5,7 +5,7 @@
 
 use super::resolve::resolve;
 use super::schema::{AvroSchema, Defaults, Parsed};
-use super::shape::{Blob, Id, Items, Scalar, Shape, Whole};
+use super::shape::{Blob, DecimalOrder, Id, Items, Record, Scalar, Shape, Whole};
 use crate::columns::{ColumnType, RowPlan, TupleField};
 use crate::decode::target::Target;
 
@@ -93,6 +93,8 @@ pub(super) enum Fit {
     Tuple(TupleFit),
     /// A record as a map of its fields.
     Pairs(PairsFit),
+    /// A record as the decimal that it is.
+    VariableDecimal(DecimalOrder),
     /// A list.
     Array(Box<Fit>, Items),
     /// A list as a tuple without names: so many, each with a type of its own.
@@ -260,13 +262,18 @@ impl Compiler<'_> {
                 let fits = branches.iter().map(|branch| self.fit(*branch, column_type));
                 Fit::Union(fits.collect::<Result<_, _>>()?)
             }
-            // A text as it stands, also where it is no UUID.
-            (Shape::Scalar(Scalar::Sized(Blob::UuidText)), text) if holds_text(text) => {
+            // A text as it stands, also where it is no UUID or whatever else it should be.
+            (Shape::Scalar(Scalar::Sized(Blob::UuidText | Blob::Meant(_))), text) if holds_text(text) => {
                 let text = Scalar::Sized(Blob::Text);
                 quick(text, column_type).map_or(Fit::Scalar(text), Fit::Quick)
             }
             (Shape::Scalar(scalar), _) => quick(*scalar, column_type).map_or(Fit::Scalar(*scalar), Fit::Quick),
             (Shape::Enum(_), _) => Fit::Symbol(shape),
+            (Shape::Record(Record { decimal: Some(order), .. }), other)
+                if !matches!(other, ColumnType::Tuple(_) | ColumnType::Map(..)) =>
+            {
+                Fit::VariableDecimal(*order)
+            }
             (Shape::Record(_) | Shape::Array(_) | Shape::Map(_), text) if holds_text(text) => Fit::Text(shape),
             (
                 Shape::Record(_) | Shape::Array(_) | Shape::Map(_),

@@ -4,8 +4,8 @@
 //! everything else as [`crate::decode::typed::write_json`] writes it.
 
 use super::cursor::Cursor;
-use super::shape::{Blob, Id, Scalar, Shape};
-use super::value::{read, symbol};
+use super::shape::{Blob, Id, Record, Scalar, Shape};
+use super::value::{read, symbol, variable_decimal};
 use crate::decode::error::{ErrorCode, Fault};
 use crate::decode::typed::{write_json, write_json_text};
 
@@ -16,6 +16,7 @@ pub(super) fn write(avro: &mut Cursor<'_>, shapes: &[Shape], id: Id, json: &mut 
         Shape::Scalar(Scalar::Sized(Blob::UuidText)) => write_json(read(avro, Scalar::Sized(Blob::Text))?, json),
         Shape::Scalar(scalar) => write_json(read(avro, *scalar)?, json),
         Shape::Enum(_) => write_json(symbol(avro, shapes, id)?, json),
+        Shape::Record(Record { decimal: Some(order), .. }) => write_json(variable_decimal(avro, *order)?, json),
         Shape::Record(record) => {
             avro.enter()?;
             json.push(b'{');

@@ -54,6 +54,7 @@ fn scalar_type(scalar: Scalar) -> String {
         Whole::Float => "Float32".to_owned(),
         Whole::Double => "Float64".to_owned(),
         Whole::Date => "Date32".to_owned(),
+        Whole::Year => "Int32".to_owned(),
         // The server may have no type for it.
         Whole::TimeOfDay(_) => "String".to_owned(),
         Whole::Timestamp(precision) | Whole::LocalTimestamp(precision) => format!("DateTime64({precision}, 'UTC')"),
@@ -67,7 +68,13 @@ fn scalar_type(scalar: Scalar) -> String {
         Scalar::Sized(blob) | Scalar::Fixed(_, blob) => match blob {
             Blob::Uuid | Blob::UuidText => "UUID".to_owned(),
             Blob::Decimal { scale } if scale <= DECIMAL_DIGITS => format!("Decimal({DECIMAL_DIGITS}, {scale})"),
-            Blob::Bytes | Blob::Text | Blob::Decimal { .. } | Blob::BigDecimal | Blob::Duration => "String".to_owned(),
+            Blob::Bytes
+            | Blob::Bits
+            | Blob::Text
+            | Blob::Meant(_)
+            | Blob::Decimal { .. }
+            | Blob::BigDecimal
+            | Blob::Duration => "String".to_owned(),
         },
     }
 }

@@ -5,6 +5,7 @@
 //! - Of a reader's union the branch of the writer's own type is taken before one that it is promoted to, as in Java.
 //! - Logical types that differ do not match: microseconds are never read as milliseconds. Where only one side has one, the
 //!   reader's word counts. Decimals match where their scales do, whatever bytes they are made of.
+//! - Connect's names count as logical types do, of the schema that is read as; a logical type beside a name outranks it.
 //! - What cannot be resolved is an error here, but in a branch of a writer's union only when a record has that branch.
 
 use std::collections::HashMap;
@@ -17,8 +18,11 @@ use apache_avro::schema::{
 use super::defaults;
 use super::schema::{NESTING_MAX, Named, fixed_of, name_of, primitive_name, too_nested};
 use super::shape::{
-    BYTELESS_MAX, Blob, DEFAULT_BYTES_PER_WORK, Default, Field, Id, Items, Record, Scalar, Shape, Symbol, Whole,
+    BYTELESS_MAX, Blob, DEFAULT_BYTES_PER_WORK, DecimalOrder, Default, Field, Id, Items, Record, Scalar, Shape, Symbol,
+    Whole,
 };
+use crate::decode::connect::Meaning;
+use crate::decode::typed::TextMeaning;
 
 /// Types of a plan: a union of many branches, read as another one, has their product.
 const SHAPES_MAX: usize = 100_000;
@@ -33,6 +37,11 @@ struct Side<'s> {
 impl<'s> Side<'s> {
     fn of(self, schema: &'s Schema) -> Result<Self, String> {
         Ok(Self { schema: self.named.follow(schema)?, named: self.named })
+    }
+
+    /// What Connect's name of the schema says.
+    fn meaning(self) -> Option<Meaning> {
+        self.named.meaning(self.schema)
     }
 }
 
@@ -128,7 +137,7 @@ impl Resolver {
                 self.push(Shape::Map(Items { weight: 0, ..items }), None)
             }
             (Schema::Null, Schema::Null) => self.push(Shape::Null, Some(1)),
-            _ => match scalar(writer.schema, reader.schema) {
+            _ => match scalar(writer, reader) {
                 Some(scalar) => {
                     let weight = if let Scalar::Fixed(0, _) = scalar { Some(1) } else { None };
                     self.push(Shape::Scalar(scalar), weight)
@@ -235,7 +244,29 @@ impl Resolver {
         if weight.is_some_and(|weight| weight > BYTELESS_MAX) {
             return Err(format!("a value without bytes has more than {BYTELESS_MAX} parts"));
         }
-        Ok((Record { fields: fields.into(), defaults: defaults.into() }, weight))
+        let decimal = match reader.meaning() {
+            Some(Meaning::VariableDecimal) if defaults.is_empty() => self.decimal_order(&fields),
+            _ => None,
+        };
+        Ok((Record { fields: fields.into(), defaults: defaults.into(), decimal }, weight))
+    }
+
+    /// Whether these are the fields of a decimal with a scale of its own.
+    fn decimal_order(&self, fields: &[Field]) -> Option<DecimalOrder> {
+        let [first, second] = fields else { return None };
+        let is_scale = |field: &Field| {
+            field.name.as_deref() == Some("scale")
+                && matches!(self.shapes[field.shape], Shape::Scalar(Scalar::Int(Whole::Number)))
+        };
+        let is_value = |field: &Field| {
+            field.name.as_deref() == Some("value")
+                && matches!(self.shapes[field.shape], Shape::Scalar(Scalar::Sized(Blob::Bytes)))
+        };
+        match () {
+            () if is_scale(first) && is_value(second) => Some(DecimalOrder::ScaleFirst),
+            () if is_value(first) && is_scale(second) => Some(DecimalOrder::ValueFirst),
+            () => None,
+        }
     }
 }
 
@@ -319,10 +350,16 @@ enum Logical {
     TimeOfDay(u8),
     Timestamp(u8),
     LocalTimestamp(u8),
-    Decimal { scale: u32 },
+    Decimal {
+        scale: u32,
+    },
     BigDecimal,
     Uuid,
     Duration,
+    /// Only by Connect's names; so are the next.
+    Year,
+    Bits,
+    Text(TextMeaning),
 }
 
 fn wire(schema: &Schema) -> Option<(Wire, Logical)> {
@@ -361,10 +398,36 @@ fn wire(schema: &Schema) -> Option<(Wire, Logical)> {
     })
 }
 
+impl Logical {
+    /// What Connect's name says, where there is no logical type.
+    fn or_named(self, meaning: Option<Meaning>) -> Self {
+        match (self, meaning) {
+            (Self::None, Some(meaning)) => match meaning {
+                Meaning::Date => Self::Date,
+                Meaning::TimeOfDay(precision) => Self::TimeOfDay(precision),
+                Meaning::Timestamp(precision) => Self::Timestamp(precision),
+                Meaning::Year => Self::Year,
+                Meaning::Decimal { scale } => Self::Decimal { scale },
+                Meaning::Bits => Self::Bits,
+                Meaning::Uuid => Self::Uuid,
+                Meaning::Zoned => Self::Text(TextMeaning::Zoned),
+                Meaning::Json => Self::Text(TextMeaning::Json),
+                Meaning::Set => Self::Text(TextMeaning::Set),
+                Meaning::VariableDecimal => Self::None,
+            },
+            (logical, _) => logical,
+        }
+    }
+}
+
 /// A scalar as another one, where that is the same or a promotion.
-fn scalar(writer: &Schema, reader: &Schema) -> Option<Scalar> {
-    let (from, written) = wire(writer)?;
-    let (to, wanted) = wire(reader)?;
+fn scalar(writer: Side<'_>, reader: Side<'_>) -> Option<Scalar> {
+    let (from, written) = wire(writer.schema)?;
+    let (to, wanted) = wire(reader.schema)?;
+    let named = wanted.or_named(reader.meaning());
+    let written = if std::ptr::eq(writer.schema, reader.schema) { named } else { written };
+    let wanted = named;
+    let (writer, reader) = (writer.schema, reader.schema);
     if wanted != Logical::None && written != Logical::None && written != wanted {
         return None;
     }
@@ -376,6 +439,7 @@ fn scalar(writer: &Schema, reader: &Schema) -> Option<Scalar> {
     let whole = |promoted| {
         Some(match (to, wanted) {
             (_, Logical::Date) => Whole::Date,
+            (_, Logical::Year) => Whole::Year,
             (_, Logical::TimeOfDay(precision)) => Whole::TimeOfDay(precision),
             (_, Logical::Timestamp(precision)) => Whole::Timestamp(precision),
             (_, Logical::LocalTimestamp(precision)) => Whole::LocalTimestamp(precision),
@@ -391,6 +455,8 @@ fn scalar(writer: &Schema, reader: &Schema) -> Option<Scalar> {
         (Logical::Uuid, _) if matches!(from, Wire::Fixed(_)) => Blob::Uuid,
         (Logical::Uuid, _) => Blob::UuidText,
         (Logical::Duration, _) => Blob::Duration,
+        (Logical::Text(meaning), _) => Blob::Meant(meaning),
+        (Logical::Bits, _) => Blob::Bits,
         (_, Wire::Text) => Blob::Text,
         _ => Blob::Bytes,
     };

@@ -2,7 +2,7 @@
 //!
 //! Takes a schema and those it refers to, gives the parsed tree and its named types. Texts come from a registry, so what has
 //! nothing to do with reading data (documentation, other attributes, a writer's defaults) is taken out before the parser
-//! sees it: it can then neither refuse a schema for it nor stumble over it.
+//! sees it: it can then neither refuse a schema for it nor stumble over it. What Connect's names say is noted beside it.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -10,6 +10,8 @@ use std::fmt::Write as _;
 use apache_avro::Schema;
 use apache_avro::schema::{DecimalSchema, FixedSchema, InnerDecimalSchema, Name, UuidSchema};
 use serde_json::{Map, Value as Json, json};
+
+use crate::decode::connect::{Carrier, Meaning, scale_parameter};
 
 /// Schemas that one may refer to.
 const REFERENCES_MAX: usize = 1_000;
@@ -49,12 +51,16 @@ pub(super) enum Defaults {
 pub(super) struct Parsed {
     /// A record whose last field has the schema that was asked for, the others those it refers to.
     envelope: Schema,
+    /// The texts of these fields: they say what the parser leaves out.
+    texts: Vec<Json>,
 }
 
 /// The same with its named types.
 pub(super) struct Named<'s> {
     pub(super) root: &'s Schema,
     types: HashMap<&'s Name, &'s Schema>,
+    /// What Connect's names say of a type, which is known by its place.
+    meanings: HashMap<*const Schema, Meaning>,
 }
 
 impl Parsed {
@@ -67,13 +73,15 @@ impl Parsed {
             return Err(format!("it refers to more than {REFERENCES_MAX} schemas"));
         }
         let mut fields = Vec::with_capacity(schema.references.len() + 1);
+        let mut texts = Vec::with_capacity(fields.capacity());
         for (number, text) in schema.references.iter().chain([&schema.text]).enumerate() {
             let parsed: Json = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
             fields.push(json!({ "name": format!("schema_{number}"), "type": cleaned(&parsed, defaults)? }));
+            texts.push(parsed);
         }
         let envelope = json!({ "type": "record", "name": ENVELOPE, "fields": fields });
         let envelope = Schema::parse(&envelope).map_err(|error| error.to_string())?;
-        Ok(Self { envelope })
+        Ok(Self { envelope, texts })
     }
 
     /// Finds the named types; none may be defined twice.
@@ -82,12 +90,14 @@ impl Parsed {
             unreachable!("a record was parsed");
         };
         let mut types = HashMap::new();
+        let mut meanings = HashMap::new();
         let mut root = &self.envelope;
-        for field in &envelope.fields {
+        for (field, text) in envelope.fields.iter().zip(&self.texts) {
             root = &field.schema;
             collect(root, &mut types)?;
+            note_meanings(text, root, &mut meanings);
         }
-        Ok(Named { root, types })
+        Ok(Named { root, types, meanings })
     }
 }
 
@@ -126,7 +136,62 @@ fn collect<'s>(schema: &'s Schema, types: &mut HashMap<&'s Name, &'s Schema>) ->
     }
 }
 
+/// Notes what Connect's names say of a type and of those inside. As deep as the text, which `serde_json` bounds.
+fn note_meanings(text: &Json, schema: &Schema, meanings: &mut HashMap<*const Schema, Meaning>) {
+    let object = match (text, schema) {
+        (Json::Array(branches), Schema::Union(union)) => {
+            for (branch, schema) in branches.iter().zip(union.variants()) {
+                note_meanings(branch, schema, meanings);
+            }
+            return;
+        }
+        (Json::Object(object), _) => object,
+        _ => return,
+    };
+    if let Some(meaning) = meaning_of(object) {
+        meanings.insert(std::ptr::from_ref(schema), meaning);
+    }
+    let parts = |key| object.get(key).and_then(Json::as_array).into_iter().flatten();
+    match (object.get("type"), schema) {
+        // The type itself stands one level further inside.
+        (Some(inner @ (Json::Object(_) | Json::Array(_))), _) => note_meanings(inner, schema, meanings),
+        (Some(_), Schema::Record(record)) => {
+            for (field, known) in parts("fields").zip(&record.fields) {
+                // A name beside the type counts as well as one within.
+                note_meanings(field, &known.schema, meanings);
+            }
+        }
+        (Some(_), Schema::Array(array)) => {
+            object.get("items").into_iter().for_each(|items| note_meanings(items, &array.items, meanings));
+        }
+        (Some(_), Schema::Map(map)) => {
+            object.get("values").into_iter().for_each(|values| note_meanings(values, &map.types, meanings));
+        }
+        _ => {}
+    }
+}
+
+/// What Connect's name of a type says, where it has one. Connect writes the parameters of a decimal twice.
+fn meaning_of(object: &Map<String, Json>) -> Option<Meaning> {
+    let name = object.get("connect.name")?.as_str()?;
+    let carrier = match object.get("type")?.as_str()? {
+        "int" => Carrier::Int32,
+        "long" => Carrier::Int64,
+        "string" => Carrier::Text,
+        "bytes" | "fixed" => Carrier::Bytes,
+        "record" => Carrier::Record,
+        _ => return None,
+    };
+    let scale = || object.get("scale")?.as_u64().and_then(|scale| u32::try_from(scale).ok());
+    Meaning::of(name, carrier, scale_parameter(object.get("connect.parameters")).or_else(scale))
+}
+
 impl<'s> Named<'s> {
+    /// What Connect's name of a type says beyond the type.
+    pub(super) fn meaning(&self, schema: &Schema) -> Option<Meaning> {
+        self.meanings.get(&std::ptr::from_ref(schema)).copied()
+    }
+
     /// The type itself where a schema only names it.
     pub(super) fn follow(&self, schema: &'s Schema) -> Result<&'s Schema, String> {
         match schema {

@@ -2,6 +2,8 @@
 //!
 //! Each says how its bytes were *written* and what is *read* from them, so that nothing of schema resolution is left to do.
 
+use crate::decode::typed::TextMeaning;
+
 /// A type's place in the arena.
 pub(super) type Id = usize;
 
@@ -45,6 +47,7 @@ pub(super) enum Whole {
     Float,
     Double,
     Date,
+    Year,
     /// Ticks, of which a second has `10^precision`; so are those that follow.
     TimeOfDay(u8),
     Timestamp(u8),
@@ -68,6 +71,10 @@ pub(super) enum Blob {
     BigDecimal,
     /// Of `Fixed(12)` only.
     Duration,
+    /// A text that is more than its characters.
+    Meant(TextMeaning),
+    /// Bits, the first byte the least.
+    Bits,
 }
 
 /// A symbol of an enum, with its number in the schema that is read as.
@@ -82,6 +89,15 @@ pub(super) struct Symbol {
 pub(super) struct Record {
     pub(super) fields: Box<[Field]>,
     pub(super) defaults: Box<[Default]>,
+    /// Where the record is a decimal with a scale of its own.
+    pub(super) decimal: Option<DecimalOrder>,
+}
+
+/// Which of the two fields of a decimal comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DecimalOrder {
+    ScaleFirst,
+    ValueFirst,
 }
 
 /// A field that was written.

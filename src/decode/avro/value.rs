@@ -10,18 +10,17 @@
 //! | null | NULL where allowed, else the default |
 //! | enum, and all other types | see [`crate::decode::typed`] |
 //! | string with the meaning of a UUID | `String` as it stands; else a UUID |
-
-use ethnum::I256;
+//! | Debezium's `VariableScaleDecimal` | what a decimal is, but `Tuple` and `Map` as a record |
 
 use super::compile::{Fit, PairsFit, Quick, TupleFit};
 use super::cursor::{Cursor, invalid_utf8};
 use super::json;
-use super::shape::{Blob, Id, Items, Scalar, Shape, Symbol, Whole};
+use super::shape::{Blob, DecimalOrder, Id, Items, Scalar, Shape, Symbol, Whole};
 use crate::columns::{ArrayColumn, ColumnBuilder, FixedColumn, MapColumn, TupleColumn};
 use crate::decode::error::{ErrorCode, Fault};
 use crate::decode::json::append_json;
 use crate::decode::time::DATE32_DAYS;
-use crate::decode::typed::{DECIMAL_SCALE_MAX, Typed, append_int, append_typed};
+use crate::decode::typed::{Typed, append_int, append_typed, decimal_of_bytes};
 
 type Outcome = Result<(), Fault>;
 
@@ -58,6 +57,10 @@ impl Values<'_> {
             (Fit::Symbol(id), column) => {
                 let symbol = symbol(avro, self.shapes, *id)?;
                 append_typed(symbol, column).map_err(|code| Fault { code, at })
+            }
+            (Fit::VariableDecimal(order), column) => {
+                let decimal = variable_decimal(avro, *order)?;
+                append_typed(decimal, column).map_err(|code| Fault { code, at })
             }
             (Fit::Text(id), column) => self.append_json(avro, *id, column),
             (Fit::Tuple(fit), ColumnBuilder::Tuple(column)) => self.append_tuple(avro, fit, column),
@@ -295,6 +298,22 @@ fn text(record: &[u8], start: usize, end: usize) -> Result<&str, Fault> {
     simdutf8::basic::from_utf8(bytes).map_err(|_| invalid_utf8(bytes, start))
 }
 
+/// Takes a record that is a decimal with a scale of its own.
+pub(super) fn variable_decimal<'r>(avro: &mut Cursor<'r>, order: DecimalOrder) -> Result<Typed<'r>, Fault> {
+    let at = avro.at;
+    let (scale, (start, end)) = match order {
+        DecimalOrder::ScaleFirst => {
+            let scale = avro.int()?;
+            (scale, avro.sized()?)
+        }
+        DecimalOrder::ValueFirst => {
+            let value = avro.sized()?;
+            (avro.int()?, value)
+        }
+    };
+    decimal_of_bytes(&avro.bytes()[start..end], scale.into()).map_err(|code| Fault { code, at })
+}
+
 /// Takes one value of a scalar type.
 pub(super) fn read<'r>(avro: &mut Cursor<'r>, scalar: Scalar) -> Result<Typed<'r>, Fault> {
     let at = avro.at;
@@ -323,6 +342,7 @@ fn integer(value: i64, whole: Whole) -> Typed<'static> {
         Whole::Float => Typed::Float32(value as f32),
         Whole::Double => Typed::Float64(value as f64),
         Whole::Date => Typed::Date(value),
+        Whole::Year => Typed::Year(value),
         Whole::TimeOfDay(precision) => Typed::TimeOfDay { ticks: value, precision },
         Whole::Timestamp(precision) => Typed::Timestamp { ticks: value, precision },
         Whole::LocalTimestamp(precision) => Typed::LocalTimestamp { ticks: value, precision },
@@ -334,12 +354,16 @@ fn meaning(bytes: &[u8], blob: Blob) -> Result<Typed<'_>, ErrorCode> {
     Ok(match blob {
         Blob::Bytes => Typed::Bytes(bytes),
         Blob::Text => Typed::Text(simdutf8::basic::from_utf8(bytes).map_err(|_| ErrorCode::InvalidUtf8)?),
+        Blob::Bits => Typed::Bits(bytes),
+        Blob::Meant(meaning) => {
+            Typed::Meant(simdutf8::basic::from_utf8(bytes).map_err(|_| ErrorCode::InvalidUtf8)?, meaning)
+        }
         Blob::UuidText => {
             let uuid = uuid::Uuid::try_parse_ascii(bytes).map_err(|_| ErrorCode::InvalidUuid)?;
             Typed::Uuid(uuid.as_u128())
         }
         Blob::Uuid => Typed::Uuid(u128::from_be_bytes(bytes.try_into().map_err(|_| ErrorCode::InvalidAvro)?)),
-        Blob::Decimal { scale } => decimal(bytes, scale.into())?,
+        Blob::Decimal { scale } => decimal_of_bytes(bytes, scale.into())?,
         Blob::BigDecimal => {
             let mut inner = Cursor::new(bytes, 0);
             let parts = inner.sized().and_then(|digits| Ok((digits, inner.long()?)));
@@ -347,7 +371,7 @@ fn meaning(bytes: &[u8], blob: Blob) -> Result<Typed<'_>, ErrorCode> {
             if !inner.at_end() {
                 return Err(ErrorCode::InvalidAvro);
             }
-            decimal(&bytes[start..end], scale)?
+            decimal_of_bytes(&bytes[start..end], scale)?
         }
         Blob::Duration => {
             let (parts, []) = bytes.as_chunks::<4>() else {
@@ -360,29 +384,6 @@ fn meaning(bytes: &[u8], blob: Blob) -> Result<Typed<'_>, ErrorCode> {
             Typed::Duration { months: number(months), days: number(days), millis: number(millis) }
         }
     })
-}
-
-/// An integer, its greatest byte first, without the digits behind the point.
-fn decimal(bytes: &[u8], scale: i64) -> Result<Typed<'static>, ErrorCode> {
-    let negative = bytes.first().is_some_and(|first| *first >= 0x80);
-    let sign = if negative { 0xFF } else { 0 };
-    let kept = bytes.len().min(32);
-    let (above, digits) = bytes.split_at(bytes.len() - kept);
-    let out_of_range = ErrorCode::OutOfRange.of_sign(negative);
-    let mut wide = [sign; 32];
-    wide[32 - kept..].copy_from_slice(digits);
-    let unscaled = I256::from_be_bytes(wide);
-    if above.iter().any(|byte| *byte != sign) || (unscaled < I256::ZERO) != negative {
-        return Err(out_of_range);
-    }
-    if scale < 0 {
-        let places = u32::try_from(scale.unsigned_abs()).ok().filter(|places| *places <= 76);
-        let factor = places.and_then(|places| I256::new(10).checked_pow(places));
-        let unscaled = factor.and_then(|factor| unscaled.checked_mul(factor)).ok_or(out_of_range)?;
-        return Ok(Typed::Decimal { unscaled, scale: 0 });
-    }
-    let scale = u32::try_from(scale).ok().filter(|scale| *scale as usize <= DECIMAL_SCALE_MAX);
-    Ok(Typed::Decimal { unscaled, scale: scale.ok_or(ErrorCode::OutOfRange)? })
 }
 
 /// Takes a symbol of the enum `id`.

@@ -27,7 +27,7 @@ impl ShortText {
         &self.bytes[..self.length]
     }
 
-    fn of(arguments: fmt::Arguments<'_>) -> Self {
+    pub(super) fn of(arguments: fmt::Arguments<'_>) -> Self {
         let mut text = Self { bytes: [0; SHORT_TEXT_BYTES], length: 0 };
         text.write_fmt(arguments).expect("no value has a longer text");
         text
@@ -47,7 +47,7 @@ impl fmt::Write for ShortText {
 pub(crate) fn text_of(value: Typed<'_>) -> ShortText {
     match value {
         Typed::Bool(value) => ShortText::of(format_args!("{value}")),
-        Typed::Int(value) => ShortText::of(format_args!("{value}")),
+        Typed::Int(value) | Typed::Year(value) => ShortText::of(format_args!("{value}")),
         Typed::UInt(value) => ShortText::of(format_args!("{value}")),
         // The shortest text that reads back as the same float, with an exponent where it is long.
         Typed::Float32(value) => ShortText::of(format_args!("{value:?}")),
@@ -65,7 +65,7 @@ pub(crate) fn text_of(value: Typed<'_>) -> ShortText {
             ShortText::of(format_args!("P{months}M{days}DT{seconds}.{:03}S", millis % 1_000))
         }
         Typed::Uuid(value) => ShortText::of(format_args!("{}", uuid::Uuid::from_u128(value))),
-        Typed::Text(_) | Typed::Bytes(_) | Typed::Enum { name: Some(_), .. } => {
+        Typed::Text(_) | Typed::Meant(..) | Typed::Bytes(_) | Typed::Bits(_) | Typed::Enum { name: Some(_), .. } => {
             unreachable!("a text has no other text")
         }
     }
@@ -141,13 +141,18 @@ fn clock_text(ticks: i64, precision: u8) -> ShortText {
 /// Appends a value as JSON: numbers as numbers where JSON has them, bytes in base64, all else as texts.
 pub(crate) fn write_json(value: Typed<'_>, json: &mut Vec<u8>) {
     match value {
-        Typed::Bool(_) | Typed::Int(_) | Typed::UInt(_) | Typed::Decimal { .. } | Typed::Enum { name: None, .. } => {
+        Typed::Bool(_)
+        | Typed::Int(_)
+        | Typed::Year(_)
+        | Typed::UInt(_)
+        | Typed::Decimal { .. }
+        | Typed::Enum { name: None, .. } => {
             json.extend_from_slice(text_of(value).as_bytes());
         }
         Typed::Float32(number) if number.is_finite() => json.extend_from_slice(text_of(value).as_bytes()),
         Typed::Float64(number) if number.is_finite() => json.extend_from_slice(text_of(value).as_bytes()),
-        Typed::Text(text) | Typed::Enum { name: Some(text), .. } => write_json_text(text, json),
-        Typed::Bytes(bytes) => write_json_bytes(bytes, json),
+        Typed::Text(text) | Typed::Meant(text, _) | Typed::Enum { name: Some(text), .. } => write_json_text(text, json),
+        Typed::Bytes(bytes) | Typed::Bits(bytes) => write_json_bytes(bytes, json),
         _ => write_json_text(text_of(value).as_str(), json),
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of the Avro decoder: what each column takes, what a record may look like, schemas and their resolution, and
 //! `apache_avro` as the oracle.
 
+mod connect;
 mod generate;
 mod oracle;
 mod records;
