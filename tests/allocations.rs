@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use allocation_counter::measure;
 use oncesink::block::native::NativeEncoder;
-use oncesink::columns::{ColumnSpec, Columns, DefaultValue, Path, RowCoordinates, RowPlan, Source};
+use oncesink::columns::{Carried, Changes, ColumnSpec, Columns, DefaultValue, Path, RowCoordinates, RowPlan, Source};
 use oncesink::config::Records;
 use oncesink::decode::{
     AvroFraming, AvroOptions, AvroSchema, CsvOptions, Format, ProtobufSchema, Record, RecordDecoder, RowCursor,
@@ -234,10 +234,39 @@ fn check_rows(what: &str, records: &Records, texts: impl Iterator<Item = Vec<u8>
     assert_eq!(block(), 0, "{what}: allocations while {} records are decoded", texts.len());
 }
 
+/// Records of Kafka Connect, of two schemas in turns.
+const CONNECT_COLUMNS: [(&str, &str); 5] = [
+    ("price", "Decimal(9, 2)"),
+    ("at", "DateTime64(6)"),
+    ("tags", "Array(String)"),
+    ("raw", "String"),
+    ("labels", "Map(String, Date)"),
+];
+
+fn connect() -> impl Iterator<Item = Vec<u8>> {
+    (0..).map(|row: u64| {
+        format!(
+            r#"{{"schema":{{"type":"struct","name":"s{}","fields":[
+                {{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{{"scale":"2"}},"field":"price"}},
+                {{"type":"int64","name":"io.debezium.time.MicroTimestamp","field":"at"}},
+                {{"type":"string","name":"io.debezium.data.EnumSet","field":"tags"}},
+                {{"type":"bytes","field":"raw"}},
+                {{"type":"map","keys":{{"type":"string"}},"values":{{"type":"int32","name":"io.debezium.time.Date"}},"field":"labels"}}
+            ]}},"payload":{{"price":"BNI=","at":{row},"tags":"a,b\u0041","raw":"aGVsbG8=","labels":{{"k":{}}}}}}}"#,
+            row % 2,
+            row % 1_000,
+        )
+        .into_bytes()
+    })
+}
+
 /// One block of these records: decoded, then encoded; with what the block before left.
 fn check(what: &str, format: &Format, columns: &[(&str, &str)], records: impl Iterator<Item = Vec<u8>>) {
+    check_plan(what, format, plan(columns), records);
+}
+
+fn check_plan(what: &str, format: &Format, plan: Arc<RowPlan>, records: impl Iterator<Item = Vec<u8>>) {
     let records: Vec<Vec<u8>> = records.take(RECORDS).collect();
-    let plan = plan(columns);
     let mut columns = Columns::new(&plan).expect("the plan was checked");
     let mut decoder = RecordDecoder::new(&plan, format, None).expect("the format is right");
     let mut encoder = NativeEncoder::new();
@@ -277,5 +306,9 @@ fn decoding_allocates_nothing_per_record() {
     check("Avro", &Format::Avro(AvroOptions { framing, reader: None }), &AVRO_COLUMNS, avro());
     let schema = ProtobufSchema::from_registry(PROTOBUF, &[]).expect("the schema is good");
     check_rows("a list inside", &Records::Inside(Path::of_fields(["items"])), lists());
+    let specs = CONNECT_COLUMNS.map(|(name, kind)| ColumnSpec::new(name, kind, DefaultValue::TypeZero).expect("known"));
+    let carried = Changes { carried: Carried::Always, ..Changes::default() };
+    let carried = RowPlan::new(specs.into(), Vec::new(), "UTC").expect("they fit together").with_changes(carried);
+    check_plan("Connect with its schema", &Format::Json, Arc::new(carried), connect());
     check("Protobuf", &Format::Protobuf(schema, "M".to_owned()), &PROTOBUF_COLUMNS, protobuf());
 }

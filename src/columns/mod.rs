@@ -31,7 +31,7 @@ pub use conversion::Conversion;
 pub(crate) use dictionary::DictionaryColumn;
 pub(crate) use dynamic::DynamicKind;
 pub(crate) use fixed::{FixedColumn, FixedKind};
-pub use plan::{Changes, ColumnSpec, CoordinateKind, CoordinateSpec, DefaultValue, PlanError, RowPlan};
+pub use plan::{Carried, Changes, ColumnSpec, CoordinateKind, CoordinateSpec, DefaultValue, PlanError, RowPlan};
 pub(crate) use row_bytes::append_open_row;
 pub use rows::{Columns, RowCoordinates};
 pub use source::{OnError, Path, Source, Step, TimeUnit, UnknownFields};

@@ -232,9 +232,23 @@ pub struct RowPlan {
     pub(crate) changes: Changes,
 }
 
-/// Which records say that something was deleted.
+/// Whether Kafka Connect's schema travels along in records of JSON, beside a `payload`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Carried {
+    /// It does not.
+    #[default]
+    Never,
+    /// It may: values are read as they are, and by what it says. Keys that have one are what is below their `payload`.
+    Maybe,
+    /// It does, and the row is what is below `payload`. Keys as before.
+    Always,
+}
+
+/// What is around the row in a record, and which records say that something was deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changes {
+    /// Whether a schema travels along.
+    pub carried: Carried,
     /// Records are change events in Debezium's envelope.
     pub envelope: bool,
     /// Records without a value make a row.

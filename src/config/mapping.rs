@@ -35,6 +35,8 @@ pub enum Envelope {
     None,
     /// Debezium's: `op`, `before` and `after`, alone or as the `payload` beside a schema.
     Debezium,
+    /// Kafka Connect's: a schema, and beside it the row as `payload`.
+    Connect,
 }
 
 /// What happens with records without a value.
@@ -163,13 +165,16 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
+const ENVELOPES: [(&str, Envelope); 3] =
+    [("none", Envelope::None), ("debezium", Envelope::Debezium), ("connect", Envelope::Connect)];
+
 /// What a topic says of its columns; `None` where something is bad.
 pub(super) fn read_mapping(topic: &Section<'_>) -> Option<Mapping> {
     let columns = read_columns(topic);
     let field_names = topic.choice("field_names", &STYLES).optional();
     let unknown_fields = read_unknown_fields(topic);
     let here = &topic.location;
-    let envelope = topic.choice("envelope", &[("none", Envelope::None), ("debezium", Envelope::Debezium)]);
+    let envelope = topic.choice("envelope", &ENVELOPES);
     let envelope = envelope.or(Envelope::None, here);
     let deleted = topic.value("deleted", "the name of a column", parse_any_column).optional();
     let tombstones = topic.choice("tombstones", &[("skip", Tombstones::Skip), ("row", Tombstones::Row)]);

@@ -184,6 +184,7 @@ pub(super) fn read_topic(section: &Section<'_>) -> Option<TopicSettings> {
     let detectors = read_detectors(section);
     require_row_column(section, format.as_ref(), coordinates.as_ref());
     refuse_events_in_lists(section, format.as_ref(), mapping.as_ref());
+    refuse_wrapper_of_other_formats(section, format.as_ref(), mapping.as_ref());
     let has_surroundings = format.as_ref().is_none_or(has_surroundings);
     if let Some(mapping) = mapping.as_ref().filter(|_| !has_surroundings) {
         refuse_surroundings(section, sources_of(mapping));
@@ -274,10 +275,25 @@ fn require_row_column(topic: &Section<'_>, format: Option<&Format>, coordinates:
 /// A change event says of its own row only whether it was deleted.
 fn refuse_events_in_lists(topic: &Section<'_>, format: Option<&Format>, mapping: Option<&Mapping>) {
     let (Some(Format::Json(json)), Some(mapping)) = (format, mapping) else { return };
-    if json.records != Records::One && mapping.envelope == Envelope::Debezium {
+    let reason = match mapping.envelope {
+        Envelope::Debezium => "a record makes several rows, and `envelope: debezium` expects one change event",
+        Envelope::Connect => "a record makes several rows, and `envelope: connect` expects one as `payload`",
+        Envelope::None => return,
+    };
+    if json.records != Records::One {
         let location = topic.entry("json").map_or(&topic.location, |entry| &entry.key_location);
-        let reason = "a record makes several rows, and `envelope: debezium` expects one change event";
         topic.report.add(location, reason, "remove `records`, or `envelope`");
+    }
+}
+
+/// Only JSON has Connect's schema beside a payload; in other formats the value is the row.
+fn refuse_wrapper_of_other_formats(topic: &Section<'_>, format: Option<&Format>, mapping: Option<&Mapping>) {
+    let (Some(format), Some(Mapping { envelope: Envelope::Connect, .. })) = (format, mapping) else { return };
+    if !matches!(format, Format::Json(_)) {
+        let location = topic.entry("envelope").map_or(&topic.location, |entry| &entry.value.location);
+        let reason = "`envelope: connect` is the schema and the `payload` of Kafka Connect's JsonConverter, but the format \
+                      is not `json`";
+        topic.report.add(location, reason, "remove `envelope`; what schemas of Connect say is read without it");
     }
 }
 

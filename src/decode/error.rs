@@ -102,6 +102,8 @@ pub enum ErrorCode {
     UnknownField,
     /// The record is no change event.
     InvalidEnvelope,
+    /// The record has no `payload` where that is to be the row; reported as `invalid_envelope`.
+    NoPayload,
     /// JSON, but no list, where the rows of a record are to be.
     NotAList,
     /// The record makes more rows than a block takes.
@@ -174,7 +176,7 @@ impl ErrorCode {
             Self::InvalidProtobuf => "invalid_protobuf",
             Self::InvalidCsv => "invalid_csv",
             Self::UnknownField => "unknown_field",
-            Self::InvalidEnvelope => "invalid_envelope",
+            Self::InvalidEnvelope | Self::NoPayload => "invalid_envelope",
             Self::NotAList => "not_a_list",
             Self::TooManyRows => "too_many_rows",
             Self::TooMuchRepeated => "too_much_repeated",
@@ -207,6 +209,7 @@ impl ErrorCode {
             | Self::InvalidCsv
             | Self::UnknownField
             | Self::InvalidEnvelope
+            | Self::NoPayload
             | Self::NotAList
             | Self::TooManyRows
             | Self::TooMuchRepeated
@@ -255,6 +258,7 @@ impl ErrorCode {
             Self::TooMuchRepeated => "the rows repeat more than 64 MiB of what is around them",
             Self::Unrouted => "no route takes the record",
             Self::TooManyColumns => "the table may have no more columns",
+            Self::NoPayload => "no `payload`, which `envelope: connect` takes for the row",
             Self::InvalidEnvelope => "not a change event: `op` is none of c, r, u, d, t, m",
         }
     }

@@ -50,6 +50,8 @@ pub(super) enum Stop {
     Fault(Fault),
     /// The schema is not there yet; nothing is said of the record.
     Awaiting(SchemaKey),
+    /// There is null where the row should be.
+    NoValue,
 }
 
 impl From<Fault> for Stop {
@@ -74,8 +76,8 @@ impl ValueDecoder {
     /// `root` says what becomes of a value.
     pub(super) fn new(plan: &Arc<RowPlan>, root: Target, format: &Format, part: Part) -> Result<Self, String> {
         Ok(match format {
-            Format::Json => Self::Json(JsonDecoder::new(plan, root)),
-            Format::FramedJson => Self::FramedJson(JsonDecoder::new(plan, root)),
+            Format::Json => Self::Json(JsonDecoder::new(plan, root, part)),
+            Format::FramedJson => Self::FramedJson(JsonDecoder::new(plan, root, part)),
             Format::Avro(options) => Self::Avro(AvroDecoder::new(plan, &root, options)?),
             Format::RegisteredAvro(registry, reader) => {
                 let language = Language::Avro(reader.clone());
@@ -147,7 +149,7 @@ impl ValueDecoder {
         columns: &mut Columns,
     ) -> Result<(), Stop> {
         match self {
-            Self::Json(decoder) | Self::FramedJson(decoder) => Ok(decoder.decode_row(bytes, cursor, rest, columns)?),
+            Self::Json(decoder) | Self::FramedJson(decoder) => decoder.decode_row(bytes, cursor, rest, columns),
             Self::Avro(_) | Self::Protobuf(_) | Self::Registered(_) | Self::Csv(_) | Self::Raw(_) => {
                 self.decode(bytes, record, rest, columns)
             }

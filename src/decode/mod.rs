@@ -35,6 +35,8 @@ pub use record::{Headers, Record, RecordDecoder, Undecoded};
 pub use registered::Registry;
 
 #[cfg(test)]
+mod tests_carried;
+#[cfg(test)]
 mod tests_drift;
 #[cfg(test)]
 mod tests_formats;

@@ -279,10 +279,12 @@ impl RecordDecoder {
             None => return Err(Failed::OfNoRow),
         };
         if let (Some(decoder), Some(key)) = (&mut self.key, record.key) {
-            decoder.decode(key, record, &mut Rest::ignored(), columns).map_err(|stop| match stop {
-                Stop::Fault(fault) => Failed::Key(key, fault),
-                Stop::Awaiting(key) => Failed::Awaiting(key),
-            })?;
+            match decoder.decode(key, record, &mut Rest::ignored(), columns) {
+                // As if there were no key.
+                Ok(()) | Err(Stop::NoValue) => {}
+                Err(Stop::Fault(fault)) => return Err(Failed::Key(key, fault)),
+                Err(Stop::Awaiting(key)) => return Err(Failed::Awaiting(key)),
+            }
         }
         for (column, source) in &self.beside {
             append_beside(record, *column, source, deleted, columns)?;
@@ -303,6 +305,7 @@ impl RecordDecoder {
         let failed = |stop: Stop| match stop {
             Stop::Fault(fault) => Failed::Value(value, fault),
             Stop::Awaiting(key) => Failed::Awaiting(key),
+            Stop::NoValue => Failed::OfNoRow,
         };
         let mut deleted = false;
         let mut decoder = &mut self.value;
@@ -316,9 +319,15 @@ impl RecordDecoder {
                 Operation::OfNoRow => return Err(Failed::OfNoRow),
             }
         }
-        match cursor {
-            None => decoder.decode(value, record, &mut self.rest, columns).map_err(failed)?,
-            Some(cursor) => decoder.decode_row(value, record, cursor, &mut self.rest, columns).map_err(failed)?,
+        let decoded = match cursor {
+            None => decoder.decode(value, record, &mut self.rest, columns),
+            Some(cursor) => decoder.decode_row(value, record, cursor, &mut self.rest, columns),
+        };
+        match decoded {
+            Ok(()) => {}
+            // A tombstone with something around it.
+            Err(Stop::NoValue) if self.plan.changes.tombstone_rows => return Ok(true),
+            Err(stop) => return Err(failed(stop)),
         }
         if let UnknownFields::Collect(column) = self.rest.policy {
             self.rest.finish(column, columns).map_err(|fault| Failed::Value(value, fault))?;

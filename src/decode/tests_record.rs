@@ -6,7 +6,8 @@ use super::{Headers, Record, RecordDecoder, Undecoded};
 use crate::block::native::NativeEncoder;
 use crate::block::test_reader;
 use crate::columns::{
-    Changes, ColumnSpec, Columns, DefaultValue, OnError, RowCoordinates, RowPlan, Source, TimeUnit, UnknownFields,
+    Carried, Changes, ColumnSpec, Columns, DefaultValue, OnError, RowCoordinates, RowPlan, Source, TimeUnit,
+    UnknownFields,
 };
 
 /// A column: name, type, source.
@@ -269,7 +270,7 @@ fn change<'r>(value: Option<&'r str>) -> Record<'r> {
 
 #[test]
 fn change_events_make_rows_of_what_is_or_was_there() {
-    let plan = changes_plan(Changes { envelope: true, tombstone_rows: false });
+    let plan = changes_plan(Changes { envelope: true, carried: Carried::Maybe, tombstone_rows: false });
     let check = |value: Option<&str>, expected: &str| assert_eq!(decoded(&plan, &change(value)), expected, "{value:?}");
     check(
         Some(r#"{"op":"c","before":null,"after":{"id":1,"name":"a"},"source":{"ts_ms":5}}"#),
@@ -307,7 +308,7 @@ fn change_events_make_rows_of_what_is_or_was_there() {
 
 #[test]
 fn tombstones_make_rows_where_that_is_wanted() {
-    let plan = changes_plan(Changes { envelope: false, tombstone_rows: true });
+    let plan = changes_plan(Changes { tombstone_rows: true, ..Changes::default() });
     assert_eq!(decoded(&plan, &change(None)), "id=0, name=NULL, at=0, key=k, version=9, deleted=1");
     let value = r#"{"after":{"id":3}}"#;
     assert_eq!(decoded(&plan, &change(Some(value))), "id=3, name=NULL, at=0, key=k, version=9, deleted=0");

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use crate::alerts::Filter;
 use crate::columns::{Changes, ColumnSpec, Columns, DefaultValue, OnError, RowPlan, Source};
-use crate::config::{self, ConfigError, TopicSettings, Unrouted};
+use crate::config::{self, ConfigError, Envelope, TopicSettings, Unrouted};
 use crate::decode::{DecodeError, Record, RecordDecoder, RowCursor, Undecoded};
 use crate::pipeline::decoding::Decoding;
+use crate::pipeline::row_plan::carried;
 use crate::registry::Schemas;
 use crate::types::TargetNumber;
 
@@ -33,7 +34,7 @@ impl Routing {
     /// Everything that is wrong with them, each with its place.
     pub fn compile(topic: &TopicSettings, schemas: Option<&Schemas>) -> Result<Option<Self>, Vec<ConfigError>> {
         let Some(routing) = &topic.routing else { return Ok(None) };
-        let plan = parts(routing).map_err(|reason| {
+        let plan = parts(routing, topic.mapping.envelope).map_err(|reason| {
             vec![ConfigError::at(topic.location.clone(), format!("`route_by`: {reason}"), "name other parts")]
         })?;
         let mut errors = Vec::new();
@@ -75,7 +76,7 @@ impl Routing {
 }
 
 /// The columns that conditions look at. What is no text there and cannot be one is null, and so is what is missing.
-fn parts(routing: &config::Routing) -> Result<RowPlan, String> {
+fn parts(routing: &config::Routing, envelope: Envelope) -> Result<RowPlan, String> {
     let part = |(name, source): (&String, &config::Located<Source>)| {
         let spec = ColumnSpec::new(name, PART_TYPE, DefaultValue::TypeZero).map_err(|error| error.to_string())?;
         Ok(ColumnSpec { on_error: OnError::Null, ..spec.from_source(source.value.clone()) })
@@ -83,7 +84,7 @@ fn parts(routing: &config::Routing) -> Result<RowPlan, String> {
     let columns = routing.by.iter().map(part).collect::<Result<_, String>>()?;
     let plan = RowPlan::new(columns, Vec::new(), "UTC").map_err(|error| error.to_string())?;
     // Whether a record without a value makes a row is the table's matter; its key may say which.
-    Ok(plan.with_changes(Changes { envelope: false, tombstone_rows: true }))
+    Ok(plan.with_changes(Changes { carried: carried(envelope), envelope: false, tombstone_rows: true }))
 }
 
 /// Where a record, or a row of it, goes.

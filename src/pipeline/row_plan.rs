@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use crate::clickhouse::{Column, ConstantDefault, Coordinates, DefaultKind, Session, Table, sql};
 use crate::columns::{
-    Changes, ColumnSpec, ColumnType, CoordinateKind, CoordinateSpec, DefaultValue, OnError, Path, RowPlan, Source,
-    UnknownFields,
+    Carried, Changes, ColumnSpec, ColumnType, CoordinateKind, CoordinateSpec, DefaultValue, OnError, Path, RowPlan,
+    Source, UnknownFields,
 };
 use crate::config::{ColumnMapping, ColumnSource, Envelope, Format, Mapping, Tombstones, Unknown};
 use crate::pipeline::lane_setup::LaneError;
@@ -86,10 +86,20 @@ pub async fn row_plan(
     let zone = session.time_zone();
     let plan = RowPlan::new(data, places, zone).map_err(|error| LaneError::Unfit(vec![error.to_string()]))?;
     let changes = Changes {
+        carried: carried(mapping.envelope),
         envelope: mapping.envelope == Envelope::Debezium,
         tombstone_rows: mapping.tombstones == Tombstones::Row,
     };
     Ok((plan.with_unknown_fields(unknown_fields).with_changes(changes), server_defaults))
+}
+
+/// Whether a schema travels along in records with this envelope.
+pub(super) fn carried(envelope: Envelope) -> Carried {
+    match envelope {
+        Envelope::None => Carried::Never,
+        Envelope::Debezium => Carried::Maybe,
+        Envelope::Connect => Carried::Always,
+    }
 }
 
 /// Bytes that are not looked into go to the one column that nothing else fills.

@@ -393,3 +393,104 @@ fn topics_of_two_formats_share_a_table() {
     assert_eq!(connector.terminate(), Some(0));
     scenario.assert_exactly_once();
 }
+
+/// What the names of Connect and Debezium say counts in JSON with its schema, in changes with theirs, and in Avro: the same
+/// values three times.
+#[test]
+fn logical_names_of_connect_and_debezium_are_read_in_every_format() {
+    let mut scenario = scenario(
+        "logical_names",
+        "id UInt32, price Decimal(9, 2), day Date, at DateTime64(6, 'UTC'), zoned DateTime('UTC'), flags UInt16, \
+         tags Array(String), gone UInt8",
+        "MergeTree ORDER BY id",
+    );
+    let names = [
+        ("price", "bytes", "org.apache.kafka.connect.data.Decimal", r#""BNI=""#),
+        ("day", "int32", "io.debezium.time.Date", "19000"),
+        // By its size it would be seconds.
+        ("at", "int64", "io.debezium.time.MicroTimestamp", "86400000001"),
+        ("zoned", "string", "io.debezium.time.ZonedTimestamp", r#""2024-05-01T12:00:00+02:00""#),
+        ("flags", "bytes", "io.debezium.data.Bits", r#""BQE=""#),
+        ("tags", "string", "io.debezium.data.EnumSet", r#""a,b""#),
+    ];
+    let field = |(name, kind, logical, _): &(&str, &str, &str, &str)| {
+        format!(r#"{{"type":"{kind}","name":"{logical}","parameters":{{"scale":"2"}},"field":"{name}"}}"#)
+    };
+    let fields = names.iter().map(field).collect::<Vec<_>>().join(",");
+    let schema = format!(r#"{{"type":"struct","fields":[{{"type":"int32","field":"id"}},{fields}]}}"#);
+    let values = names.map(|(name, _, _, value)| format!(r#""{name}":{value}"#)).join(",");
+    let row = |id: u32| format!(r#"{{"id":{id},{values}}}"#);
+    let key = br#"{"schema":null,"payload":null}"#;
+    let connect = [
+        format!(r#"{{"schema":{schema},"payload":{}}}"#, row(1)),
+        r#"{"schema":null,"payload":null}"#.to_owned(),
+        row(9),
+        format!(r#"{{"schema":{schema},"payload":{}}}"#, row(2)),
+    ];
+    for value in &connect {
+        scenario.kafka.produce_one(&scenario.topic, key, Some(value.as_bytes()), &[]);
+    }
+    let changes = format!("{}_changes", scenario.topic);
+    scenario.kafka.create_topic(&changes, 1);
+    let below = |name: &str| schema.replacen("{", &format!(r#"{{"field":"{name}","#), 1);
+    let event = format!(r#"{{"type":"struct","fields":[{},{}]}}"#, below("before"), below("after"));
+    for payload in [format!(r#"{{"op":"c","after":{}}}"#, row(3)), format!(r#"{{"op":"d","before":{}}}"#, row(4))] {
+        let value = format!(r#"{{"schema":{event},"payload":{payload}}}"#);
+        scenario.kafka.produce_one(&changes, key, Some(value.as_bytes()), &[]);
+    }
+    let of_avro = format!("{}_avro", scenario.topic);
+    scenario.kafka.create_topic(&of_avro, 1);
+    let in_avro = |(name, kind, logical, _): &(&str, &str, &str, &str)| {
+        let kind = kind.replace("int32", "int").replace("int64", "long");
+        format!(
+            r#"{{"name":"{name}","type":["null",{{"type":"{kind}","connect.name":"{logical}","connect.parameters":{{"scale":"2"}}}}]}}"#
+        )
+    };
+    let fields = names.iter().map(in_avro).collect::<Vec<_>>().join(",");
+    let avro_schema = format!(r#"{{"type":"record","name":"R","fields":[{{"name":"id","type":"int"}},{fields}]}}"#);
+    let file = scenario.folder.path().join("r.avsc");
+    std::fs::write(&file, &avro_schema).unwrap();
+    let some = |value: Value| Value::Union(1, Box::new(value));
+    let record = avro(
+        &avro_schema,
+        &[
+            ("id", Value::Int(5)),
+            ("price", some(Value::Bytes(vec![4, 0xD2]))),
+            ("day", some(Value::Int(19_000))),
+            ("at", some(Value::Long(86_400_000_001))),
+            ("zoned", some(Value::String("2024-05-01T12:00:00+02:00".to_owned()))),
+            ("flags", some(Value::Bytes(vec![5, 1]))),
+            ("tags", some(Value::String("a,b".to_owned()))),
+        ],
+    );
+    scenario.kafka.produce_one(&of_avro, key, Some(&record), &[]);
+    scenario.topic_lines.extend(["envelope: connect".to_owned(), "bad_share_max: 100%".to_owned()]);
+    let entry = |topic: &str, lines: &str| {
+        format!(
+            "  - topic: {topic}\n    table: {}\n{lines}    batch: {{ linger: 100ms }}\n    \
+             coordinates: {{ topic: _topic, partition: _partition, offset: _offset, replay: _replay }}\n",
+            scenario.table
+        )
+    };
+    let config = scenario.config("a")
+        + &entry(&changes, "    envelope: debezium\n    deleted: gone\n")
+        + &entry(
+            &of_avro,
+            &format!("    format: avro\n    avro: {{ framing: none, schema_files: [\"{}\"] }}\n", file.display()),
+        );
+    let mut connector = Connector::start(scenario.folder.path(), "a", &config, None);
+    let rows = format!("SELECT * EXCEPT (_topic, _partition, _offset, _replay) FROM {} ORDER BY id", scenario.table);
+    let same = "12.34\t2022-01-08\t1970-01-02 00:00:00.000001\t2024-05-01 10:00:00\t261\t['a','b']";
+    let expected: String = (1..=5).map(|id| format!("{id}\t{same}\t{}\n", u8::from(id == 4))).collect();
+    wait_for("the rows of all topics", || match scenario.servers.query(&rows) {
+        found if found == expected => Ok(()),
+        found => Err(found),
+    });
+    wait_for("the dead letter", || match dead(&scenario) {
+        found if found == "2\tinvalid_envelope\t\\N\n" => Ok(()),
+        found => Err(found),
+    });
+    let (code, text) = scenario.run(&["verify", "--contents"]);
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(connector.terminate(), Some(0));
+}

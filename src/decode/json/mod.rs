@@ -8,11 +8,14 @@
 //!   counts (ClickHouse keeps the first, most others the last). Keys without a column may repeat.
 //! - Keys are compared byte by byte after unescaping. Unknown keys are checked and dropped.
 //! - A list of objects fills the columns of a flattened Nested ([`nested`]).
+//! - Where Kafka Connect's schema travels along in a record, what it says of values counts ([`carried`], [`hints`]).
 //! - A missing field, and null for a column that has no NULL, give the column's default.
 
 mod around;
+mod carried;
 mod cursor;
 mod dynamic;
+mod hints;
 mod keys;
 mod nested;
 mod rows;
@@ -24,6 +27,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use self::carried::{Around, Carried, Reads};
 pub(super) use self::cursor::Cursor;
 pub(super) use self::dynamic::append_dynamic_text;
 use self::keys::{KeyGuess, START};
@@ -32,9 +36,10 @@ pub use self::rows::RowCursor;
 use self::value::append_value;
 pub(super) use self::walk::Walk;
 use super::error::{DecodeError, ErrorCode, Fault, Shown};
+use super::format::{Part, Stop};
 use super::record::Rest;
 use super::target::Target;
-use crate::columns::{ColumnBuilder, Columns, RowPlan};
+use crate::columns::{self, ColumnBuilder, Columns, RowPlan};
 
 /// Largest buffer that is kept from one record to the next: one record of 16 MB must not cost 16 MB for good.
 pub(super) const SCRATCH_BYTES_KEPT: usize = 1 << 20;
@@ -48,6 +53,10 @@ pub(super) struct JsonDecoder {
     fields: Vec<FieldTarget>,
     keys: KeyGuess,
     walk: Walk,
+    /// What reads the schema that travels along, where one may.
+    carried: Option<Box<Carried>>,
+    /// Where that schema stands in the record, which no column takes.
+    passed_over: (usize, usize),
 }
 
 /// What becomes of a field of the root.
@@ -62,7 +71,13 @@ enum FieldTarget {
 
 impl JsonDecoder {
     /// A decoder for columns made from this plan. `root` says what becomes of a record.
-    pub(super) fn new(plan: &Arc<RowPlan>, root: Target) -> Self {
+    pub(super) fn new(plan: &Arc<RowPlan>, root: Target, part: Part) -> Self {
+        let reads = match part {
+            _ if plan.changes.carried == columns::Carried::Never => None,
+            Part::Value if plan.changes.carried == columns::Carried::Always => Some(Reads::Payload),
+            Part::Value => Some(Reads::All),
+            Part::Key => Some(Reads::PayloadOrAll),
+        };
         let fields = root.fields.iter().enumerate().map(|(number, (_, target))| match target.columns.as_slice() {
             [column] if !target.has_children() => FieldTarget::Column(*column),
             _ => FieldTarget::Tree(number),
@@ -72,6 +87,8 @@ impl JsonDecoder {
             fields: fields.collect(),
             keys: KeyGuess::new(root.fields.iter().map(|(name, _)| name.as_str())),
             walk: Walk::new(plan),
+            carried: reads.map(|reads| Box::new(Carried::new(reads, plan.columns().len()))),
+            passed_over: carried::NO_SCHEMA,
             root,
         }
     }
@@ -83,21 +100,36 @@ impl JsonDecoder {
         at: usize,
         rest: &mut Rest,
         columns: &mut Columns,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Stop> {
         let decoded = self.decode_record(record, at, rest, columns);
         self.walk.shrink();
         decoded
     }
 
-    fn decode_record(&mut self, record: &[u8], at: usize, rest: &mut Rest, columns: &mut Columns) -> Result<(), Fault> {
+    fn decode_record(&mut self, record: &[u8], at: usize, rest: &mut Rest, columns: &mut Columns) -> Result<(), Stop> {
         check_utf8(&record[at..]).map_err(|fault| Fault { at: at + fault.at, ..fault })?;
         let mut json = Cursor::starting_at(record, at);
-        self.decode_value(&mut json, rest, columns)?;
+        let around = match &mut self.carried {
+            None => Around::Nothing,
+            Some(carried) => {
+                let around = carried.open(&mut json, &self.root, &mut self.walk)?;
+                self.passed_over = carried.schema;
+                around
+            }
+        };
+        let mut has_row = true;
+        if !matches!(around, Around::Nothing) && json.peek() == b'n' {
+            json.literal(b"null")?;
+            has_row = false;
+        } else {
+            self.decode_value(&mut json, rest, columns)?;
+        }
+        Carried::close(around, &mut json, &mut self.walk)?;
         if json.next_token() != 0 || !json.at_end() {
             columns.leave_field();
-            return Err(json.fault(ErrorCode::TrailingData));
+            return Err(json.fault(ErrorCode::TrailingData).into());
         }
-        Ok(())
+        if has_row { Ok(()) } else { Err(Stop::NoValue) }
     }
 
     /// The value at the cursor, which is to be an object unless it is taken whole.
@@ -125,7 +157,10 @@ impl JsonDecoder {
             match target {
                 FieldTarget::Nobody => {
                     columns.leave_field();
-                    json.skip_value()?;
+                    match self.passed_over {
+                        (begins, ends) if begins == json.at => json.at = ends,
+                        _ => json.skip_value()?,
+                    }
                 }
                 FieldTarget::Column(column) => self.walk.column(json, column, columns)?,
                 FieldTarget::Tree(number) => self.walk.tree(json, &self.root.fields[number].1, columns)?,
@@ -184,7 +219,7 @@ impl JsonDecoder {
             return Ok(None);
         }
         json.next_token();
-        let key = json.string(&mut self.walk.scratch)?;
+        let key = json.string(&mut self.walk.buffers.scratch)?;
         let found = self.keys.look_up(key);
         json.expect(b':')?;
         json.next_token();

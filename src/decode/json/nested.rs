@@ -5,7 +5,8 @@
 //! length is what the engine refuses.
 
 use super::cursor::Cursor;
-use super::value::{append_value, begin};
+use super::hints::{Buffers, Hint, append_maybe};
+use super::value::begin;
 use crate::columns::{ArrayColumn, ColumnBuilder};
 use crate::decode::error::{ErrorCode, Fault};
 
@@ -13,8 +14,9 @@ use crate::decode::error::{ErrorCode, Fault};
 pub(super) fn append_field_of_each(
     json: &mut Cursor<'_>,
     field: &str,
+    hint: Option<&Hint>,
     column: &mut ArrayColumn,
-    scratch: &mut Vec<u8>,
+    buffers: &mut Buffers,
 ) -> Result<(), Fault> {
     begin(json, b'[')?;
     let mut objects = 0;
@@ -23,7 +25,7 @@ pub(super) fn append_field_of_each(
     } else {
         loop {
             json.next_token();
-            append_field(json, field, &mut column.values, scratch)?;
+            append_field(json, field, hint, &mut column.values, buffers)?;
             objects += 1;
             if !json.another(b']')? {
                 break;
@@ -38,8 +40,9 @@ pub(super) fn append_field_of_each(
 fn append_field(
     json: &mut Cursor<'_>,
     field: &str,
+    hint: Option<&Hint>,
     values: &mut ColumnBuilder,
-    scratch: &mut Vec<u8>,
+    buffers: &mut Buffers,
 ) -> Result<(), Fault> {
     begin(json, b'{')?;
     let mut found = false;
@@ -49,7 +52,7 @@ fn append_field(
         loop {
             json.next_token();
             let at = json.at;
-            let is_it = json.string(scratch)? == field.as_bytes();
+            let is_it = json.string(&mut buffers.scratch)? == field.as_bytes();
             json.expect(b':')?;
             json.next_token();
             if !is_it {
@@ -57,7 +60,7 @@ fn append_field(
             } else if std::mem::replace(&mut found, true) {
                 return Err(Fault { code: ErrorCode::DuplicateKey, at });
             } else {
-                append_value(json, values, scratch)?;
+                append_maybe(hint, json, values, buffers)?;
             }
             if !json.another(b'}')? {
                 break;

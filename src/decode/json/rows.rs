@@ -10,6 +10,7 @@ use super::{Cursor, JsonDecoder, check_utf8};
 use crate::columns::{Columns, RowPlan};
 use crate::config::Records;
 use crate::decode::error::{ErrorCode, Fault, SeekFault};
+use crate::decode::format::Stop;
 use crate::decode::record::Rest;
 
 /// How many readings were numbered. Of the whole process, because several decoders share the cursor of a record, and each
@@ -82,7 +83,7 @@ impl JsonDecoder {
             Expected::Array | Expected::Lines => {}
             Expected::Inside(around) => {
                 let reading = *cursor.reading.get_or_insert_with(|| READINGS.fetch_add(1, Ordering::Relaxed));
-                let noted = around.note(record, at, reading, &mut self.walk.scratch);
+                let noted = around.note(record, at, reading, &mut self.walk.buffers.scratch);
                 self.walk.shrink();
                 noted?;
                 if first {
@@ -123,7 +124,7 @@ impl JsonDecoder {
         cursor: &mut RowCursor,
         rest: &mut Rest,
         columns: &mut Columns,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Stop> {
         if matches!(self.records, Expected::One) {
             return self.decode(record, cursor.at, rest, columns);
         }
@@ -134,7 +135,7 @@ impl JsonDecoder {
         }
         self.walk.shrink();
         (cursor.at, cursor.depth) = json.place();
-        decoded
+        Ok(decoded?)
     }
 }
 

@@ -61,12 +61,14 @@ fn append_composite(json: &mut Cursor<'_>, column: &mut ColumnBuilder, scratch: 
             column.nulls.push(0);
             append_value(json, &mut column.values, scratch)
         }
-        ColumnBuilder::Array(column) => append_array(json, column, scratch),
-        ColumnBuilder::Map(column) => append_map(json, column, scratch),
-        ColumnBuilder::Tuple(column) if column.names.iter().all(Option::is_some) => {
-            append_named_tuple(json, column, scratch)
+        ColumnBuilder::Array(column) => append_array(json, column, scratch, append_value),
+        ColumnBuilder::Map(column) => {
+            append_map(json, column, scratch, |_| (), |(), json, column, scratch| append_value(json, column, scratch))
         }
-        ColumnBuilder::Tuple(column) => append_tuple(json, column, scratch),
+        ColumnBuilder::Tuple(column) if column.names.iter().all(Option::is_some) => {
+            append_named_tuple(json, column, scratch, |_, json, column, scratch| append_value(json, column, scratch))
+        }
+        ColumnBuilder::Tuple(column) => append_tuple(json, column, scratch, append_value),
         ColumnBuilder::Variant(column) if column.is_dynamic() => append_dynamic(json, column, scratch),
         ColumnBuilder::Variant(column) => append_variant(json, column, scratch),
         ColumnBuilder::Json(column) => append_text_of(json, column),
@@ -146,7 +148,25 @@ fn append_dictionary(json: &mut Cursor<'_>, column: &mut DictionaryColumn, scrat
     Ok(())
 }
 
-fn append_array(json: &mut Cursor<'_>, column: &mut ArrayColumn, scratch: &mut Vec<u8>) -> Outcome {
+/// Buffers that reading a value needs.
+pub(super) trait HasScratch {
+    /// Holds strings that have escapes.
+    fn scratch(&mut self) -> &mut Vec<u8>;
+}
+
+impl HasScratch for Vec<u8> {
+    fn scratch(&mut self) -> &mut Vec<u8> {
+        self
+    }
+}
+
+/// A list whose elements `each` appends.
+pub(super) fn append_array<B>(
+    json: &mut Cursor<'_>,
+    column: &mut ArrayColumn,
+    buffers: &mut B,
+    each: impl Fn(&mut Cursor<'_>, &mut ColumnBuilder, &mut B) -> Outcome,
+) -> Outcome {
     begin(json, b'[')?;
     let mut elements = 0;
     if json.next_token() == b']' {
@@ -154,7 +174,7 @@ fn append_array(json: &mut Cursor<'_>, column: &mut ArrayColumn, scratch: &mut V
     } else {
         loop {
             json.next_token();
-            append_value(json, &mut column.values, scratch)?;
+            each(json, &mut column.values, buffers)?;
             elements += 1;
             if !json.another(b']')? {
                 break;
@@ -165,7 +185,14 @@ fn append_array(json: &mut Cursor<'_>, column: &mut ArrayColumn, scratch: &mut V
     Ok(())
 }
 
-fn append_map(json: &mut Cursor<'_>, column: &mut MapColumn, scratch: &mut Vec<u8>) -> Outcome {
+/// An object of any keys, whose values `each` appends by what `find` says of the key.
+pub(super) fn append_map<B: HasScratch, K>(
+    json: &mut Cursor<'_>,
+    column: &mut MapColumn,
+    buffers: &mut B,
+    find: impl Fn(&[u8]) -> K,
+    each: impl Fn(K, &mut Cursor<'_>, &mut ColumnBuilder, &mut B) -> Outcome,
+) -> Outcome {
     begin(json, b'{')?;
     let mut elements = 0;
     if json.next_token() == b'}' {
@@ -174,11 +201,12 @@ fn append_map(json: &mut Cursor<'_>, column: &mut MapColumn, scratch: &mut Vec<u
         loop {
             json.next_token();
             let at = json.at;
-            let key = json.string(scratch)?;
+            let key = json.string(buffers.scratch())?;
             append_text(key, &mut column.keys).map_err(|code| Fault { code, at })?;
+            let found = find(key);
             json.expect(b':')?;
             json.next_token();
-            append_value(json, &mut column.values, scratch)?;
+            each(found, json, &mut column.values, buffers)?;
             elements += 1;
             if !json.another(b'}')? {
                 break;
@@ -189,7 +217,13 @@ fn append_map(json: &mut Cursor<'_>, column: &mut MapColumn, scratch: &mut Vec<u
     Ok(())
 }
 
-fn append_tuple(json: &mut Cursor<'_>, column: &mut TupleColumn, scratch: &mut Vec<u8>) -> Outcome {
+/// A list that is as long as the tuple, whose elements `each` appends.
+pub(super) fn append_tuple<B>(
+    json: &mut Cursor<'_>,
+    column: &mut TupleColumn,
+    buffers: &mut B,
+    each: impl Fn(&mut Cursor<'_>, &mut ColumnBuilder, &mut B) -> Outcome,
+) -> Outcome {
     let start = json.at;
     let wrong_length = Err(Fault { code: ErrorCode::TypeMismatch, at: start });
     begin(json, b'[')?;
@@ -199,7 +233,7 @@ fn append_tuple(json: &mut Cursor<'_>, column: &mut TupleColumn, scratch: &mut V
     let last = column.fields.len() - 1;
     for (place, field) in column.fields.iter_mut().enumerate() {
         json.next_token();
-        append_value(json, field, scratch)?;
+        each(json, field, buffers)?;
         if json.another(b']')? != (place < last) {
             return wrong_length;
         }
@@ -207,7 +241,13 @@ fn append_tuple(json: &mut Cursor<'_>, column: &mut TupleColumn, scratch: &mut V
     Ok(())
 }
 
-fn append_named_tuple(json: &mut Cursor<'_>, column: &mut TupleColumn, scratch: &mut Vec<u8>) -> Outcome {
+/// An object with the fields of the tuple, which `each` appends by their names.
+pub(super) fn append_named_tuple<B: HasScratch>(
+    json: &mut Cursor<'_>,
+    column: &mut TupleColumn,
+    buffers: &mut B,
+    each: impl Fn(&str, &mut Cursor<'_>, &mut ColumnBuilder, &mut B) -> Outcome,
+) -> Outcome {
     begin(json, b'{')?;
     // One bit per field; tuples with more fields than bits fall back to a list.
     let mut seen = FieldSet::new(column.fields.len());
@@ -217,9 +257,9 @@ fn append_named_tuple(json: &mut Cursor<'_>, column: &mut TupleColumn, scratch: 
         loop {
             json.next_token();
             let at = json.at;
-            let key = json.string(scratch)?;
-            let names = column.names.iter();
-            let place = names.map(|name| name.as_deref().unwrap_or_default()).position(|name| name.as_bytes() == key);
+            let key = json.string(buffers.scratch())?;
+            let mut names = column.names.iter().map(|name| name.as_deref().unwrap_or_default());
+            let place = names.position(|name| name.as_bytes() == key);
             json.expect(b':')?;
             json.next_token();
             match place {
@@ -228,7 +268,10 @@ fn append_named_tuple(json: &mut Cursor<'_>, column: &mut TupleColumn, scratch: 
                     let code = ErrorCode::DuplicateKey;
                     return Err(Fault { code, at });
                 }
-                Some(place) => append_value(json, &mut column.fields[place], scratch)?,
+                Some(place) => {
+                    let name = column.names[place].as_deref().unwrap_or_default();
+                    each(name, json, &mut column.fields[place], buffers)?;
+                }
             }
             if !json.another(b'}')? {
                 break;

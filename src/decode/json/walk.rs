@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::SCRATCH_BYTES_KEPT;
 use super::cursor::{Cursor, Mark};
+use super::hints::{Buffers, Hints, append_hinted};
 use super::nested::append_field_of_each;
 use super::value::append_value;
 use crate::columns::{ColumnBuilder, Columns, RowPlan};
@@ -18,20 +19,19 @@ type Outcome = Result<(), Fault>;
 pub(in crate::decode) struct Walk {
     /// Per column: whether null is a value.
     accepts_null: Vec<bool>,
-    /// Holds strings that have escapes.
-    pub(super) scratch: Vec<u8>,
+    pub(super) buffers: Buffers,
+    /// What the schema that travels along in the record says of columns.
+    pub(super) hints: Option<Arc<Hints>>,
 }
 
 impl Walk {
     pub(in crate::decode) fn new(plan: &Arc<RowPlan>) -> Self {
         let accepts_null = plan.columns().iter().map(|spec| spec.column_type.accepts_null()).collect();
-        Self { accepts_null, scratch: Vec::new() }
+        Self { accepts_null, buffers: Buffers::default(), hints: None }
     }
 
     pub(in crate::decode) fn shrink(&mut self) {
-        if self.scratch.capacity() > SCRATCH_BYTES_KEPT {
-            self.scratch = Vec::new();
-        }
+        self.buffers.shrink(SCRATCH_BYTES_KEPT);
     }
 
     /// The value at the cursor to one column.
@@ -46,7 +46,12 @@ impl Walk {
             return Ok(());
         }
         let start = json.mark();
-        match append_value(json, builder, &mut self.scratch) {
+        let hint = self.hints.as_ref().and_then(|hints| hints.of(column));
+        let appended = match hint {
+            None => append_value(json, builder, &mut self.buffers.scratch),
+            Some(hint) => append_hinted(json, hint, builder, &mut self.buffers),
+        };
+        match appended {
             Ok(()) => Ok(()),
             Err(fault) => replace(json, start, column, fault, columns),
         }
@@ -96,7 +101,10 @@ impl Walk {
         columns: &mut Columns,
     ) -> Outcome {
         match columns.open(column) {
-            Some(ColumnBuilder::Array(array)) => append_field_of_each(json, field, array, &mut self.scratch),
+            Some(ColumnBuilder::Array(array)) => {
+                let hint = self.hints.as_ref().and_then(|hints| hints.of_each(column));
+                append_field_of_each(json, field, hint, array, &mut self.buffers)
+            }
             _ => Err(json.fault(ErrorCode::DuplicateKey)),
         }
     }
@@ -118,7 +126,7 @@ impl Walk {
             columns.leave_field();
             json.next_token();
             let at = json.at;
-            let key = json.string(&mut self.scratch)?;
+            let key = json.string(&mut self.buffers.scratch)?;
             let child = target.fields.iter().find(|(name, _)| name.as_bytes() == key).map(|(_, child)| child);
             let mut kept = None;
             if child.is_none()
