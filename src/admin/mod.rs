@@ -24,8 +24,8 @@ use tokio::sync::watch;
 
 pub use heartbeat::Heartbeat;
 pub use status::{
-    AuditDifference, AwaitedSchema, Contact, Halted, LeftOutTopic, MemoryStatus, PartitionState, PartitionStatus,
-    ProcessState, ProducerState, ProducerStatus, RegistryStatus, Status, TimedError,
+    AuditDifference, AwaitedSchema, Contact, Halted, LeftOutTopic, MemoryStatus, OpenTransaction, PartitionState,
+    PartitionStatus, ProcessState, ProducerState, ProducerStatus, RegistryStatus, Status, TimedError,
 };
 
 use crate::metrics::Metrics;

@@ -283,16 +283,29 @@ pub struct PartitionStatus {
     pub position: Option<u64>,
     /// The committed offset.
     pub committed: Option<u64>,
-    /// Offsets between the committed one and the partition's end.
+    /// Offsets that may hold a record and are not committed, up to the last stable offset; 0 when all that a reader of
+    /// committed data can see is stored.
     pub lag_records: Option<u64>,
     /// The age of the oldest record that is not committed; 0 where there is none.
     pub lag_seconds: Option<f64>,
+    /// The transaction that keeps records from being read, where one stays open.
+    #[serde(default)]
+    pub open_transaction: Option<OpenTransaction>,
     /// When a block with records of it was acknowledged last.
     pub last_insert_unix_ms: Option<i64>,
     /// What went wrong last, kept after it passed.
     pub last_error: Option<TimedError>,
     /// Why it stands still, where it does.
     pub halted: Option<Halted>,
+}
+
+/// A producer's transaction that has not ended: nothing from its first record on can be read before it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenTransaction {
+    /// Its first record: the last stable offset.
+    pub offset: u64,
+    /// Since when it is seen open.
+    pub since_unix_ms: i64,
 }
 
 /// What a partition is doing.
@@ -365,6 +378,7 @@ mod tests {
             committed: None,
             lag_records: Some(1),
             lag_seconds: Some(0.25),
+            open_transaction: Some(OpenTransaction { offset: 8, since_unix_ms: 7 }),
             last_insert_unix_ms: None,
             last_error: None,
             halted: None,

@@ -136,6 +136,7 @@ async fn readiness_says_why_not() {
         committed: Some(7),
         lag_records: None,
         lag_seconds: None,
+        open_transaction: None,
         last_insert_unix_ms: None,
         last_error: None,
         halted: Some(Halted { code: "gap".to_owned(), reason: "offsets are gone".to_owned() }),

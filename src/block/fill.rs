@@ -84,6 +84,8 @@ struct OpenBatch {
     further_rows: RecordCount,
     gap: Option<OffsetRange>,
     anchor: Option<Anchor>,
+    /// Something of the range was decided about: a record, or a gap. Else the reader has only passed over it.
+    decided: bool,
 }
 
 impl OpenBatch {
@@ -100,6 +102,7 @@ impl OpenBatch {
             further_rows: none,
             gap,
             anchor: None,
+            decided: gap.is_some(),
         }
     }
 }
@@ -155,6 +158,7 @@ impl PartitionFill {
     pub fn record(&mut self, offset: Offset, fate: Fate) {
         assert!(offset >= self.next, "offset {offset} was decided about before, next is {}", self.next);
         self.next = offset.next();
+        self.open.decided = true;
         let one = RecordCount(1);
         match fate {
             Fate::Inserted => self.insert(offset, one),
@@ -187,6 +191,15 @@ impl PartitionFill {
         self.open.last_inserting = Some(offset);
     }
 
+    /// Notes where the reader is. It has been given every record below that a reader of committed data can see, so what it
+    /// was not given is none: a transaction's marker, an aborted record, or one that compaction removed. Gives the offsets
+    /// that are settled with this.
+    pub fn pass(&mut self, position: Offset) -> Option<OffsetRange> {
+        let passed = (self.next < position).then(|| OffsetRange::new(self.next, position))?;
+        self.next = position;
+        Some(passed)
+    }
+
     /// Notes the hash of the last record, by which the partition is recognised later.
     pub fn anchor(&mut self, anchor: Anchor) {
         assert_eq!(anchor.offset.next(), self.next, "only the last record can be the anchor");
@@ -198,9 +211,14 @@ impl PartitionFill {
         offset < self.resume.start.floor
     }
 
-    /// Whether the open batch decides about any offset.
+    /// Whether the open batch covers any offset.
     pub fn is_open(&self) -> bool {
         self.next > self.open.start
+    }
+
+    /// Whether the open batch covers more than offsets that hold no record.
+    pub fn is_decided(&self) -> bool {
+        self.open.decided
     }
 
     /// Whether a checkpoint would say something new.

@@ -26,7 +26,9 @@ use crate::protocol::facts::Anchor;
 use crate::protocol::halt::HaltReason;
 use crate::registry::SchemaKey;
 use crate::source::Message;
-use crate::types::{BlockNumber, LaneId, Offset, PartitionKey, RecordCount, TargetNumber, TopicId, UnitKind};
+use crate::types::{
+    BlockNumber, LaneId, Offset, OffsetRange, PartitionKey, RecordCount, TargetNumber, TopicId, UnitKind,
+};
 
 /// Everything about a lane that does not change while it runs.
 #[derive(Debug)]
@@ -75,6 +77,10 @@ pub struct FilledBlock {
 /// How often the bytes of the open block are summed up, in records: it walks all columns.
 const MEASURE_EVERY: u64 = 256;
 
+/// How long offsets without a record, such as a transaction's marker, wait for a block with records before they are committed
+/// by themselves. Retention may remove them later, and only a committed offset above them says that nothing is missing.
+const PASSED_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// Buffers of columns kept for reuse, for each table.
 const SPARES_MAX: usize = 1;
 
@@ -100,6 +106,8 @@ pub struct LaneFill {
     rows_unmeasured: u64,
     opened: Option<Instant>,
     closed: Option<Instant>,
+    /// Since when the reader is past offsets without a record that no block covers.
+    passed: Option<Instant>,
     /// When the next checkpoint of a partition is due, whether records come or not.
     checkpoint_due: Option<Instant>,
     rows_limit: Option<u64>,
@@ -139,6 +147,7 @@ impl LaneFill {
             rows_unmeasured: 0,
             opened: None,
             closed: None,
+            passed: None,
             checkpoint_due: None,
             rows_limit: None,
             plan,
@@ -165,7 +174,15 @@ impl LaneFill {
 
     /// Whether the open block holds records of the partition.
     pub fn holds(&self, key: PartitionKey) -> bool {
-        self.partitions.get(&key).is_some_and(|slot| slot.fill.is_open())
+        self.partitions.get(&key).is_some_and(|slot| slot.fill.is_decided())
+    }
+
+    /// Notes where the reader of a partition is, when all that it was given was taken. Gives the offsets below of which it
+    /// was given no record.
+    pub fn pass(&mut self, key: PartitionKey, position: Offset, now: Instant) -> Option<OffsetRange> {
+        let passed = self.partitions.get_mut(&key)?.fill.pass(position)?;
+        self.passed.get_or_insert(now);
+        Some(passed)
     }
 
     /// Lets a partition go whose records are not in the open block.
@@ -232,6 +249,9 @@ impl LaneFill {
     /// Whether the block should be closed now, if one may be handed over.
     pub fn is_due(&self, now: Instant) -> bool {
         if self.checkpoint_due.is_some_and(|due| now >= due) {
+            return true;
+        }
+        if self.passed.is_some_and(|passed| now - passed >= PASSED_WAIT_MAX) {
             return true;
         }
         let Some(opened) = self.opened else { return false };
@@ -388,6 +408,7 @@ impl LaneFill {
 
     /// Closes the open block; `None` if it decides about nothing.
     pub fn close(&mut self, number: BlockNumber, now: Instant) -> Option<FilledBlock> {
+        self.passed = None;
         let alerts = std::mem::take(&mut self.alerts).close();
         let interval = self.plan.checkpoint_interval;
         let fills = self.partitions.iter_mut().map(|(key, slot)| {
@@ -451,6 +472,7 @@ impl LaneFill {
         self.rows_seen /= 2;
         self.rows_unmeasured = 0;
         self.opened = None;
+        self.passed = None;
     }
 }
 

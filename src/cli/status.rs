@@ -167,16 +167,19 @@ fn unattended(settings: &Settings, no_connector: String) -> Result<Unattended, C
             continue;
         }
         let mut committed = observer.committed(topic, &partitions)?;
+        let mut stable = observer.last_stable(topic, &partitions)?;
         for (partition, log) in observer.logs(topic, &partitions)? {
             let log = log?;
+            // What lies above cannot be read yet.
+            let end = stable.remove(&partition).transpose()?.flatten().unwrap_or(log.end());
             let committed = committed.remove(&partition).transpose()?.flatten().map(|stored| stored.offset.get());
             let next = committed.unwrap_or(log.start().get()).max(log.start().get());
             unread.push(Unread {
                 topic: topic.clone(),
                 partition: partition.0,
                 committed,
-                end: log.end().get(),
-                lag_records: log.end().get().saturating_sub(next),
+                end: end.get(),
+                lag_records: end.get().saturating_sub(next),
             });
         }
     }
@@ -237,6 +240,20 @@ fn running_text(status: &Status) -> String {
     ])];
     lines.extend(status.partitions.iter().map(partition_line));
     text.push_str(&table(&lines));
+    for one in &status.partitions {
+        if let Some(open) = &one.open_transaction {
+            writeln!(
+                text,
+                "open transaction: {} [{}]: since {}, nothing from offset {} on can be read until its producer ends it or \
+                 it times out",
+                one.topic,
+                one.partition,
+                time(open.since_unix_ms),
+                open.offset
+            )
+            .expect("writing to a string does not fail");
+        }
+    }
     for line in &status.unfit_tables {
         writeln!(text, "table: {line}").expect("writing to a string does not fail");
     }
@@ -295,7 +312,9 @@ fn cells<const N: usize>(cells: [&str; N]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::{AwaitedSchema, Contact, Halted, LeftOutTopic, PartitionState, ProcessState, RegistryStatus};
+    use crate::admin::{
+        AwaitedSchema, Contact, Halted, LeftOutTopic, OpenTransaction, PartitionState, ProcessState, RegistryStatus,
+    };
 
     #[test]
     fn a_port_on_all_addresses_is_asked_on_this_host() {
@@ -320,6 +339,7 @@ mod tests {
             committed: None,
             lag_records: Some(5),
             lag_seconds: Some(0.25),
+            open_transaction: Some(OpenTransaction { offset: 12, since_unix_ms: 3_000 }),
             last_insert_unix_ms: Some(1_000),
             last_error: None,
             halted: Some(Halted { code: "gap".to_owned(), reason: "records are gone".to_owned() }),
@@ -339,6 +359,7 @@ mod tests {
             "taking over",
             "1970-01-01T00:00:01Z",
             "halted: t [3]: records are gone",
+            "open transaction: t [3]: since 1970-01-01T00:00:03Z, nothing from offset 12 on can be read",
             "left out: topic u: table iot.u does not exist",
         ] {
             assert!(text.contains(part), "{part} in {text}");

@@ -166,13 +166,19 @@ pub const COMMIT_SECONDS: Definition = histogram(
 pub const CONSUMER_LAG_RECORDS: Definition = gauge(
     "oncesink_consumer_lag_records",
     PARTITION,
-    "Offsets between the committed one and the partition's end; 0 where the partition is not ours any more",
+    "Offsets that may hold a record and are not committed, up to the last stable offset; 0 where all that a reader of committed data can see is stored, or the partition is not ours any more",
 );
 /// See its help.
 pub const CONSUMER_LAG_SECONDS: Definition = gauge(
     "oncesink_consumer_lag_seconds",
     PARTITION,
     "Age of the oldest record that is not committed; 0 where there is none or the partition is not ours any more",
+);
+/// See its help.
+pub const OPEN_TRANSACTION_SECONDS: Definition = gauge(
+    "oncesink_open_transaction_seconds",
+    PARTITION,
+    "For how long a producer's transaction has been seen open: nothing from its first record on can be read before it ends; 0 where there is none",
 );
 /// See its help.
 pub const VISIBLE_LATENCY_SECONDS: Definition = histogram(
@@ -314,6 +320,7 @@ pub const ALL: &[Definition] = &[
     COMMIT_SECONDS,
     CONSUMER_LAG_RECORDS,
     CONSUMER_LAG_SECONDS,
+    OPEN_TRANSACTION_SECONDS,
     VISIBLE_LATENCY_SECONDS,
     TAKEOVERS,
     TAKEOVER_SECONDS,

@@ -28,6 +28,7 @@ pub struct PartitionMetrics {
     bytes_in: Counter,
     lag_records: Gauge,
     lag_seconds: Gauge,
+    open_transaction_seconds: Gauge,
     halted: Gauge,
     rewinds: Counter,
     gaps: Counter,
@@ -56,6 +57,7 @@ impl PartitionMetrics {
             bytes_in: counter(&names::BYTES_IN),
             lag_records: gauge(&names::CONSUMER_LAG_RECORDS),
             lag_seconds: gauge(&names::CONSUMER_LAG_SECONDS),
+            open_transaction_seconds: gauge(&names::OPEN_TRANSACTION_SECONDS),
             halted: gauge(&names::PARTITION_HALTED),
             rewinds: counter(&names::REWINDS),
             gaps: counter(&names::GAPS),
@@ -64,7 +66,12 @@ impl PartitionMetrics {
         }
     }
 
-    /// How far the partition is behind: offsets to its end, and the age of the oldest record that is not committed.
+    /// For how long a transaction of a producer has kept records from being read; 0 where none does.
+    pub fn open_transaction(&self, seconds: f64) {
+        self.open_transaction_seconds.set(seconds);
+    }
+
+    /// How far the partition is behind: offsets that may hold a record up to the last stable one, and the age of the oldest record that is not committed.
     /// No log line: it is measured every few seconds.
     pub fn lag(&self, records: u64, age: Duration) {
         self.lag_records.set(float(records));
@@ -93,6 +100,7 @@ impl PartitionMetrics {
     /// The group took the partition away. Its gauges go to 0: whoever has it now reports its lag.
     pub fn revoked(&self) {
         self.lag(0, Duration::ZERO);
+        self.open_transaction(0.0);
         self.halted.set(0.0);
         info!(topic = &*self.topic, partition = %self.partition, table = &*self.table, "partition revoked");
     }

@@ -17,6 +17,7 @@ use crate::commit::transactions::{BuildEnd, Job, TransactionEnd as KafkaEnd, Tra
 use crate::failpoint;
 use crate::pipeline::blocks::BlockStore;
 use crate::pipeline::effects::Effects;
+use crate::pipeline::lag::LogEnd;
 use crate::pipeline::report::{Report, stores_block};
 use crate::price;
 use crate::protocol::action::{Action, Delay, Released};
@@ -24,7 +25,7 @@ use crate::protocol::event::{Event, ProducerEnd, Ticket, TransactionEnd, Transac
 use crate::protocol::state::State;
 use crate::protocol::step;
 use crate::source::poll_loop::{Command, SourceEvent};
-use crate::types::{Offset, PartitionKey};
+use crate::types::PartitionKey;
 
 /// The shortest pause after a failure, and the longest.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -68,7 +69,7 @@ pub(super) struct Driver {
 
 /// What the servers said of themselves.
 struct Watched {
-    log_ends: BTreeMap<PartitionKey, Offset>,
+    log_ends: BTreeMap<PartitionKey, LogEnd>,
     server_started: Option<i64>,
 }
 
@@ -160,7 +161,11 @@ impl Driver {
     }
 
     fn on_watched(&mut self, watched: Watched) {
-        self.report.log_ends(&watched.log_ends);
+        // Records on their way, or offsets that hold none: the polling thread knows.
+        let behind = self.report.log_ends(&watched.log_ends);
+        if !behind.is_empty() {
+            self.send(Command::Pass(behind));
+        }
         let Some(now) = watched.server_started else { return };
         let before = self.server_started.replace(now);
         if before.is_some_and(|before| (now - before).abs() > START_TOLERANCE_S) {
@@ -197,6 +202,7 @@ impl Driver {
             SourceEvent::Unusable(key, assignment, reason) => {
                 self.feed(Event::Unusable(key, assignment, reason));
             }
+            SourceEvent::Passed(key, range) => self.report.passed(key, range),
             SourceEvent::Held(lane, held) => self.report.held(lane, held),
             SourceEvent::Awaiting(lane, awaiting) => self.report.awaiting(lane, awaiting),
             SourceEvent::Lacking(key, columns) => {

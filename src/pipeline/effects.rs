@@ -18,6 +18,7 @@ use crate::insert::{Outcome, Refusal, Writer};
 use crate::ledger;
 use crate::metrics::LaneMetrics;
 use crate::ownership::{self, LookFrom, ToClaim};
+use crate::pipeline::lag::LogEnd;
 use crate::pipeline::routes::OutdatedNotice;
 use crate::protocol::event::{Failure, InsertEnd, ServerError, ServerErrorKind};
 use crate::protocol::facts::{Claimed, CommittedOffset, Facts, Presence, StoredFacts};
@@ -181,9 +182,10 @@ impl Effects {
     }
 
     /// Where partitions end now; what cannot be learned is left out.
-    pub(super) async fn log_ends(&self, keys: Vec<PartitionKey>) -> BTreeMap<PartitionKey, Offset> {
-        let logs = self.ask(move |group| group.logs(&keys, KAFKA_TIMEOUT)).await.unwrap_or_default();
-        logs.into_iter().filter_map(|(key, log)| Some((key, log.ok()?.end()))).collect()
+    pub(super) async fn log_ends(&self, keys: Vec<PartitionKey>) -> BTreeMap<PartitionKey, LogEnd> {
+        let ends = self.ask(move |group| group.ends(&keys, KAFKA_TIMEOUT)).await.unwrap_or_default();
+        let known = ends.into_iter().filter_map(|(key, end)| Some((key, end.ok()?)));
+        known.map(|(key, (stable, high_watermark))| (key, LogEnd { stable, high_watermark })).collect()
     }
 
     /// When the server was started, in seconds since 1970, give or take one; `None` if it does not answer.

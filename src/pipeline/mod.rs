@@ -14,6 +14,7 @@ mod effects;
 mod format;
 mod group_watch;
 mod inserts;
+mod lag;
 pub mod lane_setup;
 mod report;
 pub mod routes;

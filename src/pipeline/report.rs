@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::admin::{Halted, PartitionState, PartitionStatus, ProcessState, ProducerState, Status, TimedError};
+use crate::admin::{
+    Halted, OpenTransaction, PartitionState, PartitionStatus, ProcessState, ProducerState, Status, TimedError,
+};
 use crate::block::lane_fill::FilledBlock;
 use crate::clock;
 use crate::decode::NewColumn;
@@ -16,8 +18,10 @@ use crate::metrics::{BlockAccount, Metrics, PartitionMetrics};
 use crate::pipeline::blocks::StoredBlock;
 use crate::pipeline::driver::Ended;
 use crate::pipeline::effects::Effects;
+use crate::pipeline::lag::{Lag, LogEnd};
 use crate::protocol::action::{Note, Why};
 use crate::protocol::event::{Event, InsertEnd, ProducerEnd, Table, TransactionEnd};
+use crate::protocol::facts::Facts;
 use crate::protocol::halt::HaltReason;
 use crate::protocol::state::{PartitionView, State};
 use crate::registry::{SchemaKey, Schemas};
@@ -48,7 +52,7 @@ const PAUSED_AFTER: Duration = Duration::from_secs(1);
 struct Partition {
     metrics: Arc<PartitionMetrics>,
     position: Option<Offset>,
-    log_end: Option<Offset>,
+    lag: Lag,
     /// The age of the oldest record of the last block, when it was closed.
     oldest_ms: Option<i64>,
     last_insert_unix_ms: Option<i64>,
@@ -87,7 +91,7 @@ impl Report {
             self.partitions.entry(*key).or_insert_with(|| Partition {
                 metrics: lane.metrics.partition(key.partition),
                 position: None,
-                log_end: None,
+                lag: Lag::default(),
                 oldest_ms: None,
                 last_insert_unix_ms: None,
                 last_error: None,
@@ -179,8 +183,8 @@ impl Report {
         match event {
             Event::FactsRead(_, Ok(facts)) => {
                 for (key, facts) in facts {
-                    if let (Some(partition), Ok(facts)) = (self.partitions.get_mut(key), facts) {
-                        partition.log_end = Some(facts.log.end());
+                    if let Ok(facts) = facts {
+                        self.tell_harmless_removal(*key, facts);
                     }
                 }
                 self.change(|status| {
@@ -304,6 +308,7 @@ impl Report {
                 }
                 if let Some(partition) = self.partitions.get_mut(&key) {
                     partition.position = Some(start.fetch_from());
+                    partition.lag.resumed();
                     partition.metrics.resumed(start.fetch_from());
                     if let Some(damaged) = start.damaged {
                         partition.metrics.rewound(damaged);
@@ -384,12 +389,43 @@ impl Report {
         self.change(|status| status.state = ProcessState::Stopping);
     }
 
-    /// Where the partitions end now, for their lag.
-    pub(super) fn log_ends(&mut self, ends: &BTreeMap<PartitionKey, Offset>) {
+    /// Where the partitions end now, for their lag. Gives those that were not read to their end.
+    pub(super) fn log_ends(&mut self, ends: &BTreeMap<PartitionKey, LogEnd>) -> Vec<PartitionKey> {
+        let now = clock::unix_ms();
+        let mut behind = Vec::new();
         for (key, end) in ends {
             if let Some(partition) = self.partitions.get_mut(key) {
-                partition.log_end = Some(*end);
+                partition.lag.measured(*end, now);
+                if partition.position.is_some_and(|position| partition.lag.goes_on_behind(position)) {
+                    behind.push(*key);
+                }
             }
+        }
+        behind
+    }
+
+    /// A partition was read past offsets that hold no record.
+    pub(super) fn passed(&mut self, key: PartitionKey, range: OffsetRange) {
+        if let Some(partition) = self.partitions.get_mut(&key) {
+            partition.position = Some(range.end());
+            partition.lag.passed(range);
+        }
+    }
+
+    /// Offsets behind the last record that was read are gone from Kafka, and they held none: they look like a gap to whoever
+    /// compares the last record with the start of the log.
+    fn tell_harmless_removal(&self, key: PartitionKey, facts: &Facts) {
+        let Some(committed) = &facts.committed else { return };
+        let anchor = committed.metadata.and_then(|metadata| metadata.anchor);
+        let Some(read) = anchor.map(|anchor| anchor.offset.next()) else { return };
+        let start = facts.log.start();
+        if read < start && start <= committed.offset {
+            let topic = &self.effects.lane(key.lane).tables.cell.topic;
+            tracing::info!(
+                topic, partition = %key.partition, range = %OffsetRange::new(read, start),
+                "offsets are gone from kafka that held no record for a reader of committed data (markers of transactions, \
+                 aborted records): nothing is missing"
+            );
         }
     }
 
@@ -399,14 +435,17 @@ impl Report {
     }
 
     /// Puts the status together and shows it.
-    pub(super) fn publish(&self, state: &State, memory_bytes: u64) {
+    pub(super) fn publish(&mut self, state: &State, memory_bytes: u64) {
         let now = clock::unix_ms();
         let views: BTreeMap<PartitionKey, PartitionView<'_>> = state.overview().collect();
-        let partitions = self.partitions.iter().map(|(key, partition)| {
-            let tables = &self.effects.lane(key.lane).tables;
+        let paused: BTreeSet<LaneId> =
+            self.effects.lanes.keys().copied().filter(|lane| self.is_paused(*lane)).collect();
+        let effects = Arc::clone(&self.effects);
+        let partitions = self.partitions.iter_mut().map(|(key, partition)| {
+            let tables = &effects.lane(key.lane).tables;
             let view = views.get(key).copied().unwrap_or(PartitionView::Waiting);
             let mut status = partition.status(&tables.cell.topic, &tables.cell.target.to_string(), *key, view, now);
-            if status.state == PartitionState::Running && self.is_paused(key.lane) {
+            if status.state == PartitionState::Running && paused.contains(&key.lane) {
                 status.state = PartitionState::Paused;
             }
             status
@@ -415,7 +454,7 @@ impl Report {
         for (lane, effects) in &self.effects.lanes {
             let assigned = self.partitions.keys().filter(|key| key.lane == *lane).count();
             let assigned = u64::try_from(assigned).expect("partitions are counted in 31 bits");
-            effects.metrics.partitions(assigned, if self.is_paused(*lane) { assigned } else { 0 });
+            effects.metrics.partitions(assigned, if paused.contains(lane) { assigned } else { 0 });
         }
         self.change(|status| {
             if status.state == ProcessState::Starting {
@@ -447,7 +486,7 @@ impl Drop for Report {
 
 impl Partition {
     fn status(
-        &self,
+        &mut self,
         topic: &str,
         table: &str,
         key: PartitionKey,
@@ -463,15 +502,16 @@ impl Partition {
                 (PartitionState::Halted, None, Some(halted))
             }
         };
-        let lag_records = self.log_end.zip(committed).map(|(end, committed)| end.get().saturating_sub(committed.get()));
-        let lag_seconds = match (lag_records, self.oldest_ms) {
-            (Some(0), _) => Some(0.0),
-            (Some(_), Some(oldest)) => Some(age(now_unix_ms, oldest).as_secs_f64()),
-            (None, _) | (Some(_), None) => None,
-        };
+        let lag_records = committed.and_then(|committed| self.lag.records(committed, now_unix_ms));
+        let oldest_age_s = self.oldest_ms.map(|oldest| age(now_unix_ms, oldest).as_secs_f64());
+        let lag_seconds = lag_records.and_then(|records| self.lag.seconds(records, oldest_age_s, now_unix_ms));
         if let Some(records) = lag_records {
             self.metrics.lag(records, Duration::from_secs_f64(lag_seconds.unwrap_or(0.0)));
         }
+        self.metrics.open_transaction(self.lag.open_seconds(now_unix_ms));
+        let open_transaction = self.lag.open_transaction(now_unix_ms);
+        let open_transaction =
+            open_transaction.map(|(offset, since_unix_ms)| OpenTransaction { offset: offset.get(), since_unix_ms });
         PartitionStatus {
             topic: topic.to_owned(),
             table: table.to_owned(),
@@ -481,6 +521,7 @@ impl Partition {
             committed: committed.map(Offset::get),
             lag_records,
             lag_seconds,
+            open_transaction,
             last_insert_unix_ms: self.last_insert_unix_ms,
             last_error: self.last_error.clone(),
             halted,

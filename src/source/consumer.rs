@@ -19,7 +19,7 @@ use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 use super::asking::Asking;
 use super::group::{Assignments, GroupContext, GroupEvent, LaneTopics, event_of_fatal};
 use super::handle::GroupHandle;
-use super::native::{Batch, BatchQueue, KafkaFault};
+use super::native::{self, Batch, BatchQueue, KafkaFault};
 use crate::types::{AssignmentNumber, LaneId, Offset, Partition, PartitionKey};
 
 /// What a consumer is built from.
@@ -323,6 +323,23 @@ impl KafkaConsumer {
         self.consumer.unsubscribe();
         let names: Vec<&str> = self.consumer.context().topics.iter().map(|(_, topic)| topic).collect();
         self.consumer.subscribe(&names).map_err(|error| KafkaFault::from_client("subscribing again", &error))
+    }
+
+    /// How far these partitions were read: every record below that a reader of committed data can see came out of
+    /// [`Self::read`] since the partition was last started. Left out are partitions of which nothing came since then, and
+    /// the answer is wrong for one that an error item came of and that was not started again.
+    pub fn positions(&self, keys: &[PartitionKey]) -> BTreeMap<PartitionKey, Offset> {
+        let topics = &self.consumer.context().topics;
+        match native::positions(&self.consumer, &topics.list(keys.iter().copied())) {
+            Ok(found) => {
+                let known = found.into_iter();
+                known.filter_map(|((topic, partition), at)| Some((topics.key(&topic, partition)?, at?))).collect()
+            }
+            Err(fault) => {
+                tracing::debug!(%fault, "reading positions");
+                BTreeMap::new()
+            }
+        }
     }
 
     /// Stops fetching these partitions; what was fetched and not yet read is forgotten. Goes on with `start`. To slow down

@@ -84,6 +84,21 @@ impl GroupHandle {
         self.offsets(keys, WantedOffset::LastStable, timeout)
     }
 
+    /// Where the logs end for a reader of committed data, and for everybody else. Two requests, each with this timeout.
+    pub fn ends(&self, keys: &[PartitionKey], timeout: Duration) -> Result<PerPartition<(Offset, Offset)>, KafkaFault> {
+        // The last stable offset first: it never seems to be above the end that is read after it.
+        let mut stable = self.offsets(keys, WantedOffset::LastStable, timeout)?;
+        let last = self.offsets(keys, WantedOffset::HighWatermark, timeout)?;
+        let ends = last.into_iter().filter_map(|(key, end)| {
+            let both = stable.remove(&key)?.and_then(|stable| {
+                let stable = stable.unwrap_or(Offset::ZERO);
+                Ok((stable, end?.unwrap_or(stable).max(stable)))
+            });
+            Some((key, both))
+        });
+        Ok(ends.collect())
+    }
+
     /// The first offset whose record is at or after the time, in milliseconds since 1970; `None` if there is none yet.
     pub fn offsets_at(
         &self,

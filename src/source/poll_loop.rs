@@ -20,7 +20,7 @@ use crate::registry::SchemaKey;
 use crate::source::consumer::{KafkaConsumer, StartAt, StartError};
 use crate::source::group::GroupEvent;
 use crate::source::{KafkaFault, Message};
-use crate::types::{AssignmentNumber, BlockNumber, LaneId, PartitionKey, TargetNumber};
+use crate::types::{AssignmentNumber, BlockNumber, LaneId, OffsetRange, PartitionKey, TargetNumber};
 
 /// Blocks of a lane that may be handed over and not let go yet: one is inserted, one waits.
 pub const LANE_BLOCKS_MAX: usize = 2;
@@ -49,6 +49,8 @@ pub enum Command {
     Recycle(LaneId, TargetNumber, Columns),
     /// A block of the lane is let go.
     Released(LaneId),
+    /// Look how far these partitions were read: they end above the last record of theirs.
+    Pass(Vec<PartitionKey>),
     /// Let all partitions go and join the group anew.
     Rejoin,
     /// Close what is open and read no more; answered by `Drained`.
@@ -71,6 +73,8 @@ pub enum SourceEvent {
     },
     /// A block is full or old enough.
     Block(Box<FilledBlock>),
+    /// The partition was read past these offsets, and no record was in them.
+    Passed(PartitionKey, OffsetRange),
     /// A partition cannot be fetched.
     FetchFailed(PartitionKey, String),
     /// A partition cannot go on with a record: its last committed one is another now, or one is partly stored.
@@ -112,6 +116,8 @@ struct Lane {
     held: bool,
     awaiting: Awaiting,
     assignments: BTreeMap<PartitionKey, AssignmentNumber>,
+    /// Partitions of which every record was taken that the client gave since it started them: its position is ours.
+    reading: BTreeSet<PartitionKey>,
 }
 
 /// Whether a lane waits for a schema, or for columns. Records behind the one that waits have been taken out of the queue and
@@ -144,8 +150,14 @@ impl PollLoop {
         let mut lanes = BTreeMap::new();
         for (id, plan) in plans {
             let fill = LaneFill::new(Arc::clone(plan))?;
-            let lane =
-                Lane { fill, outstanding: 0, held: false, awaiting: Awaiting::Nothing, assignments: BTreeMap::new() };
+            let lane = Lane {
+                fill,
+                outstanding: 0,
+                held: false,
+                awaiting: Awaiting::Nothing,
+                assignments: BTreeMap::new(),
+                reading: BTreeSet::new(),
+            };
             lanes.insert(*id, lane);
         }
         let starts = BTreeMap::new();
@@ -214,6 +226,7 @@ impl PollLoop {
                 let lane = self.lane(key.lane);
                 if lane.assignments.get(&key) == Some(&assignment) {
                     lane.fill.resume(*resume);
+                    lane.reading.remove(&key);
                     self.starts.insert(key, assignment);
                 }
             }
@@ -225,6 +238,7 @@ impl PollLoop {
                 assert!(lane.outstanding > 0, "a block was let go twice");
                 lane.outstanding -= 1;
             }
+            Command::Pass(keys) => self.pass(&keys)?,
             Command::Rejoin => self.rejoin(),
             Command::Drain => self.drain()?,
             Command::Exit => return Err(Ended),
@@ -236,6 +250,7 @@ impl PollLoop {
     fn stop_lane(&mut self, id: LaneId) {
         let lane = self.lane(id);
         lane.fill.stop();
+        lane.reading.clear();
         if lane.awaiting != Awaiting::Nothing {
             // What the takeover resumes is started anew anyway.
             lane.awaiting = Awaiting::Starts;
@@ -256,6 +271,8 @@ impl PollLoop {
         let ids: Vec<LaneId> = self.lanes.keys().copied().collect();
         for id in ids {
             let keys: Vec<PartitionKey> = self.lane(id).assignments.keys().copied().collect();
+            // Before the pause, which forgets what was fetched and not read.
+            self.pass(&keys)?;
             self.pause(&keys);
             self.lane(id).fill.vouch();
             self.close(id, crate::clock::now())?;
@@ -278,6 +295,7 @@ impl PollLoop {
                 for key in &partitions {
                     let lane = self.lane(key.lane);
                     lane.assignments.remove(key);
+                    lane.reading.remove(key);
                     if lane.fill.holds(*key) {
                         discarded.insert(key.lane);
                         self.stop_lane(key.lane);
@@ -310,7 +328,8 @@ impl PollLoop {
         let mut answers = self.consumer.start(&starts);
         for StartAt { key, assignment, .. } in starts {
             match answers.remove(&key) {
-                Some(Ok(()) | Err(StartError::NotOwned)) => {}
+                Some(Ok(())) => drop(self.lane(key.lane).reading.insert(key)),
+                Some(Err(StartError::NotOwned)) => {}
                 None | Some(Err(StartError::NotYet(_))) => {
                     self.starts.insert(key, assignment);
                 }
@@ -349,10 +368,28 @@ impl PollLoop {
     /// A partition cannot be fetched where it stands. One that the client has given up (its offset is outside the log)
     /// can only be had again by joining the group anew; then everything is assigned and taken over again.
     fn on_fault(&mut self, key: PartitionKey, fault: &KafkaFault) -> Result<(), Ended> {
+        self.lane(key.lane).reading.remove(&key);
         if fault.needs_rejoin() {
             self.rejoin();
         }
         self.tell(SourceEvent::FetchFailed(key, fault.to_string()))
+    }
+
+    /// Takes offsets as settled that the client has read past without giving a record.
+    fn pass(&mut self, keys: &[PartitionKey]) -> Result<(), Ended> {
+        let lanes = &self.lanes;
+        let reading = |key: &&PartitionKey| lanes.get(&key.lane).is_some_and(|lane| lane.reading.contains(key));
+        let keys: Vec<PartitionKey> = keys.iter().filter(reading).copied().collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let now = crate::clock::now();
+        for (key, position) in self.consumer.positions(&keys) {
+            if let Some(passed) = self.lane(key.lane).fill.pass(key, position, now) {
+                self.tell(SourceEvent::Passed(key, passed))?;
+            }
+        }
+        Ok(())
     }
 
     fn rejoin(&mut self) {
@@ -415,6 +452,10 @@ impl PollLoop {
         if let Some(previous) = last {
             lane.fill.anchor(&previous);
         }
+        if lane.awaiting != Awaiting::Nothing {
+            // Records that the client has given were not taken.
+            lane.reading.clear();
+        }
         if awaiting.is_some() {
             self.tell(SourceEvent::Awaiting(id, awaiting))?;
         }
@@ -455,6 +496,10 @@ impl PollLoop {
     }
 
     fn close(&mut self, id: LaneId, now: Instant) -> Result<(), Ended> {
+        // A transaction's records are followed by its marker: one block, and one commit, for both.
+        let lane = self.lane(id);
+        let keys: Vec<PartitionKey> = lane.reading.iter().filter(|key| lane.fill.holds(**key)).copied().collect();
+        self.pass(&keys)?;
         let number = BlockNumber(self.next_block + 1);
         let Some(block) = self.lane(id).fill.close(number, now) else { return Ok(()) };
         self.next_block += 1;

@@ -46,6 +46,7 @@ impl Bound {
             workers: self.workers,
             records: u64::try_from(self.records.len()).expect("few records"),
             generation: self.generation(),
+            markers: false,
             targets: if self.shape.two_targets { 2 } else { 1 },
             rows_max: self.rows_max,
             eager: self.shape.eager,

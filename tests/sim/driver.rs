@@ -126,6 +126,22 @@ impl World {
         });
     }
 
+    /// The source notices how far a partition was read.
+    pub(crate) fn pass(&mut self, w: usize, key: PartitionKey) {
+        let unread = self.mutant == Some(Mutant::UnreadPassed);
+        let source = &mut self.workers[w].source;
+        if let Some(position) = source.position(&self.kafka, key, unread) {
+            let fills = source.fills.get_mut(&key.lane).expect("it has a position there");
+            fills.get_mut(&key).expect("it has a position there").pass(position).expect("it is behind its position");
+        }
+    }
+
+    /// The same for all partitions of a lane.
+    pub(crate) fn pass_lane(&mut self, w: usize, lane: oncesink::types::LaneId) {
+        let keys = if self.scenario.markers { self.keys.clone() } else { Vec::new() };
+        keys.into_iter().filter(|key| key.lane == lane).for_each(|key| self.pass(w, key));
+    }
+
     /// Closes the open block of a lane, if there is one.
     pub(crate) fn close(&mut self, w: usize, lane: oncesink::types::LaneId) {
         let checkpoint = self.scenario.checkpoints && self.rng.percent(50);

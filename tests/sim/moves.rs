@@ -21,6 +21,7 @@ pub(crate) enum Move {
     Obey(usize),
     Poll(usize),
     Fetch(usize, PartitionKey),
+    Pass(usize, PartitionKey),
     Close(usize, LaneId),
     Task(usize, usize),
     Start(usize),
@@ -89,6 +90,11 @@ impl World {
         }
         let fetches = |key: &&PartitionKey| !worker.source.stopping && worker.source.has_next(&self.kafka, **key);
         moves.extend(self.keys.iter().filter(fetches).map(|key| Move::Fetch(w, *key)));
+        if self.scenario.markers && !worker.source.stopping {
+            let unread = self.mutant == Some(Mutant::UnreadPassed);
+            let behind = |key: &&PartitionKey| worker.source.position(&self.kafka, **key, unread).is_some();
+            moves.extend(self.keys.iter().filter(behind).map(|key| Move::Pass(w, *key)));
+        }
         let lanes = self.kafka.generations.keys().filter(|lane| worker.source.is_open(**lane));
         moves.extend(lanes.map(|lane| Move::Close(w, *lane)));
         let tasks = worker.tasks.iter().enumerate().filter(|(_, task)| self.can_move(w, task));
@@ -149,6 +155,7 @@ impl World {
             }
             Move::Poll(w) => self.poll(w),
             Move::Fetch(w, key) => self.fetch(w, key),
+            Move::Pass(w, key) => self.pass(w, key),
             Move::Close(w, lane) => self.close(w, lane),
             Move::Task(w, at) => {
                 let task = self.workers[w].tasks.remove(at);

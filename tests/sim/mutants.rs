@@ -90,6 +90,8 @@ mutants! {
     CheckpointUnproved: [PowerLoss],
     /// Records that are present already are not fed to the detectors.
     PresentNotFed: [Crash, TxnTimeout],
+    /// The source takes the end of the log for the reader's position.
+    UnreadPassed: [Restart],
     /// The proof commits the offset that this process committed last, not the one that it read (N1).
     RememberedOffset: [Kick, Freeze, Rebalance, TxnUnclear],
     /// Behind something that repeats requests, rows that are already there are not tested for (H11).
@@ -207,6 +209,7 @@ impl Planting {
             scenario.checkpoints = true;
             scenario.notice = 1;
         }
+        scenario.markers |= is(&[Mutant::UnreadPassed]);
         if is(&[Mutant::LookAsksOneTarget]) {
             scenario.targets = 2;
         }
@@ -215,7 +218,7 @@ impl Planting {
         }
         if self.rare().is_some() {
             // The seed was found in a plain world.
-            (scenario.generation, scenario.targets) = (1, 1);
+            (scenario.generation, scenario.targets, scenario.markers) = (1, 1, false);
         }
         // Nobody is there in time to tell the connector.
         scenario.prompt = !core(&[

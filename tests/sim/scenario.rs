@@ -66,6 +66,8 @@ pub(crate) struct Scenario {
     pub(crate) generation: u64,
     /// Among how many tables the rows of a topic are divided.
     pub(crate) targets: u16,
+    /// Offsets behind records may hold none, as a transaction's marker.
+    pub(crate) markers: bool,
     pub(crate) rows_max: u64,
     pub(crate) eager: bool,
     pub(crate) replicated: bool,
@@ -101,6 +103,7 @@ impl Scenario {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
         let several_rows = rng.first_is_one_in(3);
         let several_targets = rng.first_is_one_in(4);
+        let markers = rng.first_is_one_in(5);
         let mut budgets = Vec::new();
         let proxied = rng.percent(30);
         let share = [15, 30, 60][rng.below(3)];
@@ -120,6 +123,7 @@ impl Scenario {
             records: rng.between(2, 10),
             generation: if several_rows { SEVERAL_ROWS } else { 1 },
             targets: if several_targets { 2 } else { 1 },
+            markers,
             rows_max: rng.between(1, 4),
             eager: rng.percent(30),
             // A part of unknown fate is not seen by the test for rows that are there: a limit of what repeats requests.

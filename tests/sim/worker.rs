@@ -187,7 +187,7 @@ impl Source {
         let mut discarded = BTreeSet::new();
         for key in keys {
             let fills = self.fills.entry(key.lane).or_default();
-            if fills.remove(key).is_some_and(|fill| fill.is_open()) {
+            if fills.remove(key).is_some_and(|fill| fill.is_decided()) {
                 discarded.insert(key.lane);
             }
         }
@@ -225,6 +225,19 @@ impl Source {
         let log = &kafka.logs[&key];
         let replaced = Self::replaced(kafka, key, fill);
         replaced || next < log.start || next > log.end || log.records.range(next..).next().is_some()
+    }
+
+    /// Where the reader of a partition is, if that is above what was decided about: in front of the first record that it was
+    /// not given. `unread`: it takes the end of the log for that (a mutant).
+    pub(crate) fn position(&self, kafka: &Kafka, key: PartitionKey, unread: bool) -> Option<Offset> {
+        let next = self.fills.get(&key.lane)?.get(&key)?.next().get();
+        let log = &kafka.logs[&key];
+        if next < log.start || next > log.end {
+            return None;
+        }
+        let record = log.records.range(next..).next().filter(|_| !unread);
+        let position = record.copied().unwrap_or(log.end);
+        (position > next).then(|| Offset::new(position))
     }
 
     fn replaced(kafka: &Kafka, key: PartitionKey, fill: &PartitionFill) -> bool {

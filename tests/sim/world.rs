@@ -177,7 +177,8 @@ impl World {
         let log = self.kafka.logs.get_mut(&key).expect("partitions are fixed");
         let offset = log.end + skip;
         log.records.insert(offset);
-        log.end = offset + 1;
+        let behind = if self.scenario.markers { self.rng.between(0, 2) } else { 0 };
+        log.end = offset + 1 + behind;
         let unit = self.kafka.unit(key, offset);
         self.oracle.produced.insert(unit);
         if let Some(left) = self.to_produce.get_mut(&key) {
@@ -268,6 +269,7 @@ impl World {
         self.workers[w].source.stopping = true;
         let lanes: Vec<LaneId> = self.workers[w].source.fills.keys().copied().collect();
         for lane in lanes {
+            self.pass_lane(w, lane);
             self.close(w, lane);
         }
         self.workers[w].source.events.push_back(Event::Stop);

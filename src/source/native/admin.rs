@@ -100,6 +100,29 @@ pub(crate) fn committed_offsets<C: ConsumerContext>(
         .collect())
 }
 
+/// How far the application has read each partition: above every record that it was given, and above what of a fetch is no
+/// record for a reader of committed data. `None` since a seek until the first of either. Asks nobody.
+pub(crate) fn positions<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    list: &TopicPartitionList,
+) -> Result<ByPartition<Option<Offset>>, KafkaFault> {
+    // SAFETY: client and list are alive; the call writes into the list's elements only.
+    let code = unsafe { rd::rd_kafka_position(consumer.client().native_ptr(), list.ptr()) };
+    let code = RDKafkaErrorCode::from(code);
+    if code != RDKafkaErrorCode::NoError {
+        return Err(KafkaFault::new("reading positions", code));
+    }
+    // SAFETY: the list is alive until the end of this function.
+    Ok(unsafe { elements(list.ptr()) }
+        .iter()
+        .map(|element| {
+            // SAFETY: an element of a live list.
+            let (key, _) = unsafe { described(element) };
+            (key, Offset::from_kafka(element.offset))
+        })
+        .collect())
+}
+
 /// What the cluster knows of each topic.
 pub(crate) fn topic_identities<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,

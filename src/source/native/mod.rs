@@ -18,7 +18,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 
 pub(crate) use admin::{
-    ByPartition, WantedOffset, cluster_id, committed_offsets, offsets_of_log, topic_identities, unreadable_topics,
+    ByPartition, WantedOffset, cluster_id, committed_offsets, offsets_of_log, positions, topic_identities,
+    unreadable_topics,
 };
 pub use admin::{StoredOffset, TopicIdentity};
 pub(crate) use membership::{GroupIdentity, TransactionError, send_offsets};
