@@ -79,7 +79,7 @@ const MEASURE_EVERY: u64 = 256;
 
 /// How long offsets without a record, such as a transaction's marker, wait for a block with records before they are committed
 /// by themselves. Retention may remove them later, and only a committed offset above them says that nothing is missing.
-const PASSED_WAIT_MAX: Duration = Duration::from_secs(5);
+const PASSED_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// Buffers of columns kept for reuse, for each table.
 const SPARES_MAX: usize = 1;

@@ -89,6 +89,27 @@ fn ranges_follow_each_other_over_gaps_of_the_log() {
 }
 
 #[test]
+fn what_the_reader_is_past_is_settled_without_a_record() {
+    let mut fills = BTreeMap::from([(key(0), PartitionFill::new(resume(0, 10)))]);
+    let fill = fills.get_mut(&key(0)).expect("inserted above");
+    assert_eq!(fill.pass(offset(10)), None);
+    assert_eq!(fill.pass(offset(12)), Some(range(10, 12)));
+    assert!(fill.is_open() && !fill.is_decided());
+    assert_eq!((fill.decide(offset(11)), fill.decide(offset(12))), (Decision::Repeated, Decision::Insert));
+    let batch = close(&mut fills).expect("markers are committed").batches[&key(0)].clone();
+    assert_eq!((batch.range, batch.records(), batch.anchor), (range(10, 12), RecordCount(0), None));
+    // A record and the marker behind it: one range, whose anchor is the record.
+    let fill = fills.get_mut(&key(0)).expect("inserted above");
+    fill.record(offset(12), Fate::Inserted);
+    fill.anchor(Anchor { offset: offset(12), hash: 1 });
+    assert_eq!(fill.pass(offset(14)), Some(range(13, 14)));
+    assert_eq!(fill.pass(offset(13)), None, "a position that is behind says nothing");
+    let batch = close(&mut fills).expect("open").batches[&key(0)].clone();
+    assert_eq!((batch.range, batch.records()), (range(12, 14), RecordCount(1)));
+    assert_eq!(batch.anchor, Some(Anchor { offset: offset(12), hash: 1 }));
+}
+
+#[test]
 fn s3_rows_whose_records_are_gone_count_as_present() {
     let mut resumed = resume(0, 10);
     resumed.presence.rows = UnitSet::of_records([range(10, 13), range(15, 16)].into_iter().collect());

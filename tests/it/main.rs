@@ -29,6 +29,7 @@ mod kafka_errors;
 mod kafka_queries;
 mod kafka_support;
 mod kafka_transactions;
+mod markers;
 mod names;
 mod patterns;
 mod records;

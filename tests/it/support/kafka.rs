@@ -130,6 +130,37 @@ impl Kafka {
         producer.flush(TIMEOUT).unwrap();
     }
 
+    /// A producer of transactions, of which the first is begun.
+    pub(crate) fn transactional(&self, id: &str) -> BaseProducer {
+        let mut config = self.config.clone();
+        let producer: BaseProducer = config.set("transactional.id", id).create().unwrap();
+        producer.init_transactions(TIMEOUT).unwrap();
+        producer.begin_transaction().unwrap();
+        producer
+    }
+
+    /// Produces so many records in the transaction that the producer has begun, and waits until they are in the log.
+    pub(crate) fn produce_in(producer: &BaseProducer, topic: &str, partition: i32, payloads: &[String]) {
+        for payload in payloads {
+            producer
+                .send(BaseRecord::<(), str>::to(topic).partition(partition).payload(payload))
+                .map_err(|(e, _)| e)
+                .unwrap();
+        }
+        producer.flush(TIMEOUT).unwrap();
+    }
+
+    /// Removes everything below these offsets, as retention does.
+    pub(crate) fn delete_records(&self, topic: &str, below: &BTreeMap<i32, u64>) {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in below {
+            let offset = Offset::Offset(i64::try_from(*offset).unwrap());
+            list.add_partition_offset(topic, *partition, offset).unwrap();
+        }
+        let deleted = block_on(self.admin().delete_records(&list, &AdminOptions::new())).unwrap();
+        deleted.elements().iter().for_each(|element| element.error().unwrap());
+    }
+
     /// Produces one record with a key and headers; without a value it is a tombstone.
     pub(crate) fn produce_one(&self, topic: &str, key: &[u8], value: Option<&[u8]>, headers: &[(&str, &[u8])]) {
         let producer: BaseProducer = self.config.create().unwrap();
