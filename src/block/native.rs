@@ -82,10 +82,8 @@ impl NativeEncoder {
         self.write_varint(columns.rows());
         let mut body_columns = Vec::with_capacity(column_count);
         for (spec, column) in plan.columns.iter().zip(columns.data_builders()) {
-            let conversion = spec.conversion.as_ref();
-            let type_text = conversion.map_or(&spec.type_text, |conversion| &conversion.body_type);
-            let header = self.write_header(&spec.name, type_text, None);
-            let conversion = conversion.and_then(|conversion| conversion.expression.clone());
+            let header = self.write_header(&spec.name, spec.body_type(), None);
+            let conversion = spec.conversion.as_ref().and_then(|conversion| conversion.expression.clone());
             body_columns.push(BodyColumn { conversion, ..header });
             self.write_column(column, columns.rows());
         }

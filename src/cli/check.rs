@@ -359,7 +359,15 @@ async fn table_findings(
         return Ok(None);
     }
     match row_plan(session, &table, names, &topic.mapping, &topic.format).await {
-        Ok((plan, _)) => {
+        Ok((plan, values)) => {
+            for (column, reason) in values.refused(session, &table, &plan).await? {
+                findings.error(
+                    &place,
+                    format!("column {column} of {}: its DEFAULT cannot be evaluated: {reason}", table.name),
+                    "the server refuses every insert whose records lack the column",
+                    "mend the expression, or what it reads",
+                );
+            }
             let compiled =
                 Detectors::compile(&lane.cell.cluster_id, &settings.name, &lane.cell.topic, &topic.detectors, &plan);
             expression_findings(&place, compiled.err().unwrap_or_default(), findings);

@@ -21,7 +21,7 @@ impl Table {
             .fetch(
                 doing,
                 &format!(
-                    "SELECT create_table_query FROM system.tables WHERE database = {} AND table = {}",
+                    "SELECT toValidUTF8(create_table_query) AS create_table_query FROM system.tables WHERE database = {} AND table = {}",
                     sql::string(&self.name.database),
                     sql::string(&self.name.table)
                 ),

@@ -8,6 +8,7 @@ mod column_ttl;
 mod ddl;
 mod engine;
 mod error;
+pub(crate) mod expression;
 mod names;
 mod pins;
 mod preflight;

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::engine::{self, Verdict};
 use super::error::ControlError;
+use super::expression::is_literal;
 use super::names::{Coordinates, TableName};
 use super::session::Session;
 use super::sql;
@@ -60,7 +61,7 @@ pub enum DefaultKind {
     Materialized,
     /// Not stored: cannot be inserted.
     Alias,
-    /// Only read by other columns' expressions while inserting.
+    /// Not stored: inserted for the expressions of other columns.
     Ephemeral,
 }
 
@@ -93,9 +94,9 @@ pub struct SkipIndex {
 /// A column's default, where it is the same for every row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConstantDefault {
-    /// The value as JSON.
-    Json(String),
-    /// It depends on the row or the moment: the server has to evaluate it.
+    /// The value, as `RowBinary` has it.
+    Value(Vec<u8>),
+    /// It depends on the row or the moment, or cannot be evaluated: what to make of it is up to the server, row by row.
     NotConstant,
 }
 
@@ -129,7 +130,8 @@ impl Table {
             .fetch(
                 doing,
                 &format!(
-                    "SELECT uuid, ifNull(({structure}), 0) AS structure, engine, engine_full, partition_key, sorting_key, \
+                    "SELECT uuid, ifNull(({structure}), 0) AS structure, engine, toValidUTF8(engine_full) AS engine_full, \
+                     toValidUTF8(partition_key) AS partition_key, toValidUTF8(sorting_key) AS sorting_key, \
                      dependencies_database AS dependent_databases, dependencies_table AS dependent_tables \
                      FROM system.tables WHERE {here}",
                     structure = Structure::question(name),
@@ -143,7 +145,7 @@ impl Table {
             .fetch(
                 doing,
                 &format!(
-                    "SELECT name, type AS kind, default_kind, default_expression FROM system.columns \
+                    "SELECT name, hex(type) AS kind, default_kind, hex(default_expression) AS default_expression FROM system.columns \
                      WHERE {here} ORDER BY position"
                 ),
             )
@@ -152,7 +154,7 @@ impl Table {
             .fetch(
                 doing,
                 &format!(
-                    "SELECT name, type AS kind, expr AS expression FROM system.data_skipping_indices \
+                    "SELECT name, type AS kind, toValidUTF8(expr) AS expression FROM system.data_skipping_indices \
                      WHERE {here} ORDER BY name"
                 ),
             )
@@ -211,97 +213,84 @@ impl Table {
 
 impl ColumnRow {
     fn into_column(self, session: &Session, table: &TableName) -> Result<Column, ControlError> {
-        let Some(default_kind) = DefaultKind::ALL.into_iter().find(|kind| kind.keyword() == self.default_kind) else {
-            return Err(ControlError::Malformed {
-                doing: "reading the target table".to_owned(),
-                server: session.server().name().to_owned(),
-                why: format!("column {} of {table} has a default of kind {:?}", self.name, self.default_kind),
-            });
+        let malformed = |what: &str| ControlError::Malformed {
+            doing: "reading the target table".to_owned(),
+            server: session.server().name().to_owned(),
+            why: format!("column {} of {table} has {what}", self.name),
         };
-        Ok(Column { name: self.name, kind: self.kind, default_kind, default_expression: self.default_expression })
+        let default_kind = DefaultKind::ALL.into_iter().find(|kind| kind.keyword() == self.default_kind);
+        let default_kind =
+            default_kind.ok_or_else(|| malformed(&format!("a default of kind {:?}", self.default_kind)))?;
+        let sql = |hex: &str| unhex(hex).map(|bytes| as_text(&bytes)).ok_or_else(|| malformed("no text"));
+        let (kind, default_expression) = (sql(&self.kind)?, sql(&self.default_expression)?);
+        Ok(Column { name: self.name, kind, default_kind, default_expression })
     }
 }
 
 impl Column {
+    /// Whether an insert may name it.
+    pub const fn is_insertable(&self) -> bool {
+        matches!(self.default_kind, DefaultKind::None | DefaultKind::Default | DefaultKind::Ephemeral)
+    }
+
+    /// Whether a row that lacks it gets what an expression says, and not the type's own default.
+    pub fn has_expression(&self) -> bool {
+        match self.default_kind {
+            DefaultKind::None => false,
+            DefaultKind::Default | DefaultKind::Materialized | DefaultKind::Alias => true,
+            // The server's own words for the type's default.
+            DefaultKind::Ephemeral => !self.default_expression.starts_with("defaultValueOfTypeName("),
+        }
+    }
+
+    /// What the server makes of a row that lacks the column: an expression of the column's own type.
+    pub fn default_value(&self) -> String {
+        let kind = sql::string(&self.kind);
+        if self.has_expression() {
+            // As the server itself does. `CAST` would listen to settings of the profile.
+            format!("_CAST({}, {kind})", self.default_expression)
+        } else {
+            format!("defaultValueOfTypeName({kind})")
+        }
+    }
+
     /// Asks the server for a default that is the same for every row.
     pub async fn constant_default(&self, session: &Session) -> Result<ConstantDefault, ControlError> {
-        #[derive(Row, Deserialize)]
-        struct Value {
-            json: String,
-        }
-        if self.default_kind != DefaultKind::Default || !is_literal(&self.default_expression) {
+        if !self.has_expression() || !is_literal(&self.default_expression) {
             return Ok(ConstantDefault::NotConstant);
         }
-        let values: Vec<Value> = session
-            .fetch(
-                "evaluating a column's default",
-                &format!(
-                    "SELECT assumeNotNull(ifNull(toJSONString(CAST({}, {})), 'null')) AS json",
-                    self.default_expression,
-                    sql::string(&self.kind)
-                ),
-            )
-            .await?;
-        let value = super::session::one(session.server(), "evaluating a column's default", values)?;
-        Ok(ConstantDefault::Json(value.json))
+        let doing = "evaluating a column's default";
+        let question = format!("SELECT hex(formatRow('RowBinary', {})) AS value", self.default_value());
+        let values: Vec<String> = match session.fetch(doing, &question).await {
+            Ok(values) => values,
+            // Only a record that lacks the column meets it.
+            Err(ControlError::Refused { .. }) => return Ok(ConstantDefault::NotConstant),
+            Err(error) => return Err(error),
+        };
+        let value = super::session::one(session.server(), doing, values)?;
+        let value = unhex(&value).ok_or_else(|| ControlError::Malformed {
+            doing: doing.to_owned(),
+            server: session.server().name().to_owned(),
+            why: format!("the default of column {} is {value:?}", self.name),
+        })?;
+        Ok(ConstantDefault::Value(value))
     }
 }
 
-/// Whether an expression consists of literals and conversions alone. Anything else may read a column, the clock or
-/// chance; taking a constant for one costs little, the reverse would store wrong values.
-fn is_literal(expression: &str) -> bool {
-    const CONVERSIONS: [&str; 16] = [
-        "CAST",
-        "NULL",
-        "true",
-        "false",
-        "inf",
-        "nan",
-        "array",
-        "map",
-        "tuple",
-        "toDate",
-        "toDate32",
-        "toDateTime",
-        "toDateTime64",
-        "toUUID",
-        "toIPv4",
-        "toIPv6",
-    ];
-    let mut rest = expression.chars().peekable();
-    while let Some(character) = rest.next() {
-        match character {
-            '\'' => {
-                let mut escaped = false;
-                let closed = rest.by_ref().any(|character| {
-                    let closes = character == '\'' && !escaped;
-                    escaped = character == '\\' && !escaped;
-                    closes
-                });
-                if !closed {
-                    return false;
-                }
-            }
-            '0'..='9' => {
-                // Numbers, with exponents and hexadecimal digits.
-                while rest.next_if(|next| next.is_ascii_alphanumeric() || *next == '.').is_some() {}
-            }
-            '(' | ')' | '[' | ']' | ',' | ' ' | '-' | '+' | '.' => {}
-            first if first.is_ascii_alphabetic() || first == '_' => {
-                let mut word = String::from(first);
-                while let Some(next) = rest.next_if(|next| next.is_ascii_alphanumeric() || *next == '_') {
-                    word.push(next);
-                }
-                let is_number_conversion =
-                    ["toInt", "toUInt", "toFloat", "toDecimal"].iter().any(|prefix| word.starts_with(prefix));
-                if !CONVERSIONS.contains(&word.as_str()) && !is_number_conversion {
-                    return false;
-                }
-            }
-            _ => return false,
-        }
+/// The bytes that the server's `hex` shows.
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
+/// The server's SQL as a text. Bytes that are no UTF-8 stand in literals only, where an escape says the same.
+fn as_text(sql: &[u8]) -> String {
+    let mut text = String::with_capacity(sql.len());
+    for chunk in sql.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}")));
     }
-    !expression.trim().is_empty()
+    text
 }
 
 #[cfg(test)]
@@ -309,27 +298,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn literals_are_told_from_expressions() {
-        let check = |expression: &str, expected: bool| {
-            assert_eq!(is_literal(expression), expected, "{expression}");
-        };
-        check("5", true);
-        check("-1.5e10", true);
-        check("'it\\'s'", true);
-        check("'a now() b'", true);
-        check("CAST('x', 'Enum8(\\'x\\' = 1)')", true);
-        check("[1, 2]", true);
-        check("NULL", true);
-        check("toDateTime64('2020-01-01 00:00:00', 3)", true);
-        check("toUInt8(3)", true);
-        check("'torn", false);
-        check("now()", false);
-        check("toDate(now())", false);
-        check("other_column", false);
-        check("a + 1", false);
-        check("`quoted`", false);
-        check("rand()", false);
-        check("generateUUIDv4()", false);
-        check("", false);
+    fn bytes_come_as_hexadecimal_digits() {
+        let check = |text: &str, expected: Option<&[u8]>| assert_eq!(unhex(text).as_deref(), expected, "{text}");
+        check("", Some(&[]));
+        check("00FF0a", Some(&[0, 255, 10]));
+        check("0x", None);
+    }
+
+    #[test]
+    fn literals_of_any_bytes_become_texts() {
+        let check = |sql: &[u8], expected: &str| assert_eq!(as_text(sql), expected);
+        check("'größe'".as_bytes(), "'größe'");
+        check(b"concat('\\\\\xFFx\x80', 'a')", "concat('\\\\\\xFFx\\x80', 'a')");
     }
 }

@@ -10,6 +10,7 @@
 //! knows where a row came from.
 
 mod builder;
+mod constant;
 mod conversion;
 mod dictionary;
 mod dynamic;

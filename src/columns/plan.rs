@@ -3,22 +3,35 @@
 use std::collections::HashSet;
 
 use super::builder::ColumnBuilder;
+use super::constant::append_row_binary;
 use super::conversion::Conversion;
 use super::source::{OnError, Path, Source, Step, TimeUnit, UnknownFields};
 use super::type_parser;
 use super::types::{ColumnType, UnsupportedType};
-use crate::decode::DecodeError;
 
 /// What a record that lacks a field gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DefaultValue {
     /// The type's own default: zero, empty, the smallest value of an enum, or NULL.
     TypeZero,
-    /// A value that the server was asked for once, as JSON text (`toJSONString` of it).
-    Constant(String),
+    /// A value that the server was asked for once, as `RowBinary` has it.
+    Constant(Vec<u8>),
     /// An expression that only the server can evaluate: the row gets a placeholder, and the block
     /// a presence column that says which rows have one.
     ServerSide,
+}
+
+#[cfg(test)]
+impl DefaultValue {
+    /// A constant of a type, from JSON.
+    pub(crate) fn of_json(type_text: &str, json: &str) -> Self {
+        let column_type = ColumnType::parse(type_text).expect("the type is known");
+        let mut column = ColumnBuilder::new(&column_type, "UTC").expect("the zone is known");
+        crate::decode::append_json_text(json, &mut column).expect("the value is one of the type");
+        let mut bytes = Vec::new();
+        super::row_bytes::append_value(&column, &mut bytes);
+        Self::Constant(bytes)
+    }
 }
 
 /// One column that is filled from records.
@@ -83,6 +96,11 @@ impl ColumnSpec {
             }
             _ => None,
         }
+    }
+
+    /// Its type in a block.
+    pub(crate) fn body_type(&self) -> &str {
+        self.conversion.as_ref().map_or(&self.type_text, |conversion| &conversion.body_type)
     }
 
     /// The same column, filled from elsewhere.
@@ -188,14 +206,14 @@ pub enum PlanError {
         wanted: &'static str,
     },
     /// A constant default that is not a value of its column.
-    #[error("default of column {name} is not a value of {type_text}: {source}")]
+    #[error("default of column {name} is not a value of {type_text}: {} bytes", .bytes.len())]
     Constant {
         /// Column name.
         name: String,
         /// Its type.
         type_text: String,
-        /// What is wrong with the value.
-        source: DecodeError,
+        /// The value.
+        bytes: Vec<u8>,
     },
 }
 
@@ -288,11 +306,11 @@ impl RowPlan {
             let mut builder = ColumnBuilder::new(&spec.column_type, server_zone)?;
             fillers.push(match &spec.default {
                 DefaultValue::TypeZero => Filler::TypeZero,
-                DefaultValue::Constant(json) => {
-                    crate::decode::append_json_text(json, &mut builder).map_err(|source| PlanError::Constant {
+                DefaultValue::Constant(bytes) => {
+                    append_row_binary(&mut builder, bytes).ok_or_else(|| PlanError::Constant {
                         name: spec.name.clone(),
                         type_text: spec.type_text.clone(),
-                        source,
+                        bytes: bytes.clone(),
                     })?;
                     Filler::Constant(builder)
                 }
@@ -352,6 +370,11 @@ impl RowPlan {
     /// The columns filled from coordinates.
     pub fn coordinates(&self) -> &[CoordinateSpec] {
         &self.coordinates
+    }
+
+    /// The columns that are marked where a row lacks them, each with the name of its mark in the block.
+    pub fn presences(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.presences.iter().map(|presence| (self.columns[presence.column].name.as_str(), presence.name.as_str()))
     }
 
     /// Index of a data column, as [`super::Columns::last_value`] takes it.

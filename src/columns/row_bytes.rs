@@ -13,13 +13,13 @@ use super::variant::VariantColumn;
 pub(crate) fn append_open_row(columns: &Columns, wanted: &[bool], bytes: &mut Vec<u8>) {
     for (column, wanted) in columns.data_builders().zip(wanted) {
         if *wanted {
-            append_open(column, bytes);
+            append_value(column, bytes);
         }
     }
 }
 
 /// The value since the column's mark.
-fn append_open(column: &ColumnBuilder, bytes: &mut Vec<u8>) {
+pub(super) fn append_value(column: &ColumnBuilder, bytes: &mut Vec<u8>) {
     match column {
         ColumnBuilder::Fixed(column) => bytes.extend_from_slice(&column.data[column.mark..]),
         ColumnBuilder::String(column) => bytes.extend_from_slice(&column.data[column.mark..]),
@@ -27,16 +27,16 @@ fn append_open(column: &ColumnBuilder, bytes: &mut Vec<u8>) {
             let is_null = column.nulls[column.mark];
             bytes.push(is_null);
             if is_null == 0 {
-                append_open(&column.values, bytes);
+                append_value(&column.values, bytes);
             }
         }
         ColumnBuilder::Json(column) => bytes.extend_from_slice(&column.text.data[column.text.mark..]),
-        ColumnBuilder::Tuple(column) => column.fields.iter().for_each(|field| append_open(field, bytes)),
+        ColumnBuilder::Tuple(column) => column.fields.iter().for_each(|field| append_value(field, bytes)),
         ColumnBuilder::Variant(column) => {
             let discriminator = column.discriminators[column.mark];
             bytes.push(discriminator);
             if let Some(place) = VariantColumn::place(discriminator) {
-                append_open(&column.values[place], bytes);
+                append_value(&column.values[place], bytes);
             }
         }
         composite @ (ColumnBuilder::Dictionary(_) | ColumnBuilder::Array(_) | ColumnBuilder::Map(_)) => {

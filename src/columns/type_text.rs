@@ -155,6 +155,11 @@ impl<'a> TypeText<'a> {
                 b'a' => 7,
                 b'v' => 11,
                 b'e' => 27,
+                b'x' => {
+                    let digits = self.text.get(at..at + 2)?;
+                    at += 2;
+                    u8::from_str_radix(digits, 16).ok()?
+                }
                 other => other,
             });
         }

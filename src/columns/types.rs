@@ -209,18 +209,6 @@ impl ColumnType {
         )
     }
 
-    /// Whether JSON text does not say all that a value is: the type that it has inside a `Variant` or `Dynamic`, or what a
-    /// `JSON` type makes of it.
-    pub fn is_more_than_json(&self) -> bool {
-        match self {
-            Self::Variant(_) | Self::Json | Self::Dynamic => true,
-            Self::LowCardinality(inner) | Self::Nullable(inner) | Self::Array(inner) => inner.is_more_than_json(),
-            Self::Map(key, value) => key.is_more_than_json() || value.is_more_than_json(),
-            Self::Tuple(fields) => fields.iter().any(|field| field.field_type.is_more_than_json()),
-            _ => false,
-        }
-    }
-
     /// Whether the server makes values of the type from JSON text, so that what it stores is not known before.
     pub fn is_made_from_json(&self) -> bool {
         match self {

@@ -29,6 +29,7 @@ pub use drift::NewColumn;
 pub use error::{DecodeError, ErrorCode, Stage};
 pub use format::Format;
 pub use json::RowCursor;
+#[cfg(test)]
 pub(crate) use json::append_json_text;
 pub use protobuf::ProtobufSchema;
 pub use record::{Headers, Record, RecordDecoder, Undecoded};

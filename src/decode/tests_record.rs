@@ -162,7 +162,7 @@ fn columns_are_filled_from_beside_the_value() {
 #[test]
 fn values_that_do_not_fit_are_replaced_where_that_is_wanted() {
     let check = |kind: &str, policy: OnError, value: &str, expected: &str| {
-        let column = ColumnSpec::new("c", kind, DefaultValue::Constant("7".to_owned())).unwrap().on_error(policy);
+        let column = ColumnSpec::new("c", kind, DefaultValue::of_json(kind, "7")).unwrap().on_error(policy);
         let after = ColumnSpec::new("after", "UInt8", DefaultValue::TypeZero).unwrap();
         let plan = plan(vec![column, after]);
         let record = format!(r#"{{"c": {value}, "after": 1}}"#);

@@ -12,7 +12,8 @@ mod send;
 
 pub use condition::{Condition, Expected};
 pub use outcome::{Outcome, Refusal, Reply};
-pub use request::{Body, InputColumn, Insert, InsertRequest, ServerDefault, Writer};
+pub use request::{Body, ComputedColumn, InputColumn, Insert, InsertRequest, ServerDefault, Writer};
+pub(crate) use request::{selection, structure};
 pub use rowbinary::RowBinary;
 pub(crate) use send::Sender;
 

@@ -24,13 +24,24 @@ pub struct InputColumn {
     pub default: Option<ServerDefault>,
 }
 
+/// A column of the target that the body lacks, and that defaults are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComputedColumn {
+    /// Its name.
+    pub name: String,
+    /// The expression of its value.
+    pub value: String,
+    /// Whether the value is inserted; else the table computes the same by itself.
+    pub inserted: bool,
+}
+
 /// A DEFAULT that only the server can evaluate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerDefault {
     /// The body's `UInt8` column that is 1 where the record had a value. Whoever makes the body names it, so that it is no
     /// column of the target.
     pub presence: String,
-    /// Its expression.
+    /// Its expression, of the column's type. Other columns stand in it by their names.
     pub expression: String,
 }
 
@@ -79,6 +90,8 @@ pub struct Insert<'a> {
     pub block: BlockNumber,
     /// The body's columns, in order, without presence columns.
     pub columns: &'a [InputColumn],
+    /// What else their defaults read.
+    pub computed: &'a [ComputedColumn],
     /// Proof and presence test, besides the fence, which is never left out.
     pub conditions: Vec<Condition>,
     /// How many rows the body holds.
@@ -115,7 +128,8 @@ impl InsertRequest {
         let mut settings = pins.insert().to_vec();
         settings.extend(pins.block(insert.rows));
         let texts = insert.columns.iter().flat_map(|column| [Some(&column.kind), column.conversion.as_ref()]);
-        settings.extend(pins.types(texts.flatten().map(String::as_str)));
+        let texts = texts.flatten().chain(insert.computed.iter().map(|column| &column.value));
+        settings.extend(pins.types(texts.map(String::as_str)));
         let mut set = |name: &str, value: &str| settings.push((name.to_owned(), value.to_owned()));
         set("wait_end_of_query", "1");
         set("query_id", &query_id);
@@ -161,33 +175,52 @@ fn query_id(writer: &Writer, insert: &Insert<'_>) -> String {
 
 /// Ends at the format's name, without a newline: the server adds one, and a second would be the body's first byte.
 fn statement(insert: &Insert<'_>) -> String {
+    let structure = structure(insert.columns).into_iter().map(|(name, kind)| format!("{name} {kind}"));
+    let body = format!("input({})", sql::string(&sql::joined(structure, ", ")));
+    let fence = Condition::fence(insert.lane, insert.claims);
+    let conditions = std::iter::once(&fence).chain(&insert.conditions).map(Condition::as_sql);
+    let (names, select) = selection(insert.columns, insert.computed, &body);
+    format!(
+        "INSERT INTO {} ({names}) {select} WHERE {} FORMAT {}",
+        insert.table.quoted(),
+        sql::joined(conditions, " AND "),
+        insert.body.format(),
+    )
+}
+
+/// The columns of a body, quoted, with their types.
+pub(crate) fn structure(columns: &[InputColumn]) -> Vec<(String, &str)> {
     let mut structure = Vec::new();
+    for column in columns {
+        structure.push((sql::identifier(&column.name), column.kind.as_str()));
+        structure.extend(column.default.as_ref().map(|default| (sql::identifier(&default.presence), "UInt8")));
+    }
+    structure
+}
+
+/// The columns that are inserted, and the SELECT that makes their values of `body`. An expression finds other columns by
+/// the names that the SELECT gives them.
+pub(crate) fn selection(columns: &[InputColumn], computed: &[ComputedColumn], body: &str) -> (String, String) {
     let mut selected = Vec::new();
-    for column in insert.columns {
+    for column in columns {
         let name = sql::identifier(&column.name);
-        structure.push(format!("{name} {}", column.kind));
         let value = column.conversion.as_ref().unwrap_or(&name);
         match &column.default {
             None if column.conversion.is_none() => selected.push(name),
             None => selected.push(format!("{value} AS {name}")),
             Some(default) => {
                 let present = sql::identifier(&default.presence);
-                structure.push(format!("{present} UInt8"));
                 selected.push(format!("if({present}, {value}, {}) AS {name}", default.expression));
             }
         }
     }
-    let fence = Condition::fence(insert.lane, insert.claims);
-    let conditions = std::iter::once(&fence).chain(&insert.conditions).map(Condition::as_sql);
-    format!(
-        "INSERT INTO {} ({}) SELECT {} FROM input({}) WHERE {} FORMAT {}",
-        insert.table.quoted(),
-        sql::joined(insert.columns.iter().map(|column| sql::identifier(&column.name)), ", "),
-        selected.join(", "),
-        sql::string(&structure.join(", ")),
-        sql::joined(conditions, " AND "),
-        insert.body.format(),
-    )
+    selected.extend(computed.iter().map(|column| format!("{} AS {}", column.value, sql::identifier(&column.name))));
+    let inserted = computed.iter().filter(|column| column.inserted).map(|column| &column.name);
+    let names =
+        sql::joined(columns.iter().map(|column| &column.name).chain(inserted).map(|name| sql::identifier(name)), ", ");
+    let select = format!("SELECT {} FROM {body}", selected.join(", "));
+    let select = if computed.is_empty() { select } else { format!("SELECT {names} FROM ({select})") };
+    (names, select)
 }
 
 #[cfg(test)]
@@ -214,6 +247,7 @@ mod tests {
                 claims: &BTreeMap::from([(Partition(0), Claim((2 << 64) + 10))]),
                 block: BlockNumber(17),
                 columns,
+                computed: &[],
                 conditions: Vec::new(),
                 rows: 3,
                 body,

@@ -53,6 +53,7 @@ pub fn insert(
             role: "ledger",
             claims,
             block,
+            computed: &[],
             columns: &columns(),
             conditions,
             rows: u64::try_from(rows.len()).expect("partitions are counted in 31 bits"),

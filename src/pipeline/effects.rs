@@ -20,6 +20,7 @@ use crate::metrics::LaneMetrics;
 use crate::ownership::{self, LookFrom, ToClaim};
 use crate::pipeline::lag::LogEnd;
 use crate::pipeline::routes::OutdatedNotice;
+use crate::pipeline::server_values::ServerValues;
 use crate::protocol::event::{Failure, InsertEnd, ServerError, ServerErrorKind};
 use crate::protocol::facts::{Claimed, CommittedOffset, Facts, Presence, StoredFacts};
 use crate::protocol::halt::HaltReason;
@@ -41,8 +42,8 @@ pub(super) struct LaneEffects {
     pub(super) tables: LaneTables,
     /// Its tables as they were when the lane was built; its own first.
     pub(super) targets: Vec<Table>,
-    /// Default expressions that only the server can evaluate, by column, for each of its tables.
-    pub(super) server_defaults: Vec<BTreeMap<String, String>>,
+    /// What only the server can make, for each of its tables.
+    pub(super) server_values: Vec<ServerValues>,
     /// Where a partition begins that nobody consumed yet.
     pub(super) start: Start,
     /// One of its tables removes rows by itself (TTL): absent rows prove nothing.

@@ -7,7 +7,9 @@ use crate::block::native::BodyColumn;
 use crate::clickhouse::TableName;
 use crate::dead_letter::DeadLetters;
 use crate::failpoint;
-use crate::insert::{self, Body, Condition, Expected, InputColumn, InsertRequest, RowBinary, ServerDefault};
+use crate::insert::{
+    self, Body, ComputedColumn, Condition, Expected, InputColumn, InsertRequest, RowBinary, ServerDefault,
+};
 use crate::ledger;
 use crate::metrics::InsertReport;
 use crate::pipeline::alert_rows;
@@ -72,7 +74,8 @@ impl Effects {
                 drop(commands.try_send(Command::Recycle(insert.lane, target, columns)));
                 let rows = u64::try_from(block.rows).expect("rows fit 64 bits");
                 assert_eq!(RecordCount(rows), expected, "block {} holds other rows than it says", insert.block);
-                let columns = input_columns(&block.body_columns, &lane.server_defaults[target.index()]);
+                let values = &lane.server_values[target.index()];
+                let columns = input_columns(&block.body_columns, &values.defaults);
                 let found = expected_units(&insert.found, |found| found.rows);
                 let mut conditions = self.where_repeated(Condition::presence_of_rows(&lane.tables, &found));
                 let table = &lane.targets[target.index()];
@@ -80,7 +83,8 @@ impl Effects {
                 let bytes = u64::try_from(block.compressed_bytes).expect("bytes fit 64 bits");
                 let body = Body::Native { frames: block.frames };
                 let role = if target == TargetNumber::OWN { "target".to_owned() } else { format!("route{}", target.0) };
-                self.request(lane, insert, &table.name, &role, &columns, conditions, rows, bytes, body)
+                let what = (columns.as_slice(), values.computed.as_slice());
+                self.request(lane, insert, &table.name, &role, what, conditions, rows, bytes, body)
             }
             Contents::DeadLetters(letters) => {
                 let found = expected_units(&insert.found, |found| found.dead);
@@ -119,7 +123,7 @@ impl Effects {
     ) -> Prepared {
         let bytes = u64::try_from(body.len()).expect("bytes fit 64 bits");
         let conditions = self.where_repeated(test);
-        self.request(lane, insert, table, role, columns, conditions, rows, bytes, Body::RowBinary(body))
+        self.request(lane, insert, table, role, (columns, &[]), conditions, rows, bytes, Body::RowBinary(body))
     }
 
     /// Only where a request may be repeated on its way: the test costs a look.
@@ -134,7 +138,7 @@ impl Effects {
         insert: &Insert,
         table: &TableName,
         role: &str,
-        columns: &[InputColumn],
+        (columns, computed): (&[InputColumn], &[ComputedColumn]),
         conditions: Vec<Condition>,
         rows: u64,
         bytes: u64,
@@ -143,8 +147,9 @@ impl Effects {
         let session = self.session();
         let claims = claims(insert);
         let (tables, block) = (&lane.tables, insert.block);
+        let lane = tables;
         let parts =
-            insert::Insert { lane: tables, table, role, claims: &claims, block, columns, conditions, rows, body };
+            insert::Insert { lane, table, role, claims: &claims, block, columns, computed, conditions, rows, body };
         Prepared { request: InsertRequest::new(session.pins(), &self.writer, parts), rows, bytes }
     }
 }

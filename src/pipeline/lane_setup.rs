@@ -110,19 +110,19 @@ pub(super) async fn lane_setup(
     let mut tables = lane_tables(settings, lane, topic, cluster_id);
     let unfit = |errors: Vec<ConfigError>| LaneError::Unfit(errors.iter().map(ToString::to_string).collect());
     let mut found: Vec<Table> = Vec::new();
-    let (mut rows, mut server_defaults, mut detectors) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut rows, mut server_values, mut detectors) = (Vec::new(), Vec::new(), Vec::new());
     for (name, topic) in tables.targets().zip(topic.tables()) {
         let Some(table) = Table::read(session, name).await? else {
             return Err(LaneError::Unfit(vec![format!(
                 "table {name} does not exist, or our user may not see it; create it, or GRANT SHOW, SELECT, INSERT on it"
             )]));
         };
-        let (plan, defaults) = row_plan(session, &table, &tables.coordinates, &topic.mapping, &topic.format).await?;
+        let (plan, values) = row_plan(session, &table, &tables.coordinates, &topic.mapping, &topic.format).await?;
         let compiled = Detectors::compile(cluster_id, &settings.name, &tables.cell.topic, &topic.detectors, &plan)
             .map_err(unfit)?;
         found.push(table);
         rows.push(plan);
-        server_defaults.push(defaults);
+        server_values.push(values);
         detectors.push(compiled);
     }
     let [table, routes @ ..] = found.as_slice() else { unreachable!("every topic has a table of its own") };
@@ -159,7 +159,7 @@ pub(super) async fn lane_setup(
     };
     let effects = LaneEffects {
         metrics: metrics.lane(&tables.cell.topic, &tables.cell.target.to_string()),
-        server_defaults,
+        server_values,
         start: topic.start,
         rows_expire: !found.iter().all(Table::rows_countable),
         known_routes: known,

@@ -20,6 +20,7 @@ mod report;
 pub mod routes;
 pub mod routing;
 pub mod row_plan;
+pub mod server_values;
 mod table_watch;
 pub mod topic_decoding;
 

@@ -3,62 +3,47 @@
 //! Takes the table as the server describes it and the mapping of the configuration. Gives everything that does not fit, at
 //! once, each with what to do.
 
-use std::collections::BTreeMap;
-
-use crate::clickhouse::{Column, ConstantDefault, Coordinates, DefaultKind, Session, Table, sql};
+use crate::clickhouse::{Column, ConstantDefault, ControlError, Coordinates, DefaultKind, Session, Table};
 use crate::columns::{
     Carried, Changes, ColumnSpec, ColumnType, CoordinateKind, CoordinateSpec, DefaultValue, OnError, Path, RowPlan,
     Source, UnknownFields,
 };
 use crate::config::{ColumnMapping, ColumnSource, Envelope, Format, Mapping, Tombstones, Unknown};
 use crate::pipeline::lane_setup::LaneError;
+use crate::pipeline::server_values::ServerValues;
 
-/// The target's columns as a plan, and the defaults that only the server can evaluate.
+/// The target's columns as a plan, and what only the server can make.
 pub async fn row_plan(
     session: &Session,
     table: &Table,
     coordinates: &Coordinates,
     mapping: &Mapping,
     format: &Format,
-) -> Result<(RowPlan, BTreeMap<String, String>), LaneError> {
+) -> Result<(RowPlan, ServerValues), LaneError> {
     let mut unfit = Vec::new();
     let mut data = Vec::new();
-    let mut server_defaults = BTreeMap::new();
     let kinds = coordinate_kinds(coordinates);
     let is_coordinate = |name: &str| kinds.iter().any(|(_, known)| *known == name);
     check_names(table, mapping, &is_coordinate, &mut unfit);
     for column in &table.columns {
         let mapped = mapping.columns.get(&column.name).map(|mapped| &mapped.value);
         let left_out = mapped.is_some_and(|mapped| mapped.from == ColumnSource::Nothing);
-        if !is_insertable(column) || is_coordinate(&column.name) || left_out {
+        if !column.is_insertable() || is_coordinate(&column.name) || left_out {
             continue;
         }
-        let default = match column.default_kind {
-            // A constant would come as JSON text, which does not say what type it has inside the column.
-            DefaultKind::Default if ColumnType::parse(&column.kind).is_ok_and(|kind| kind.is_more_than_json()) => {
-                let expression = format!("CAST({}, {})", column.default_expression, sql::string(&column.kind));
-                server_defaults.insert(column.name.clone(), expression);
-                DefaultValue::ServerSide
-            }
-            DefaultKind::Default => match column.constant_default(session).await? {
-                ConstantDefault::Json(json) => DefaultValue::Constant(json),
-                ConstantDefault::NotConstant => {
-                    server_defaults.insert(column.name.clone(), column.default_expression.clone());
-                    DefaultValue::ServerSide
-                }
-            },
-            DefaultKind::None | DefaultKind::Materialized | DefaultKind::Alias | DefaultKind::Ephemeral => {
-                DefaultValue::TypeZero
-            }
+        let spec = match ColumnSpec::new(&column.name, &column.kind, DefaultValue::TypeZero) {
+            Ok(spec) => Ok(ColumnSpec { default: default_of(session, column, &spec).await?, ..spec }),
+            // Nothing of it is stored: what reads it gets what the server makes of a row without it.
+            Err(_) if column.default_kind == DefaultKind::Ephemeral && mapped.is_none() => continue,
+            Err(error) => Err(error.to_string()),
         };
-        let spec = ColumnSpec::new(&column.name, &column.kind, default).map_err(|error| error.to_string());
         match spec.and_then(|spec| mapped_spec(spec, mapped, mapping)) {
             Ok(spec) => data.push(spec),
             Err(error) => unfit.push(format!("column {} of {}: {error}", column.name, table.name)),
         }
     }
     if *format == Format::Raw {
-        fill_from_bytes(&mut data);
+        fill_from_bytes(table, &mut data);
     }
     let unknown_fields = unknown_fields(mapping, &mut data);
     if let Some(deleted) = &mapping.deleted
@@ -85,12 +70,16 @@ pub async fn row_plan(
     }
     let zone = session.time_zone();
     let plan = RowPlan::new(data, places, zone).map_err(|error| LaneError::Unfit(vec![error.to_string()]))?;
+    let (server_values, unfit) = ServerValues::of(table, &plan);
+    if !unfit.is_empty() {
+        return Err(LaneError::Unfit(unfit));
+    }
     let changes = Changes {
         carried: carried(mapping.envelope),
         envelope: mapping.envelope == Envelope::Debezium,
         tombstone_rows: mapping.tombstones == Tombstones::Row,
     };
-    Ok((plan.with_unknown_fields(unknown_fields).with_changes(changes), server_defaults))
+    Ok((plan.with_unknown_fields(unknown_fields).with_changes(changes), server_values))
 }
 
 /// Whether a schema travels along in records with this envelope.
@@ -102,17 +91,37 @@ pub(super) fn carried(envelope: Envelope) -> Carried {
     }
 }
 
-/// Bytes that are not looked into go to the one column that nothing else fills.
-fn fill_from_bytes(data: &mut [ColumnSpec]) {
-    let mut unfilled = data.iter_mut().filter(|spec| spec.source == Source::field(&spec.name));
-    if let (Some(only), None) = (unfilled.next(), unfilled.next()) {
-        only.source = Source::Value(Path::default());
-        only.aliases.clear();
+/// What a row gets that lacks the column.
+async fn default_of(session: &Session, column: &Column, spec: &ColumnSpec) -> Result<DefaultValue, ControlError> {
+    if !column.has_expression() {
+        return Ok(DefaultValue::TypeZero);
     }
+    // What the server makes of JSON has no bytes of its own here.
+    if spec.column_type.is_made_from_json() {
+        return Ok(DefaultValue::ServerSide);
+    }
+    Ok(match column.constant_default(session).await? {
+        ConstantDefault::Value(value) => DefaultValue::Constant(value),
+        ConstantDefault::NotConstant => DefaultValue::ServerSide,
+    })
 }
 
-fn is_insertable(column: &Column) -> bool {
-    matches!(column.default_kind, DefaultKind::None | DefaultKind::Default)
+/// Bytes that are not looked into go to the one column that nothing else fills: one that is stored before one that is not.
+fn fill_from_bytes(table: &Table, data: &mut [ColumnSpec]) {
+    let is_stored = |name: &str| table.column(name).is_some_and(|column| column.default_kind != DefaultKind::Ephemeral);
+    for stored in [true, false] {
+        let unfilled = |spec: &&mut ColumnSpec| spec.source == Source::field(&spec.name);
+        let mut unfilled = data.iter_mut().filter(|spec| is_stored(&spec.name) == stored).filter(unfilled);
+        match (unfilled.next(), unfilled.next()) {
+            (Some(only), None) => {
+                only.source = Source::Value(Path::default());
+                only.aliases.clear();
+                return;
+            }
+            (Some(_), Some(_)) => return,
+            (None, _) => {}
+        }
+    }
 }
 
 /// Columns that the mapping names must be there and be free.
@@ -126,7 +135,7 @@ fn check_names(table: &Table, mapping: &Mapping, is_coordinate: &impl Fn(&str) -
         let why = match table.column(name) {
             None => "the table has no such column",
             Some(_) if is_coordinate(name) => "it is one of the `coordinates`, which are filled by themselves",
-            Some(column) if !is_insertable(column) => "the server computes it",
+            Some(column) if !column.is_insertable() => "the server computes it",
             Some(_) => continue,
         };
         unfit.push(format!("{location}: column {name} of {}: {why}", table.name));

@@ -170,6 +170,7 @@ impl Fixture {
                 claims,
                 block: self.next_block(),
                 columns: &columns,
+                computed: &[],
                 conditions,
                 rows: rows.len() as u64,
                 body: Body::RowBinary(body),

@@ -19,6 +19,7 @@ mod columns;
 mod commands;
 mod crashes;
 mod csv;
+mod defaults;
 mod drift;
 mod failpoints;
 mod faults;

@@ -88,7 +88,11 @@ impl ContentsPlan {
             );
             let mut columns = Vec::new();
             for column in decoding.rows.columns() {
-                let reason = if expiring.contains(&column.name) {
+                let is_stored = table.column(&column.name).is_none_or(|column| computed(column).is_none());
+                // One that is not was named above.
+                let reason = if !is_stored {
+                    None
+                } else if expiring.contains(&column.name) {
                     Some("its values expire")
                 } else if column.column_type.is_made_from_json() {
                     Some("its value is made by the server from JSON text")
@@ -98,7 +102,7 @@ impl ContentsPlan {
                     None
                 };
                 left_out.extend(reason.map(|reason| format!("{} ({reason})", shown(&column.name))));
-                columns.push((column.name.clone(), reason.is_none()));
+                columns.push((column.name.clone(), is_stored && reason.is_none()));
             }
             let name = (tables.len() > 1).then(|| table.name.to_string());
             compared.push(ComparedTable { columns, name });

@@ -35,7 +35,7 @@ use self::rows::Expected;
 pub use self::rows::RowCursor;
 use self::value::append_value;
 pub(super) use self::walk::Walk;
-use super::error::{DecodeError, ErrorCode, Fault, Shown};
+use super::error::{ErrorCode, Fault};
 use super::format::{Part, Stop};
 use super::record::Rest;
 use super::target::Target;
@@ -235,8 +235,10 @@ impl JsonDecoder {
 }
 
 /// Appends one JSON value to a column that is not part of a row.
-pub(crate) fn append_json_text(text: &str, column: &mut ColumnBuilder) -> Result<(), DecodeError> {
-    append_json(text.as_bytes(), column).map_err(|fault| fault.explain(text.as_bytes(), None, Shown::Text))
+#[cfg(test)]
+pub(crate) fn append_json_text(text: &str, column: &mut ColumnBuilder) -> Result<(), super::DecodeError> {
+    append_json(text.as_bytes(), column)
+        .map_err(|fault| fault.explain(text.as_bytes(), None, super::error::Shown::Text))
 }
 
 /// Appends one JSON value, known to be UTF-8, to a column.

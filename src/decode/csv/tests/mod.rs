@@ -98,9 +98,8 @@ fn records_of_another_length() {
 #[test]
 fn empty_and_null() {
     let options = named(&["a", "b", "n", "e"]);
-    let default = |name: &str, kind: &str, json: &str| {
-        ColumnSpec::new(name, kind, DefaultValue::Constant(json.to_owned())).unwrap()
-    };
+    let default =
+        |name: &str, kind: &str, json: &str| ColumnSpec::new(name, kind, DefaultValue::of_json(kind, json)).unwrap();
     let columns = || {
         vec![
             default("a", "String", "\"none\""),

@@ -77,7 +77,7 @@ fn of_a_oneof_the_last_counts() {
 fn presence_says_whether_absence_is_zero_or_nothing() {
     let schema3 = schema(PROTO3);
     let spec = |source: &str, text: &str, json: &str| {
-        let column = ColumnSpec::new(source, text, DefaultValue::Constant(json.to_owned())).unwrap();
+        let column = ColumnSpec::new(source, text, DefaultValue::of_json(text, json)).unwrap();
         column.from_source(Source::parse(source).unwrap())
     };
     let columns = || {
