@@ -320,6 +320,14 @@ impl ColumnBuilder {
         }
     }
 
+    /// How many elements the open row has in a column of lists; 0 in any other.
+    pub(crate) fn open_elements(&self) -> u64 {
+        match self {
+            Self::Array(column) => column.offsets.elements - column.offsets.mark.1,
+            _ => 0,
+        }
+    }
+
     /// Appends what ClickHouse calls the type's default: zero, empty, or NULL.
     pub(crate) fn push_zero(&mut self) {
         match self {

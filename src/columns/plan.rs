@@ -221,6 +221,8 @@ pub enum PlanError {
 #[derive(Debug)]
 pub(crate) enum Filler {
     TypeZero,
+    /// A list in a flattened Nested: as many defaults as the lists beside it have elements.
+    Nested,
     /// A column of one row: the constant.
     Constant(ColumnBuilder),
     /// Which presence column says so.
@@ -244,6 +246,8 @@ pub struct RowPlan {
     pub(crate) server_zone: String,
     pub(crate) fillers: Vec<Filler>,
     pub(crate) presences: Vec<PresenceSpec>,
+    /// For each [`Filler::Nested`] its column, and the columns beside it.
+    pub(crate) nested: Vec<(usize, Vec<usize>)>,
     pub(crate) unknown_fields: UnknownFields,
     /// Names of fields that are not reported, though no column takes them.
     pub(crate) overlooked: HashSet<String>,
@@ -273,6 +277,22 @@ pub struct Changes {
     pub tombstone_rows: bool,
 }
 
+/// The lists of flattened Nested columns that have no default of their own, each with the lists beside it. The server
+/// refuses rows where their lengths differ.
+fn nested(columns: &[ColumnSpec]) -> Vec<(usize, Vec<usize>)> {
+    let part_of = |spec: &ColumnSpec| match (spec.name.split_once('.'), &spec.column_type) {
+        (Some((outer, _)), ColumnType::Array(_)) => Some(outer.to_owned()),
+        _ => None,
+    };
+    let parts: Vec<Option<String>> = columns.iter().map(part_of).collect();
+    let beside = |place: usize| -> Vec<usize> {
+        (0..parts.len()).filter(|other| *other != place && parts[*other] == parts[place]).collect()
+    };
+    let without_default = |place: &usize| parts[*place].is_some() && columns[*place].default == DefaultValue::TypeZero;
+    let lists = (0..parts.len()).filter(without_default).map(|place| (place, beside(place)));
+    lists.filter(|(_, beside)| !beside.is_empty()).collect()
+}
+
 impl RowPlan {
     /// Checks the columns against each other. `server_zone` is the server's time zone
     /// (`SELECT timezone()`), used where a type names none.
@@ -300,11 +320,13 @@ impl RowPlan {
                 });
             }
         }
+        let nested = nested(&columns);
         let mut fillers = Vec::with_capacity(columns.len());
         let mut presences = Vec::new();
         for (column, spec) in columns.iter().enumerate() {
             let mut builder = ColumnBuilder::new(&spec.column_type, server_zone)?;
             fillers.push(match &spec.default {
+                DefaultValue::TypeZero if nested.iter().any(|(place, _)| *place == column) => Filler::Nested,
                 DefaultValue::TypeZero => Filler::TypeZero,
                 DefaultValue::Constant(bytes) => {
                     append_row_binary(&mut builder, bytes).ok_or_else(|| PlanError::Constant {
@@ -332,6 +354,7 @@ impl RowPlan {
             server_zone: server_zone.to_owned(),
             fillers,
             presences,
+            nested,
             unknown_fields,
             overlooked: HashSet::new(),
             changes,

@@ -174,6 +174,8 @@ impl Columns {
     pub(crate) fn append_default(&mut self, column: usize) {
         match &self.plan.fillers[column] {
             Filler::TypeZero => self.data[column].builder.push_zero(),
+            // How long it is shows when the row is complete.
+            Filler::Nested => self.withdraw(column),
             Filler::Constant(constant) => self.data[column].builder.append_all(constant),
             Filler::ServerSide(presence) => {
                 self.data[column].builder.push_zero();
@@ -275,6 +277,28 @@ impl Columns {
         for column in 0..self.data.len() {
             if self.open(column).is_some() {
                 self.append_default(column);
+            }
+        }
+        if !self.row_is_full() {
+            self.complete_nested();
+        }
+    }
+
+    /// Fills the lists that have to be as long as those beside them.
+    #[cold]
+    fn complete_nested(&mut self) {
+        let plan = Arc::clone(&self.plan);
+        let is_left = |columns: &Self, column: usize| !columns.has_value(column);
+        let lengths = plan.nested.iter().filter(|(column, _)| is_left(self, *column)).map(|(column, beside)| {
+            let known = beside.iter().filter(|beside| self.has_value(**beside));
+            (*column, known.map(|beside| self.data[*beside].builder.open_elements()).max().unwrap_or(0))
+        });
+        for (column, elements) in lengths.collect::<Vec<_>>() {
+            if let Some(ColumnBuilder::Array(list)) = self.open(column) {
+                for _ in 0..elements {
+                    list.values.push_zero();
+                }
+                list.offsets.push(elements);
             }
         }
     }

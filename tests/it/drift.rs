@@ -94,6 +94,27 @@ fn a_column_that_is_added_is_filled_from_the_next_insert_on() {
     );
 }
 
+/// The server refuses rows in which the lists of a Nested differ in length.
+#[test]
+fn a_list_that_is_added_to_a_nested_is_as_long_as_those_beside_it() {
+    let mut load = Load::new("drift_nested", "n Nested(a UInt8, b String)");
+    let connector = load.scenario.start("a");
+    let lists = |id: u64| format!(r#","n.a":[1,{}],"n.b":["x","n{id}"]"#, id % 100);
+    load.produce(1_000, lists);
+    load.scenario.wait_until_stored();
+    load.alter("ADD COLUMN `n.c` Array(Float64), ADD COLUMN `n.d` Array(Array(String))");
+    load.produce(1_000, lists);
+    load.produce(100, |id| format!(r#"{},"n.c":[{id}.5,2],"n.d":[["x"],[]]"#, lists(id)));
+    load.finish(connector);
+    assert_eq!(load.dead(), "");
+    assert_eq!(
+        load.ask("SELECT count(), countIf(n.c = [0, 0] AND n.d = [[], []]), countIf(n.c = [id + 0.5, 2]) FROM {table}"),
+        "2100\t2000\t100\n"
+    );
+    let (code, text) = load.scenario.run(&["verify", "--complete", "--contents"]);
+    assert_eq!(code, 0, "{text}");
+}
+
 #[test]
 fn a_column_of_another_type_gets_what_records_say() {
     for (name, column, alter) in [

@@ -219,6 +219,30 @@ fn missing_fields_get_the_column_default() {
 }
 
 #[test]
+fn a_list_of_a_nested_is_as_long_as_those_beside_it() {
+    let mut table = Table::new(&plan_with_defaults(&[
+        ("n.c", "Array(Float64)", DefaultValue::TypeZero),
+        ("n.a", "Array(UInt8)", DefaultValue::TypeZero),
+        ("n.d", "Array(Nullable(String))", DefaultValue::TypeZero),
+        ("n.k", "Array(UInt8)", DefaultValue::of_json("Array(UInt8)", "[]")),
+        ("n.text", "String", DefaultValue::TypeZero),
+        ("m.c", "Array(UInt8)", DefaultValue::TypeZero),
+    ]));
+    table.push(r#"{"n.a":[1,2]}"#).unwrap();
+    table.push(r#"{"n.c":null,"n.a":[1,2,3],"n.d":["x",null,"y"],"n.k":[7,8,9]}"#).unwrap();
+    table.push(r#"{"n.d":["z"],"n.c":[2.5]}"#).unwrap();
+    table.push("{}").unwrap();
+    // Nothing is left of a row that failed behind a list that was not known yet.
+    table.push(r#"{"n.c":null,"n.a":[1,300]}"#).unwrap_err();
+    table.push(r#"{"n.k":[5]}"#).unwrap();
+    assert_eq!(table.stored("n.c"), "[0.0, 0.0] [0.0, 0.0, 0.0] [2.5] [] [0.0]");
+    assert_eq!(table.stored("n.a"), "[1, 2] [1, 2, 3] [0] [] [0]");
+    assert_eq!(table.stored("n.d"), "[NULL, NULL] [\"x\", NULL, \"y\"] [\"z\"] [] [NULL]");
+    assert_eq!(table.stored("n.k"), "[] [7, 8, 9] [] [] [5]");
+    assert_eq!(table.stored("m.c"), "[] [] [] [] []");
+}
+
+#[test]
 fn a_server_side_default_is_marked_by_a_presence_column_that_comes_only_when_needed() {
     let columns = [
         ("a", "UInt8", DefaultValue::ServerSide),
