@@ -120,8 +120,8 @@ pub(super) fn is_literal(expression: &str) -> bool {
         Token::Name(pieces) => matches!(pieces.as_slice(), [word] if WORDS.contains(&word.as_str())),
         Token::Function(name) => {
             // `toIntervalDay` is none of them.
-            let number = |prefix: &&str| name.strip_prefix(*prefix).is_some_and(|rest| !rest.starts_with("erval"));
-            CONVERSIONS.contains(&name.as_str()) || NUMBERS.iter().any(|prefix| number(&prefix))
+            let number = |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| !rest.starts_with("erval"));
+            CONVERSIONS.contains(&name.as_str()) || NUMBERS.iter().any(|prefix| number(prefix))
         }
         Token::Symbol(symbol) => "()[],-+*/.".contains(symbol),
         Token::Torn => false,

@@ -202,8 +202,11 @@ fn a_row_without_columns_gets_what_the_engine_gives_it() {
             }
             let name = format!("c{}", constants.len());
             // Every other one is made by the server, row by row.
-            let default =
-                if seen.len() % 2 == 0 { constant.clone() } else { format!("if(id > 1000, {constant}, {constant})") };
+            let default = if seen.len().is_multiple_of(2) {
+                constant.clone()
+            } else {
+                format!("if(id > 1000, {constant}, {constant})")
+            };
             write!(columns, "{name} {kind} DEFAULT {default}, ").unwrap();
             constants.insert(name, format!("{kind} DEFAULT {default}"));
             seen.push(constant);
