@@ -275,6 +275,7 @@ impl LaneFill {
             return Taken::Done;
         };
         let payload = message.payload();
+        let mut removed = false;
         let fate = match slot.fill.decide(offset) {
             Decision::Repeated => return slot.compare_anchor(offset, message),
             Decision::Dead => Fate::DeadPresent,
@@ -288,7 +289,10 @@ impl LaneFill {
             decision @ (Decision::Insert | Decision::Present | Decision::Removed) => {
                 let stored = match decision {
                     Decision::Present => Some(Fate::Present),
-                    Decision::Removed => Some(Fate::Skipped),
+                    Decision::Removed => {
+                        removed = true;
+                        Some(Fate::Skipped)
+                    }
                     _ => None,
                 };
                 let Some(record) = message.record(&self.plan.topic) else { return Taken::Done };
@@ -303,15 +307,13 @@ impl LaneFill {
                     decoded => decoded,
                 };
                 match decoded {
-                    Err(Undecoded::Skipped) => {
-                        if payload.is_some() {
-                            slot.tally.skipped(Skip::Filtered, 1);
-                        }
-                        stored.unwrap_or(Fate::Skipped)
-                    }
+                    // What is stored stays counted as that: routes and filter may be newer than the row.
+                    Err(Undecoded::Skipped) => stored.unwrap_or_else(|| {
+                        slot.tally.skipped(Skip::on_purpose(payload.is_some()), 1);
+                        Fate::Skipped
+                    }),
                     Ok(target) if !self.decoder.admits(target) => {
                         self.decoder.columns_mut(target).rollback_row();
-                        // What is stored stays counted as that: the filter may be newer than the row.
                         stored.unwrap_or_else(|| {
                             slot.tally.skipped(Skip::Filtered, 1);
                             Fate::Skipped
@@ -363,6 +365,7 @@ impl LaneFill {
             }
         };
         slot.anchor = None;
+        slot.tally.skipped(Skip::Removed, u64::from(removed));
         slot.fill.record(offset, fate);
         let bytes = message.key().map_or(0, <[u8]>::len) + payload.map_or(0, <[u8]>::len);
         slot.tally.bytes(u64::try_from(bytes).unwrap_or(u64::MAX));

@@ -30,6 +30,11 @@ impl Skip {
     pub(crate) const ALL: [Self; 6] =
         [Self::Present, Self::DeadLetterPresent, Self::Tombstone, Self::Removed, Self::Filtered, Self::Empty];
 
+    /// Why a record that makes no row on purpose does so.
+    pub fn on_purpose(has_value: bool) -> Self {
+        if has_value { Self::Filtered } else { Self::Tombstone }
+    }
+
     /// The value of the label `why`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -87,9 +92,9 @@ impl BatchTally {
         self.skipped[why.index()] += records;
     }
 
-    /// Records counted so far that need no insert for this reason.
-    pub fn skips(&self, why: Skip) -> u64 {
-        self.skipped[why.index()]
+    /// Records counted so far that need no insert.
+    pub fn skips(&self) -> u64 {
+        self.skipped.iter().sum()
     }
 
     /// Values of rows that did not fit a column and were replaced. `policy` is a label, so only fixed words.

@@ -322,6 +322,21 @@ fn a_table_that_refuses_holds_all_back_and_doubles_none() {
     routes.stop(&mut connector);
 }
 
+/// Stored, not committed, and left out by the routes of the next start: the rows stay, and count as stored.
+#[test]
+fn rows_that_today_s_routes_skip_are_counted_as_stored() {
+    let mut routes = Routes::new("routes_skip_stored", BY_KIND);
+    routes.produce(200, ORDERS);
+    let mut connector = routes.scenario.start_with_failpoint("a", "before_commit=kill");
+    assert_eq!(connector.wait_for_exit(), None, "the failpoint was not reached:\n{}", connector.log());
+    routes.route(&[BY_KIND, &["unrouted: skip"]].concat());
+    routes.produce(100, ORDERS);
+    routes.places.retain(|(_, offset), (place, _)| *place != OTHER || *offset < 100);
+    let mut connector = routes.scenario.start("a");
+    routes.stop(&mut connector);
+    assert!(!connector.log().contains("panicked"), "{}", connector.log());
+}
+
 /// Other routes than those under which rows were written: the rows count where they are, also those that were not committed.
 #[test]
 fn rows_of_yesterday_s_routes_are_not_written_again() {

@@ -88,15 +88,15 @@ impl LaneFill {
             return Taken::Done;
         };
         let plan = Arc::clone(&self.plan);
-        let fate = match (slot.fill.decide(offset), message.record(&plan.topic)) {
-            (Decision::Repeated, _) => return slot.compare_anchor(offset, message),
-            (Decision::Dead, _) => Fate::DeadPresent,
-            (Decision::Insert | Decision::Present | Decision::Removed | Decision::Condemned(_), None) => Fate::Skipped,
-            (Decision::Removed, Some(record)) => match self.removed(key, offset, message, &record) {
+        let Some(record) = message.record(&plan.topic) else { return Taken::Done };
+        let fate = match slot.fill.decide(offset) {
+            Decision::Repeated => return slot.compare_anchor(offset, message),
+            Decision::Dead => Fate::DeadPresent,
+            Decision::Removed => match self.removed(key, offset, message, &record) {
                 Ok(fate) => fate,
                 Err(taken) => return taken,
             },
-            (decision @ (Decision::Insert | Decision::Present | Decision::Condemned(_)), Some(record)) => {
+            decision @ (Decision::Insert | Decision::Present | Decision::Condemned(_)) => {
                 let refused = match decision {
                     Decision::Condemned(error) => Some(error.clone()),
                     _ => None,
@@ -151,9 +151,7 @@ impl LaneFill {
             (Err(Undecoded::Drifted(_)), None) => unreachable!("judged above"),
             (Err(Undecoded::Skipped), None) => {
                 let absent = u64::from(there == RecordCount(0));
-                if message.payload().is_some() {
-                    slot.tally.skipped(Skip::Filtered, absent);
-                }
+                slot.tally.skipped(Skip::on_purpose(message.payload().is_some()), absent);
                 return Ok(Fate::Rows(RowFates {
                     inserted: RecordCount(0),
                     skipped: RecordCount(absent),
@@ -210,9 +208,11 @@ impl LaneFill {
         if counted.is_ok() && self.detects(key, offset) {
             self.append(key, offset, message, record, false);
         }
+        let absent = u64::from(there == RecordCount(0));
+        self.partitions.get_mut(&key).expect("the caller found it").tally.skipped(Skip::Removed, absent);
         Ok(Fate::Rows(RowFates {
             inserted: RecordCount(0),
-            skipped: RecordCount(u64::from(there == RecordCount(0))),
+            skipped: RecordCount(absent),
             further: RecordCount(there.0.saturating_sub(1)),
         }))
     }

@@ -52,10 +52,10 @@ pub(super) fn book_replaced(tally: &mut BatchTally, columns: &mut Columns) {
 
 /// Adds what the batch counts to what was tallied record by record.
 pub(super) fn complete(tally: &mut BatchTally, batch: &Batch) {
+    debug_assert_eq!(tally.skips(), batch.skipped.0, "each skip has a reason");
     tally.inserted(batch.inserted.0);
     tally.skipped(Skip::Present, batch.present.0);
     tally.skipped(Skip::DeadLetterPresent, batch.dead_present.0);
-    tally.skipped(Skip::Tombstone, batch.skipped.0 - tally.skips(Skip::Filtered) - tally.skips(Skip::Empty));
 }
 
 /// What recognises a record: its timestamp, key and value.
