@@ -143,6 +143,12 @@ impl OffsetSet {
         behind > 0 && self.ranges[behind - 1].contains(offset)
     }
 
+    /// How many offsets from `offset` on are in the set, one after the other.
+    pub fn run_from(&self, offset: Offset) -> u64 {
+        let behind = self.ranges.partition_point(|known| known.start <= offset);
+        self.ranges[..behind].last().map_or(0, |known| known.end.0.saturating_sub(offset.0))
+    }
+
     /// The part of `range` that is not in the set and comes first, if any.
     pub fn first_hole(&self, range: OffsetRange) -> Option<OffsetRange> {
         let mut start = range.start;

@@ -143,6 +143,11 @@ impl PartitionFill {
         }
     }
 
+    /// How many of the next offsets have nothing to insert, for sure.
+    pub fn stored_ahead(&self) -> u64 {
+        self.resume.presence.rows.run_from(self.next)
+    }
+
     /// Whether a row of the record at `offset` is in the target.
     pub fn has_row(&self, offset: Offset, row: u64) -> bool {
         let any = planted!(RowForgotten) && self.rows_there(offset) > RecordCount(0);

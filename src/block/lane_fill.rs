@@ -84,6 +84,9 @@ const PASSED_WAIT_MAX: Duration = Duration::from_secs(3);
 /// Buffers of columns kept for reuse, for each table.
 const SPARES_MAX: usize = 1;
 
+/// How long a block waits for more records while a bad row is searched: they have been read before.
+const SEARCH_LINGER: Duration = Duration::from_millis(50);
+
 /// The words of a dead letter that the server's refusal made: a label, so not the server's own code.
 const REFUSED: &str = "refused_by_server";
 
@@ -228,9 +231,8 @@ impl LaneFill {
 
     /// How many records may be taken before the block is full; 0 when it is.
     pub fn room(&self) -> usize {
-        let rows_max = self.rows_limit.unwrap_or(self.plan.rows_max).min(self.plan.rows_max);
         let rows = match self.plan.units {
-            UnitKind::Record => rows_max.saturating_sub(self.records),
+            UnitKind::Record => self.plan.rows_max.saturating_sub(self.records).min(self.room_in_search()),
             UnitKind::Row => self.room_for_rows(),
         };
         if rows == 0 || self.bytes >= self.plan.block_bytes_max {
@@ -239,6 +241,15 @@ impl LaneFill {
         let record_bytes = self.payload_bytes.checked_div(self.records).unwrap_or(1024).max(1);
         let left = u64::try_from(self.plan.block_bytes_max - self.bytes).unwrap_or(u64::MAX);
         usize::try_from(rows.min((left / record_bytes).max(1))).unwrap_or(usize::MAX)
+    }
+
+    /// The same while a bad row is searched: what counts is rows, since most of the records are stored already.
+    fn room_in_search(&self) -> u64 {
+        let Some(limit) = self.rows_limit else { return u64::MAX };
+        let rows: usize = self.decoder.all_columns().map(|(_, columns)| columns.rows()).sum();
+        let left = limit.saturating_sub(u64::try_from(rows).unwrap_or(u64::MAX));
+        let stored = self.partitions.values().map(|slot| slot.fill.stored_ahead()).min().unwrap_or(0);
+        if left == 0 { 0 } else { left.saturating_add(stored) }
     }
 
     /// Whether a block is open.
@@ -256,8 +267,9 @@ impl LaneFill {
         }
         let Some(opened) = self.opened else { return false };
         let narrowing = self.rows_limit.is_some();
+        let linger = if narrowing { self.plan.linger.min(SEARCH_LINGER) } else { self.plan.linger };
         let spaced = self.closed.is_none_or(|closed| now - closed >= self.plan.interval_min);
-        (narrowing || spaced) && (self.room() == 0 || now - opened >= self.plan.linger)
+        (narrowing || spaced) && (self.room() == 0 || now - opened >= linger)
     }
 
     /// Whether the schema is still waited for.

@@ -77,6 +77,7 @@ impl ControlError {
             Self::Refused { code, text, .. } => match codes::disposition(*code, text) {
                 // A control statement carries no records: what it says wrong stays wrong.
                 Disposition::PermanentForBytes => Disposition::Configuration,
+                Disposition::Other if codes::speaks_of_statement(*code) => Disposition::Configuration,
                 other => other,
             },
             Self::Malformed { .. } => Disposition::Other,

@@ -189,7 +189,7 @@ impl LaneMetrics {
                     ServerErrorKind::TableChanged => {
                         info!(topic, table, into, %block, code, error = text, held_back, "insert ended with an error: the table was changed since it was read");
                     }
-                    ServerErrorKind::Passing | ServerErrorKind::Bytes => {
+                    ServerErrorKind::Passing | ServerErrorKind::Bytes | ServerErrorKind::Doubtful => {
                         warn!(topic, table, into, %block, code, error = text, held_back, "insert ended with an error");
                     }
                 }

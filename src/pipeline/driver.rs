@@ -32,6 +32,8 @@ const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// The pause where a person has to act first.
 const SLOW_PAUSE: Duration = Duration::from_secs(10);
+/// How long a lane in search goes without a block before the records are taken for gone.
+const IDLE_PAUSE: Duration = Duration::from_secs(5);
 
 /// How often the servers are asked what nobody waits for: where partitions end, when ClickHouse was started.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
@@ -268,7 +270,6 @@ impl Driver {
             Action::Resume(resume) => self.send(Command::Resume(resume)),
             Action::StopLane(lane) => self.send(Command::StopLane(lane)),
             Action::LimitRows(lane, limit) => {
-                self.report.rows_limited(lane, limit);
                 self.send(Command::LimitRows(lane, limit));
             }
             Action::CheckTopic(block, lane) => self.spawn(async move {
@@ -408,6 +409,7 @@ fn pause_of(delay: Delay) -> Duration {
             BACKOFF_MIN.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(BACKOFF_MAX)
         }
         Delay::Slow => SLOW_PAUSE,
+        Delay::Idle => IDLE_PAUSE,
     }
 }
 
@@ -426,5 +428,6 @@ mod tests {
         check(Delay::Backoff(9), 10_000);
         check(Delay::Backoff(u32::MAX), 10_000);
         check(Delay::Slow, 10_000);
+        check(Delay::Idle, 5_000);
     }
 }

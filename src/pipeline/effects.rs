@@ -312,7 +312,8 @@ pub(super) fn end_of(outcome: Outcome) -> InsertEnd {
         Outcome::Refused(Refusal::TableChanged) => InsertEnd::TableChanged,
         Outcome::Ended { code, text, disposition } => {
             let kind = match disposition {
-                Disposition::Backoff | Disposition::Other => ServerErrorKind::Passing,
+                Disposition::Backoff => ServerErrorKind::Passing,
+                Disposition::Other => ServerErrorKind::Doubtful,
                 Disposition::PermanentForBytes => ServerErrorKind::Bytes,
                 Disposition::Configuration => ServerErrorKind::Configuration,
             };

@@ -152,7 +152,6 @@ pub(super) async fn lane_setup(
             config::OnGap::Skip => OnGap::Skip,
         },
         bad_share_max_millionths: topic.bad_share_max.millionths(),
-        rows_max: plan.rows_max,
         replicated: found.iter().any(Table::is_replicated),
         views: found.iter().any(|table| !table.dependents.is_empty()),
         adopt,

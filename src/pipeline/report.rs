@@ -36,6 +36,8 @@ pub(super) struct Report {
     status: watch::Sender<Arc<Status>>,
     partitions: BTreeMap<PartitionKey, Partition>,
     takeovers: BTreeMap<LaneId, Instant>,
+    /// Records found so far in lanes that search for what the server rejects.
+    searches: BTreeMap<LaneId, u64>,
     /// Lanes that are not read, because memory is full, and since when.
     held: BTreeMap<LaneId, Instant>,
     schemas: Option<Schemas>,
@@ -74,6 +76,7 @@ impl Report {
             status,
             partitions: BTreeMap::new(),
             takeovers: BTreeMap::new(),
+            searches: BTreeMap::new(),
             held: BTreeMap::new(),
             awaiting: BTreeMap::new(),
             lacking: BTreeMap::new(),
@@ -303,9 +306,6 @@ impl Report {
                 }
             }
             Note::Resumed(key, start) => {
-                if let Some(began) = self.takeovers.remove(&key.lane) {
-                    self.effects.lane(key.lane).metrics.takeover_ended(1, clock::now() - began);
-                }
                 if let Some(partition) = self.partitions.get_mut(&key) {
                     partition.position = Some(start.fetch_from());
                     partition.lag.resumed();
@@ -327,12 +327,34 @@ impl Report {
             Note::InsertFailed(..) => {}
             Note::TransactionFailed(_) => {}
             Note::ProducerFailed(text) => self.metrics.producer_failed(&text),
-            Note::Condemned(key, offset, error) => {
-                let topic = &self.effects.lane(key.lane).tables.cell.topic;
-                tracing::warn!(
-                    topic, partition = %key.partition, %offset, code = error.code, error = error.text,
-                    "the server refuses this record for good: it becomes a dead letter"
+            Note::TakeoverDone(lane, partitions) => {
+                if let Some(began) = self.takeovers.remove(&lane) {
+                    self.effects.lane(lane).metrics.takeover_ended(partitions, clock::now() - began);
+                }
+            }
+            Note::SearchBegan(lane, rows, error) => {
+                self.searches.insert(lane, 0);
+                let topic = &self.effects.lane(lane).tables.cell.topic;
+                tracing::info!(
+                    topic, %rows, code = error.code,
+                    "bisecting a block to isolate the records that the server rejects; the others are stored meanwhile"
                 );
+            }
+            Note::SearchEnded(lane) => {
+                let rejected = self.searches.remove(&lane).unwrap_or(0);
+                let topic = &self.effects.lane(lane).tables.cell.topic;
+                tracing::info!(topic, rejected, "bisection finished");
+            }
+            Note::Condemned(key, offset, error) => {
+                *self.searches.entry(key.lane).or_default() += 1;
+                let topic = &self.effects.lane(key.lane).tables.cell.topic;
+                let cause = format!("condemned {topic} {}", error.code);
+                if let Some(held_back) = self.metrics.throttled().permit(&cause, clock::now()) {
+                    tracing::warn!(
+                        topic, partition = %key.partition, %offset, code = error.code, error = error.text, held_back,
+                        "the server refuses this record for good: it becomes a dead letter"
+                    );
+                }
             }
         }
     }
@@ -375,12 +397,6 @@ impl Report {
             tracing::warn!(error = text, held_back, "kafka has a problem; waiting for it to pass");
         }
         ended
-    }
-
-    /// Blocks of a lane are cut small, to find a row that the server refuses.
-    pub(super) fn rows_limited(&self, lane: LaneId, limit: Option<u64>) {
-        let topic = &self.effects.lane(lane).tables.cell.topic;
-        tracing::info!(topic, ?limit, "rows per block limited while a row that the server refuses is searched");
     }
 
     /// The process was told to stop.

@@ -154,7 +154,10 @@ impl Effects {
                 return end;
             }
             InsertEnd::Ended(error)
-                if matches!(error.kind, ServerErrorKind::Configuration | ServerErrorKind::Bytes) =>
+                if matches!(
+                    error.kind,
+                    ServerErrorKind::Configuration | ServerErrorKind::Bytes | ServerErrorKind::Doubtful
+                ) =>
             {
                 error
             }
@@ -167,7 +170,9 @@ impl Effects {
                 ServerErrorKind::TableChanged
             }
             // Nobody knows; it comes again, or it does not.
-            Err(_) if error.kind == ServerErrorKind::Bytes => ServerErrorKind::Passing,
+            Err(_) if matches!(error.kind, ServerErrorKind::Bytes | ServerErrorKind::Doubtful) => {
+                ServerErrorKind::Passing
+            }
             Err(_) => error.kind,
         };
         InsertEnd::Ended(ServerError { kind, ..error })

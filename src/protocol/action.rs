@@ -139,6 +139,8 @@ pub enum Delay {
     Backoff(u32),
     /// A person has to act first: look again now and then.
     Slow,
+    /// Long enough to say that no more records come for now.
+    Idle,
 }
 
 /// Something worth a line in the log and a metric.
@@ -156,6 +158,12 @@ pub enum Note {
     ProducerFailed(String),
     /// A partition goes on.
     Resumed(PartitionKey, Start),
+    /// A takeover has ended, and so many partitions go on.
+    TakeoverDone(LaneId, usize),
+    /// A block of so many rows was refused for some record of it, which is searched from here on.
+    SearchBegan(LaneId, RecordCount, ServerError),
+    /// The search is over: blocks are as large as configured.
+    SearchEnded(LaneId),
     /// A record was condemned by the server.
     Condemned(PartitionKey, Offset, ServerError),
 }

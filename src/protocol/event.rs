@@ -162,6 +162,8 @@ pub enum ServerErrorKind {
     Passing,
     /// These bytes will never be accepted.
     Bytes,
+    /// Nobody knows from the code alone whether these bytes or the server are to blame.
+    Doubtful,
     /// A person must change table, grant or setting.
     Configuration,
     /// The table was changed since the rows were made for it.

@@ -8,6 +8,7 @@ use crate::protocol::event::{Failure, InsertEnd, ServerError, ServerErrorKind, T
 use crate::protocol::facts::LedgerRow;
 use crate::protocol::halt::HaltReason;
 use crate::protocol::planted::planted;
+use crate::protocol::search::Search;
 use crate::protocol::state::{BAD_SAMPLE_MIN, InsertStep, Inserting, Phase, State};
 use crate::types::{BlockNumber, LaneId, OffsetRange, PartitionKey, RecordCount, TargetNumber, TopicId};
 
@@ -50,7 +51,11 @@ impl State {
             assert_eq!(batch.range.start(), owned.position, "a block leaves out or repeats offsets of {key:?}");
             owned.position = batch.range.end();
         }
-        self.lane(id).queued.push_back(block);
+        let lane = self.lane(id);
+        if let Some(search) = &mut lane.search {
+            search.touch();
+        }
+        lane.queued.push_back(block);
     }
 
     /// Begins with the next block of the lane. One block at a time; its transaction runs beside the next insert, and
@@ -121,7 +126,12 @@ impl State {
             return actions.push(Action::Release(number, Released::Dropped));
         }
         match end {
-            InsertEnd::Acknowledged => self.insert_next(id, block, Some(table), actions),
+            InsertEnd::Acknowledged => {
+                if table.is_target() {
+                    self.on_witness(id);
+                }
+                self.insert_next(id, block, Some(table), actions);
+            }
             InsertEnd::Fenced | InsertEnd::Present => self.drop_block(id, &block, Delay::Backoff(0), actions),
             // Until the lane is made anew for the table as it is, it is refused again.
             InsertEnd::TableChanged => self.drop_block(id, &block, Delay::Slow, actions),
@@ -159,6 +169,10 @@ impl State {
         let next = next.filter(|table| table.is_target() || !planted!(AcknowledgedByTarget));
         let nothing = block.rows() + block.dead() == RecordCount(0);
         let next = next.filter(|table| !(*table == Table::Ledger && nothing && planted!(LedgerLeftOut)));
+        let passing = self.lanes[&id].search.as_ref().is_some_and(Search::is_passing) && !planted!(PassCommits);
+        if passing && !next.is_some_and(Table::is_target) {
+            return self.on_tried(id, &block, actions);
+        }
         let Some(table) = next else { return self.on_block_acknowledged(id, block, actions) };
         let ledger = if table == Table::Ledger { self.ledger_rows(&block) } else { Vec::new() };
         if table == Table::Ledger && ledger.is_empty() {
@@ -213,16 +227,9 @@ impl State {
     }
 
     fn on_block_acknowledged(&mut self, id: LaneId, block: BlockSummary, actions: &mut Vec<Action>) {
-        let lane = self.lane(id);
-        lane.failures = 0;
-        if let Some(limit) = lane.rows_limit
-            && block.rows() > RecordCount(0)
-        {
-            let doubled = limit.saturating_mul(2);
-            lane.rows_limit = (doubled < lane.policy.rows_max).then_some(doubled);
-            actions.push(Action::LimitRows(id, lane.rows_limit));
-        }
-        lane.acknowledged.push_back(block);
+        self.lane(id).failures = 0;
+        self.on_passed(id, &block, actions);
+        self.lane(id).acknowledged.push_back(block);
     }
 
     fn on_short(&mut self, id: LaneId, block: &BlockSummary, actions: &mut Vec<Action>) {
@@ -249,32 +256,15 @@ impl State {
         actions: &mut Vec<Action>,
     ) {
         let delay = match error.kind {
-            ServerErrorKind::Passing => Delay::Backoff(self.lanes[&id].failures),
-            ServerErrorKind::Configuration | ServerErrorKind::TableChanged => Delay::Slow,
-            ServerErrorKind::Bytes if table.is_target() => {
-                self.narrow(id, block, error, actions);
-                Delay::Backoff(0)
+            ServerErrorKind::Bytes if table.is_target() => return self.on_refused(id, block, error, actions),
+            ServerErrorKind::Doubtful if table.is_target() && self.is_suspicious(id, block, error.code) => {
+                return self.on_refused(id, block, error, actions);
             }
+            ServerErrorKind::Passing | ServerErrorKind::Doubtful => Delay::Backoff(self.lanes[&id].failures),
+            ServerErrorKind::Configuration | ServerErrorKind::TableChanged => Delay::Slow,
             ServerErrorKind::Bytes => Delay::Slow,
         };
         self.drop_block(id, block, delay, actions);
-    }
-
-    /// The server will never take some row of this block: halves, until its record is alone; then that is condemned, and
-    /// becomes a dead letter under the next claim, after the look (N4).
-    fn narrow(&mut self, id: LaneId, block: &BlockSummary, error: ServerError, actions: &mut Vec<Action>) {
-        let rows = block.rows().0;
-        if let Some((key, offset)) = block.only_record {
-            if let Some(partition) = self.partitions.get_mut(&key) {
-                actions.push(Action::Note(Note::Condemned(key, offset, error.clone())));
-                partition.condemned.insert(offset, error);
-            }
-            return;
-        }
-        // A record's rows stay together, whatever the limit: it goes down even where the block did not.
-        let limit = (self.lane(id).rows_limit.unwrap_or(rows).min(rows) / 2).max(1);
-        self.lane(id).rows_limit = Some(limit);
-        actions.push(Action::LimitRows(id, Some(limit)));
     }
 
     /// An insert that fed views and was not acknowledged may have left them without it: reported, not repaired.

@@ -16,6 +16,7 @@ pub mod halt;
 mod inserts;
 pub mod planted;
 pub mod resolve;
+mod search;
 pub mod state;
 pub mod step;
 mod takeover;

@@ -79,6 +79,10 @@ mod switch {
         CommitBeforeInsert,
         /// After an error reply the same block is sent again under the same claim (N4).
         ResendAfterError,
+        /// Blocks behind one that was refused are committed while its records are searched.
+        PassCommits,
+        /// A record is condemned by a code that may as well be the server's own trouble.
+        DoubtCondemns,
         /// After no reply the same block is sent again under the same claim (H5).
         ResendAfterSilence,
         /// A proof that came short counts as proof.

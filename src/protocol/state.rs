@@ -8,6 +8,7 @@ use crate::protocol::event::{ServerError, Table, TakeoverNumber, Ticket, Transac
 use crate::protocol::facts::Anchor;
 use crate::protocol::halt::HaltReason;
 use crate::protocol::resolve::{OnGap, Start};
+use crate::protocol::search::{Search, Suspicion};
 use crate::types::{
     AssignmentNumber, BlockNumber, Claim, LaneId, Offset, OffsetRange, PartitionKey, RecordCount, Replay, TopicId,
 };
@@ -19,8 +20,6 @@ pub struct LanePolicy {
     pub on_gap: OnGap,
     /// Above this share of dead letters in a block a partition stops.
     pub bad_share_max_millionths: u32,
-    /// The most rows a block may have.
-    pub rows_max: u64,
     /// The target is replicated: every look waits for uncertain parts (F5, H9).
     pub replicated: bool,
     /// Materialized views read from the target.
@@ -84,8 +83,10 @@ pub(crate) struct Lane {
     pub(crate) inserting: Option<Inserting>,
     pub(crate) queued: VecDeque<BlockSummary>,
     pub(crate) acknowledged: VecDeque<BlockSummary>,
-    /// Blocks are cut at this many rows while a row that the server refuses is searched.
-    pub(crate) rows_limit: Option<u64>,
+    /// Records that the server refuses are searched.
+    pub(crate) search: Option<Search>,
+    /// A refusal that does not say whether records or the server are to blame.
+    pub(crate) suspicion: Option<Suspicion>,
 }
 
 /// The block that is being inserted.
@@ -302,7 +303,8 @@ impl Lane {
             inserting: None,
             queued: VecDeque::new(),
             acknowledged: VecDeque::new(),
-            rows_limit: None,
+            search: None,
+            suspicion: None,
         }
     }
 

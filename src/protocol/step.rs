@@ -85,6 +85,9 @@ impl State {
     fn forget(&mut self, key: PartitionKey, actions: &mut Vec<Action>) {
         self.partitions.remove(&key);
         let lane = self.lane(key.lane);
+        if let Some(search) = &mut lane.search {
+            search.forget(key);
+        }
         if !planted!(OldProofCounts) && lane.takeover.as_mut().is_some_and(|takeover| takeover.stage.forget(key)) {
             lane.takeover = None;
         }
@@ -171,9 +174,13 @@ impl State {
         }
         let mut settle = Vec::new();
         let mut recheck = Vec::new();
+        let mut idle = Vec::new();
         for (id, lane) in &mut self.lanes {
             if lane.pause == Some(ticket) {
                 lane.pause = None;
+            }
+            if lane.search.as_ref().is_some_and(|search| search.idle == Some(ticket)) {
+                idle.push(*id);
             }
             if lane.recheck == Some(ticket) {
                 lane.recheck = None;
@@ -188,6 +195,9 @@ impl State {
             }
         }
         actions.append(&mut settle);
+        for id in idle {
+            self.on_search_idle(id, actions);
+        }
         for partition in self.partitions.iter_mut().filter(|(key, _)| recheck.contains(&key.lane)) {
             if matches!(&partition.1.phase, Phase::Halted(reason) if reason.may_pass()) {
                 partition.1.phase = Phase::Waiting(Why::Recheck);
@@ -201,6 +211,9 @@ impl State {
         let recheck = reason.may_pass();
         partition.phase = Phase::Halted(reason.clone());
         actions.push(Action::Halt(key, reason));
+        if let Some(search) = &mut self.lane(key.lane).search {
+            search.forget(key);
+        }
         if recheck && self.lane(key.lane).recheck.is_none() {
             let ticket = self.ticket();
             self.lane(key.lane).recheck = Some(ticket);
@@ -242,3 +255,8 @@ mod tests_core;
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test picks one action out of many")]
 #[path = "tests_step.rs"]
 mod tests;
+
+#[cfg(test)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "a test picks one action out of many")]
+#[path = "tests_search.rs"]
+mod tests_search;

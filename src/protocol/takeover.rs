@@ -29,6 +29,9 @@ impl State {
         if let Some(inserting) = &mut lane.inserting {
             inserting.abandoned = true;
         }
+        if let Some(search) = &mut lane.search {
+            search.interrupt();
+        }
         for block in lane.queued.drain(..) {
             actions.push(Action::Release(block.number, crate::protocol::action::Released::Dropped));
         }
@@ -269,6 +272,7 @@ impl State {
             Ok(looked) => looked,
             Err(failure) => return self.fail_takeover(id, "look", failure, members.into_keys(), actions),
         };
+        let mut resumed = 0;
         for (key, Claimant { assignment, start, claim }) in members {
             let Some(presence) = looked.remove(&key) else {
                 self.fail_takeover(id, "look", format!("nothing on partition {}", key.partition), [key], actions);
@@ -295,9 +299,14 @@ impl State {
                 anchor: start.anchor,
                 position: start.commit,
             });
+            resumed += 1;
             actions.push(Action::Note(Note::Resumed(key, start.clone())));
             let condemned = partition.condemned.clone();
             actions.push(Action::Resume(Box::new(Resume { key, assignment, claim, start, presence, condemned })));
         }
+        if resumed > 0 {
+            actions.push(Action::Note(Note::TakeoverDone(id, resumed)));
+        }
+        self.watch_search(id, actions);
     }
 }

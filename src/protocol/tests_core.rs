@@ -57,7 +57,6 @@ impl Core {
         let policy = LanePolicy {
             on_gap: OnGap::Halt,
             bad_share_max_millionths: 100_000,
-            rows_max: 8,
             replicated,
             views: false,
             adopt: false,

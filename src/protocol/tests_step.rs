@@ -196,7 +196,7 @@ fn n4_a_refused_row_becomes_a_dead_letter_only_under_the_next_claim() {
     core.close(1, &[(0, range(0, 2), 2)]);
     core.check_topic(1);
     core.answer_insert(bytes_error());
-    assert!(core.asked(|action| *action == Action::LimitRows(LANE, Some(1))), "halves first");
+    assert!(core.asked(|action| *action == Action::LimitRows(LANE, Some(1))), "smaller blocks first");
     core.end_pauses();
     core.take_over();
     assert!(core.resume().expect("it goes on").condemned.is_empty());
@@ -215,7 +215,7 @@ fn n4_a_refused_row_becomes_a_dead_letter_only_under_the_next_claim() {
 #[test]
 fn the_search_for_a_refused_row_comes_to_an_end_whatever_a_record_makes() {
     let mut core = Core::owning(&[0]);
-    for (number, limit) in [(1, 500), (2, 250), (3, 125)] {
+    for (number, limit) in [(1, 125), (2, 15), (3, 1)] {
         core.close(number, &[(0, range(0, 2), 1001)]);
         core.check_topic(number);
         core.answer_insert(bytes_error());

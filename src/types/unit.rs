@@ -89,6 +89,14 @@ impl UnitSet {
         self.numbers.within(OffsetRange::new(Offset(start), Offset(end))).records()
     }
 
+    /// How many records from `offset` on are all in the set, one after the other; where records make rows, nobody knows.
+    pub fn run_from(&self, offset: Offset) -> u64 {
+        match self.kind {
+            UnitKind::Record => self.numbers.run_from(offset),
+            UnitKind::Row => 0,
+        }
+    }
+
     /// The numbers, in order.
     pub fn numbers(&self) -> &OffsetSet {
         &self.numbers

@@ -34,6 +34,7 @@ mod markers;
 mod names;
 mod patterns;
 mod records;
+mod refusals;
 mod registry;
 mod routes;
 mod rows;

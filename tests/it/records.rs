@@ -88,7 +88,7 @@ fn a_partition_whose_records_are_mostly_bad_stops_and_the_others_go_on() {
     scenario.assert_exactly_once();
 }
 
-/// (N4): a row that only the server refuses is searched by halves and becomes a dead letter with the server's words.
+/// (N4): a row that only the server refuses is searched and becomes a dead letter with the server's words.
 #[test]
 fn n4_a_row_that_the_server_refuses_becomes_a_dead_letter_alone() {
     let mut scenario = Scenario::shared("constraint", 1);

@@ -29,6 +29,8 @@ pub(crate) struct Shape {
     pub(crate) replicated: bool,
     pub(crate) two_parts: bool,
     pub(crate) proxied: bool,
+    /// The code with which the server refuses a record says nothing by itself, and neither do its other errors.
+    pub(crate) doubtful: bool,
     pub(crate) listed_apart: bool,
     /// No record fires an alert; otherwise each good one does. An alert is written with a fence of its own.
     pub(crate) quiet: bool,
@@ -56,6 +58,7 @@ impl Bound {
             start_latest: false,
             checkpoints: false,
             proxied: self.shape.proxied,
+            doubtful: self.shape.doubtful,
             listed_apart: self.shape.listed_apart,
             budgets: self.faults.to_vec(),
             faulty_steps: usize::MAX,
@@ -92,12 +95,14 @@ const G2: &[Kind] = &[Kind::Good, Kind::Good];
 const G3: &[Kind] = &[Kind::Good, Kind::Good, Kind::Good];
 const GB: &[Kind] = &[Kind::Good, Kind::Bad];
 const GP: &[Kind] = &[Kind::Poison, Kind::Good];
+const GPG: &[Kind] = &[Kind::Good, Kind::Poison, Kind::Good];
 
 const PLAIN: Shape = Shape {
     eager: false,
     replicated: false,
     two_parts: false,
     proxied: false,
+    doubtful: false,
     listed_apart: false,
     quiet: false,
     two_targets: false,
@@ -111,6 +116,7 @@ const QUIET: Shape = Shape { quiet: true, ..REPLICATED };
 /// The rows of a record are in two parts.
 const ROWS: Shape = Shape { two_rows: true, ..PARTS };
 const ROUTED: Shape = Shape { two_rows: true, two_targets: true, ..PLAIN };
+const DOUBTFUL: Shape = Shape { doubtful: true, ..PLAIN };
 const PROXIED: Shape = Shape { proxied: true, ..PLAIN };
 
 const ONE: Bound = Bound {
@@ -154,6 +160,18 @@ pub(crate) const BOUNDS: &[(&str, Bound)] = &[
     (
         "poison and good, one worker, crash",
         Bound { workers: 1, records: GP, rows_max: 2, faults: &[(Crash, 1)], ..ONE },
+    ),
+    (
+        "poison between good, one worker, crash",
+        Bound { workers: 1, records: GPG, rows_max: 3, faults: &[(Crash, 1)], ..ONE },
+    ),
+    (
+        "poison that may be weather, and good, one worker, crash",
+        Bound { workers: 1, records: GP, rows_max: 2, faults: &[(Crash, 1)], shape: DOUBTFUL, ..ONE },
+    ),
+    (
+        "poison that may be weather, between good, one worker, error reply",
+        Bound { workers: 1, records: GPG, rows_max: 3, faults: &[(ErrorReply, 1)], shape: DOUBTFUL, ..ONE },
     ),
     (
         "2 records in parts, timeout, kick",

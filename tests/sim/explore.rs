@@ -122,6 +122,10 @@ impl World {
     /// person has to mend is looked at again when it is mended.
     fn is_over(&self, w: usize, task: &Task) -> bool {
         let Task::Pause(_, delay) = task else { return false };
+        if *delay == Delay::Idle {
+            // Nothing but what changes the log takes away what is searched.
+            return self.log_may_change() && self.workers[w].blocks.is_empty();
+        }
         let waits_for_a_person = *delay == Delay::Slow && self.stands_still(&self.workers[w]);
         !self.has_news(w) && !waits_for_a_person
     }

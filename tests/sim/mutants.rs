@@ -173,6 +173,8 @@ impl Planting {
             Planted::TakeoverBesideTransaction => &[Rebalance, Timeout, ErrorReply, Crash],
             Planted::AbandonedBlockCounts => &[Rebalance, Timeout, StepFails],
             Planted::AcknowledgedByTarget | Planted::CommitBeforeInsert => &[Crash, Timeout],
+            Planted::PassCommits => &[Crash, Timeout],
+            Planted::DoubtCondemns => &[ErrorReply],
             Planted::ResendAfterError => &[ErrorReply, Crash],
             Planted::ResendAfterSilence => &[Timeout, Crash],
             Planted::ShortCounts => &[Vanish],

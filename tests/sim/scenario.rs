@@ -75,6 +75,8 @@ pub(crate) struct Scenario {
     pub(crate) skip_gaps: bool,
     pub(crate) start_latest: bool,
     pub(crate) checkpoints: bool,
+    /// The code with which the server refuses a record says nothing by itself.
+    pub(crate) doubtful: bool,
     /// Something between the connector and the server may repeat requests.
     pub(crate) proxied: bool,
     /// A statement is seen in the process list before its conditions are evaluated.
@@ -116,11 +118,15 @@ impl Scenario {
                 budgets.push((fault, u32::try_from(rng.between(1, most)).expect("small")));
             }
         }
+        let (lanes, partitions) = (if rng.percent(25) { 2 } else { 1 }, if rng.percent(50) { 2 } else { 1 });
+        let workers = if rng.percent(25) { 3 } else { 2 };
+        let records = rng.between(2, 10);
         Self {
-            lanes: if rng.percent(25) { 2 } else { 1 },
-            partitions: if rng.percent(50) { 2 } else { 1 },
-            workers: if rng.percent(25) { 3 } else { 2 },
-            records: rng.between(2, 10),
+            lanes,
+            partitions,
+            workers,
+            records,
+            doubtful: records.is_multiple_of(2),
             generation: if several_rows { SEVERAL_ROWS } else { 1 },
             targets: if several_targets { 2 } else { 1 },
             markers,

@@ -58,7 +58,14 @@ impl World {
                 self.clickhouse.statements[at].awaited = false;
             }
             let slow = !self.exhaustive && self.rng.percent(20);
-            let kind = if slow { ServerErrorKind::Configuration } else { ServerErrorKind::Passing };
+            // Once in a run: the same again and again for the same records would be what a record does.
+            let doubtful = if self.exhaustive { self.scenario.doubtful } else { slow && !self.doubted };
+            self.doubted |= doubtful;
+            let kind = match (doubtful, slow) {
+                (true, _) => ServerErrorKind::Doubtful,
+                (false, true) => ServerErrorKind::Configuration,
+                (false, false) => ServerErrorKind::Passing,
+            };
             return self.answer(at, error(kind));
         }
         let table = self.clickhouse.statements[at].insert.table;
@@ -70,7 +77,9 @@ impl World {
             return self.answer(at, InsertEnd::Acknowledged);
         };
         if table.is_target() && rows.iter().any(|row| kind(row.unit) == Kind::Poison && row.row == 0) {
-            return self.answer(at, error(ServerErrorKind::Bytes));
+            let doubtful = self.scenario.doubtful;
+            let kind = if doubtful { ServerErrorKind::Doubtful } else { ServerErrorKind::Bytes };
+            return self.answer(at, error(kind));
         }
         if table.is_target() && self.strikes(Fault::Vanish) {
             self.vanished += 1;

@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub(crate) to_reset: BTreeSet<LaneId>,
     pub(crate) retained: BTreeSet<PartitionKey>,
     pub(crate) power_losses: u32,
+    /// The server had trouble of its own that looks like a record's.
+    pub(crate) doubted: bool,
     /// Parts that the server dropped after it had acknowledged them.
     pub(crate) vanished: u32,
     pub(crate) progress: u64,
@@ -109,6 +111,7 @@ impl World {
             to_reset: BTreeSet::new(),
             retained: BTreeSet::new(),
             power_losses: 0,
+            doubted: false,
             vanished: 0,
             progress: 0,
             struck: BTreeMap::new(),
@@ -190,7 +193,6 @@ impl World {
         let policy = LanePolicy {
             on_gap: if self.scenario.skip_gaps { OnGap::Skip } else { OnGap::Halt },
             bad_share_max_millionths: 100_000,
-            rows_max: self.scenario.rows_max,
             replicated: self.scenario.replicated,
             views: true,
             adopt: false,
@@ -293,7 +295,8 @@ impl World {
         if !self.is_done() {
             return Err(format!("stuck: {}", self.describe()));
         }
-        let halted = self.halted()?;
+        let mut halted = self.halted()?;
+        halted.extend(self.keys.iter().copied().filter(|key| self.wants_witness(key.lane)));
         self.oracle.settle(&halted);
         self.oracle.violation.take().map_or(Ok(()), Err)
     }
@@ -329,10 +332,29 @@ impl World {
             (Some(PartitionView::Halted(HaltReason::TopicRecreated)), None) => false,
             (Some(PartitionView::Halted(_)), None) => true,
             (Some(PartitionView::Running { committed }), None) => {
-                self.kafka.logs[&key].records.range(committed.get()..).next().is_none()
+                let delivered = self.kafka.logs[&key].records.range(committed.get()..).next().is_none();
+                delivered || self.wants_witness(key.lane)
             }
             (Some(PartitionView::Waiting | PartitionView::TakingOver), None) | (None, _) | (Some(_), Some(_)) => false,
         }
+    }
+
+    /// Whether a lane waits for another record that goes into the table, to tell a bad one from a bad day of the server.
+    fn wants_witness(&self, lane: LaneId) -> bool {
+        let views = self.workers.iter().filter_map(|worker| worker.state.as_ref()).flat_map(State::overview);
+        let mut poison = false;
+        for (key, view) in views.filter(|(key, _)| key.lane == lane) {
+            let PartitionView::Running { committed } = view else { continue };
+            for offset in self.kafka.logs[&key].records.range(committed.get()..) {
+                let unit = self.kafka.unit(key, *offset);
+                match kind(unit) {
+                    Kind::Poison => poison |= !self.oracle.is_stored(unit),
+                    Kind::Good if !self.oracle.is_stored(unit) => return false,
+                    Kind::Good | Kind::Bad | Kind::Tombstone => {}
+                }
+            }
+        }
+        poison && self.scenario.doubtful
     }
 
     /// Which partitions stand still; for a reason that nothing in this run explains, an error.
