@@ -64,6 +64,8 @@ pub enum Framing {
     RegistryHeaders,
     /// Avro's own: two magic bytes and the schema's fingerprint.
     SingleObject,
+    /// The length of a message of Protobuf; a record may hold several.
+    Length,
 }
 
 /// What a JSON record holds.
@@ -157,11 +159,12 @@ pub struct CsvSettings {
     pub missing_fields_default: bool,
 }
 
-const FRAMINGS: [(&str, Framing); 4] = [
+const FRAMINGS: [(&str, Framing); 5] = [
     ("none", Framing::None),
     ("registry", Framing::Registry),
     ("registry_headers", Framing::RegistryHeaders),
     ("single_object", Framing::SingleObject),
+    ("length", Framing::Length),
 ];
 
 /// The formats, each with the section that holds its options.
@@ -302,7 +305,7 @@ fn read_protobuf(parent: &Section<'_>) -> Option<Format> {
         Found::Bad => return None,
         Found::Value(section) => section.value,
     };
-    let known = [Framing::None, Framing::Registry, Framing::RegistryHeaders];
+    let known = [Framing::None, Framing::Length, Framing::Registry, Framing::RegistryHeaders];
     let framing = read_framing(&section, &known, Framing::Registry);
     let descriptor_set = read_file(&section, "descriptor_set");
     let proto_files = section.texts("proto_files", "the path of a file");
@@ -317,7 +320,7 @@ fn read_protobuf(parent: &Section<'_>) -> Option<Format> {
         message: message?,
     };
     let mut good = true;
-    if framing == Framing::None {
+    if matches!(framing, Framing::None | Framing::Length) {
         let files = ["descriptor_set", "proto_files"].map(|key| section.entry(key));
         match files {
             [None, None] => {

@@ -96,6 +96,14 @@ pub enum ErrorCode {
     InvalidAvro,
     /// The record is not Protobuf by its schema.
     InvalidProtobuf,
+    /// The record seems to have lengths in front of messages that nobody spoke of; reported as `invalid_framing`.
+    LengthInFront,
+    /// No field of the record is one of the schema; reported as `invalid_protobuf`.
+    NoKnownField,
+    /// The first field of the record has another wire type than the schema says; reported as `invalid_protobuf`.
+    OtherWireType,
+    /// The record holds several messages where one is to be; reported as `too_many_rows`.
+    SeveralMessages,
     /// The record is not CSV as configured.
     InvalidCsv,
     /// A field that no column takes, where such fields are refused.
@@ -169,16 +177,16 @@ impl ErrorCode {
             Self::InvalidAddress => "invalid_address",
             Self::UnknownEnumValue => "unknown_enum_value",
             Self::TooLong => "too_long",
-            Self::InvalidFraming => "invalid_framing",
+            Self::InvalidFraming | Self::LengthInFront => "invalid_framing",
             Self::UnknownSchema => "unknown_schema",
             Self::UnusableSchema => "unusable_schema",
             Self::InvalidAvro => "invalid_avro",
-            Self::InvalidProtobuf => "invalid_protobuf",
+            Self::InvalidProtobuf | Self::NoKnownField | Self::OtherWireType => "invalid_protobuf",
             Self::InvalidCsv => "invalid_csv",
             Self::UnknownField => "unknown_field",
             Self::InvalidEnvelope | Self::NoPayload => "invalid_envelope",
             Self::NotAList => "not_a_list",
-            Self::TooManyRows => "too_many_rows",
+            Self::TooManyRows | Self::SeveralMessages => "too_many_rows",
             Self::TooMuchRepeated => "too_much_repeated",
             Self::Unrouted => "unrouted",
             Self::TooManyColumns => "too_many_columns",
@@ -206,6 +214,10 @@ impl ErrorCode {
             | Self::UnusableSchema
             | Self::InvalidAvro
             | Self::InvalidProtobuf
+            | Self::LengthInFront
+            | Self::NoKnownField
+            | Self::OtherWireType
+            | Self::SeveralMessages
             | Self::InvalidCsv
             | Self::UnknownField
             | Self::InvalidEnvelope
@@ -251,6 +263,17 @@ impl ErrorCode {
             Self::UnusableSchema => "the schema cannot be used",
             Self::InvalidAvro => "not avro by its schema",
             Self::InvalidProtobuf => "not protobuf by its schema",
+            Self::LengthInFront => {
+                "it seems to be messages with their length in front, which `protobuf: { framing: length }` reads"
+            }
+            Self::NoKnownField => {
+                "the schema has none of its fields; is it another message, or is there something in front of it?"
+            }
+            Self::OtherWireType => {
+                "the first field has another wire type than the schema says; is it another message, or is there something \
+                 in front of it?"
+            }
+            Self::SeveralMessages => "another message follows; with a column `row` in `coordinates` each makes a row",
             Self::InvalidCsv => "not csv as configured",
             Self::UnknownField => "no column takes this field",
             Self::NotAList => "not a json list, where the rows are to be",

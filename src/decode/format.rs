@@ -6,7 +6,7 @@ use super::avro::{AvroDecoder, AvroOptions, AvroSchema};
 use super::csv::{CsvDecoder, CsvOptions};
 use super::error::{DecodeError, Fault, SeekFault, Shown};
 use super::json::{JsonDecoder, RowCursor};
-use super::protobuf::{ProtobufDecoder, ProtobufSchema};
+use super::protobuf::{DelimitedDecoder, ProtobufDecoder, ProtobufSchema};
 use super::raw::RawDecoder;
 use super::record::{Record, Rest};
 use super::registered::{Language, RegisteredDecoder, Registry, prefix};
@@ -29,6 +29,8 @@ pub enum Format {
     RegisteredAvro(Registry, Option<AvroSchema>),
     /// Protobuf of this message.
     Protobuf(ProtobufSchema, String),
+    /// The same, each message with its length in front; a record may hold several.
+    DelimitedProtobuf(ProtobufSchema, String),
     /// Protobuf whose schemas the registry knows.
     RegisteredProtobuf(Registry),
     /// Delimited text.
@@ -67,6 +69,7 @@ pub(super) enum ValueDecoder {
     FramedJson(JsonDecoder),
     Avro(AvroDecoder),
     Protobuf(ProtobufDecoder),
+    Delimited(DelimitedDecoder),
     Registered(Box<RegisteredDecoder>),
     Csv(CsvDecoder),
     Raw(RawDecoder),
@@ -85,6 +88,10 @@ impl ValueDecoder {
             }
             Format::Protobuf(schema, message) => {
                 Self::Protobuf(ProtobufDecoder::new(plan, &root, &schema.message(message)?)?)
+            }
+            Format::DelimitedProtobuf(schema, message) => {
+                let messages = ProtobufDecoder::new(plan, &root, &schema.message(message)?)?;
+                Self::Delimited(DelimitedDecoder::new(messages))
             }
             Format::RegisteredProtobuf(registry) => {
                 Self::Registered(Box::new(RegisteredDecoder::new(plan, root, registry, Language::Protobuf, part)))
@@ -111,6 +118,7 @@ impl ValueDecoder {
             }
             Self::Avro(decoder) => decoder.decode(bytes, rest, columns)?,
             Self::Protobuf(decoder) => decoder.decode(bytes, rest, columns)?,
+            Self::Delimited(decoder) => decoder.decode(bytes, rest, columns)?,
             Self::Registered(decoder) => decoder.decode(bytes, record.headers, rest, columns)?,
             Self::Csv(decoder) => decoder.decode(bytes, rest, columns)?,
             Self::Raw(decoder) => decoder.decode(bytes, columns)?,
@@ -125,7 +133,7 @@ impl ValueDecoder {
         }
     }
 
-    /// Goes to the next row of a record; false where there is none left. Of any format but JSON there is one.
+    /// Goes to the next row of a record; false where there is none left. Of formats that have one there is one.
     pub(super) fn seek_row(&mut self, bytes: &[u8], cursor: &mut RowCursor) -> Result<bool, SeekFault> {
         match self {
             Self::Json(decoder) => decoder.seek_row(bytes, 0, cursor),
@@ -133,6 +141,7 @@ impl ValueDecoder {
                 let (_, at) = prefix(bytes)?;
                 decoder.seek_row(bytes, at, cursor)
             }
+            Self::Delimited(decoder) => Ok(decoder.seek_row(bytes, cursor)?),
             Self::Avro(_) | Self::Protobuf(_) | Self::Registered(_) | Self::Csv(_) | Self::Raw(_) => {
                 Ok(cursor.rows() == 0)
             }
@@ -150,6 +159,7 @@ impl ValueDecoder {
     ) -> Result<(), Stop> {
         match self {
             Self::Json(decoder) | Self::FramedJson(decoder) => decoder.decode_row(bytes, cursor, rest, columns),
+            Self::Delimited(decoder) => Ok(decoder.decode_row(bytes, cursor, rest, columns)?),
             Self::Avro(_) | Self::Protobuf(_) | Self::Registered(_) | Self::Csv(_) | Self::Raw(_) => {
                 self.decode(bytes, record, rest, columns)
             }
@@ -160,13 +170,20 @@ impl ValueDecoder {
     pub(super) fn explain(&self, fault: Fault, bytes: &[u8], field: Option<(&str, &str)>) -> DecodeError {
         let shown = match self {
             Self::Json(_) | Self::Csv(_) | Self::Raw(_) => Shown::Text,
-            Self::FramedJson(_) | Self::Avro(_) | Self::Protobuf(_) | Self::Registered(_) => Shown::Bytes,
+            Self::FramedJson(_) | Self::Avro(_) | Self::Protobuf(_) | Self::Delimited(_) | Self::Registered(_) => {
+                Shown::Bytes
+            }
         };
         let error = fault.explain(bytes, field, shown);
         match self {
             Self::Csv(decoder) => decoder.place(error),
             Self::Registered(decoder) => decoder.explain(error),
-            Self::Json(_) | Self::FramedJson(_) | Self::Avro(_) | Self::Protobuf(_) | Self::Raw(_) => error,
+            Self::Json(_)
+            | Self::FramedJson(_)
+            | Self::Avro(_)
+            | Self::Protobuf(_)
+            | Self::Delimited(_)
+            | Self::Raw(_) => error,
         }
     }
 }

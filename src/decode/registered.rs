@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::avro::{AvroPlan, AvroSchema, AvroScratch};
 use super::error::{DecodeError, ErrorCode, Fault};
 use super::format::{Part, Stop};
-use super::protobuf::{MessageIndexes, ProtobufPlan, ProtobufReader, ProtobufSchema};
+use super::protobuf::{InFront, MessageIndexes, ProtobufPlan, ProtobufReader, ProtobufSchema};
 use super::record::{Headers, Rest};
 use super::target::Target;
 use crate::columns::{Columns, RowPlan};
@@ -117,7 +117,7 @@ impl RegisteredDecoder {
         };
         match plan {
             Plan::Avro(plan) => plan.decode(bytes, at, &mut self.avro, rest, columns)?,
-            Plan::Protobuf(plan) => self.protobuf.decode(plan, bytes, at, rest, columns)?,
+            Plan::Protobuf(plan) => self.protobuf.decode(plan, bytes, at, InFront::Known, rest, columns)?,
         }
         Ok(())
     }

@@ -39,6 +39,7 @@ fn compiled_avro(avro: &AvroSettings, registry: impl Fn(Framing) -> Registry) ->
             let schema = AvroSchema { text: text(last)?, references };
             AvroFraming::Bare(checked_avro(last, schema, reader.as_ref())?)
         }
+        Framing::Length => unreachable!("the configuration refuses it for Avro"),
         Framing::SingleObject => {
             let mut schemas = Vec::new();
             for (number, file) in avro.schemas.iter().enumerate() {
@@ -87,7 +88,10 @@ fn compiled_protobuf(
     schema.message(&message.value).map_err(|error| {
         wrong(message.location.clone(), &message.value, &error, "write the full name, with its package")
     })?;
-    Ok(Format::Protobuf(schema, message.value.clone()))
+    Ok(match protobuf.framing {
+        Framing::Length => Format::DelimitedProtobuf(schema, message.value.clone()),
+        _ => Format::Protobuf(schema, message.value.clone()),
+    })
 }
 
 fn text(file: &SchemaFile) -> Result<String, Vec<ConfigError>> {

@@ -254,6 +254,61 @@ fn protobuf_records_of_a_registry_and_of_a_file() {
     bare_scenario.assert_exactly_once();
 }
 
+/// As ClickHouse's format `Protobuf` writes them: each message behind its length. Who does not say so gets dead letters that
+/// do, and no row.
+#[test]
+fn protobuf_messages_behind_their_lengths() {
+    let mut lengths =
+        scenario("protobuf_lengths", "id UInt64, name String, _row UInt32", "MergeTree ORDER BY (id, _row)");
+    let file = lengths.folder.path().join("m.proto");
+    std::fs::write(&file, "syntax = \"proto3\"; message M { uint64 id = 1; string name = 2; }").unwrap();
+    let folder = lengths.folder.path().display().to_string();
+    let lines = |framing: &str| {
+        let options = format!("framing: {framing}, proto_files: m.proto, include: {folder}, message: M");
+        ["format: protobuf".to_owned(), "bad_share_max: 100%".to_owned(), format!("protobuf: {{ {options} }}")]
+    };
+    let message = |id: u8, length: u8| {
+        let name = vec![b'n'; length.into()];
+        [&[length + 4, 0x08, id, 0x12, length][..], &name].concat()
+    };
+    // Among them lengths that are the tags of both fields.
+    let records: Vec<Vec<u8>> = (0..100)
+        .map(|id| match id % 10 {
+            0 => [message(id, 3), message(id, id), message(id, 20)].concat(),
+            _ => message(id, id),
+        })
+        .collect();
+    let records: Vec<(i32, &[u8])> = records.iter().map(|record| (0, record.as_slice())).collect();
+    lengths.coordinates = "row: _row".to_owned();
+    lengths.topic_lines.extend(lines("length"));
+    lengths.produce_payloads(&records);
+    let sums =
+        format!("SELECT count(), countIf(id != _offset), countIf(_row > 0), sum(length(name)) FROM {}", lengths.table);
+    let mut connector = lengths.start("a");
+    wait_for("the rows", || match lengths.servers.query(&sums) {
+        found if found == "120\t0\t20\t5180\n" => Ok(()),
+        found => Err(found),
+    });
+    assert_eq!(connector.terminate(), Some(0));
+    let (code, text) = lengths.run(&["verify", "--contents", "--complete"]);
+    assert_eq!(code, 0, "{text}");
+
+    let mut unsaid = scenario("protobuf_unsaid", "id UInt64, name String", "MergeTree ORDER BY id");
+    unsaid.topic_lines.extend(lines("none"));
+    unsaid.produce_payloads(&records);
+    let mut connector = unsaid.start("a");
+    let letters = format!(
+        "SELECT count(), countIf(error_code = 'invalid_framing'), countIf(error LIKE '%framing: length%') FROM {}.dead_letters",
+        unsaid.database
+    );
+    wait_for("the dead letters", || match unsaid.servers.query(&letters) {
+        found if found == "100\t100\t100\n" => Ok(()),
+        found => Err(found),
+    });
+    assert_eq!(connector.terminate(), Some(0));
+    assert_eq!(unsaid.stored_count(), 0);
+}
+
 #[test]
 fn csv_lines_and_bytes_as_they_are() {
     let mut csv = Scenario::shared("csv", 1);

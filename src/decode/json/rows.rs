@@ -23,7 +23,7 @@ pub struct RowCursor {
     /// Rows read.
     pub(in crate::decode) rows: u64,
     /// Behind the last one, or at the next one.
-    at: usize,
+    pub(in crate::decode) at: usize,
     /// Brackets open there.
     depth: u32,
     /// The number of this reading of the record, where decoders note something of it.

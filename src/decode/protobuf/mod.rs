@@ -8,6 +8,8 @@
 //!   key the last counts.
 //! - A field whose wire type is not that of the schema is an unknown field, and so is a number that a closed enum (of
 //!   proto2) lacks. Unknown fields are passed over. Extensions are unknown fields.
+//! - Of a record whose first field has another wire type, that has no field of the schema but others, or that reads as
+//!   messages with their lengths in front and not so well as one, nothing is believed ([`suspect`]).
 //! - An absent field that has presence (`optional`, of a oneof, a message, of proto2) leaves the column to its default, or
 //!   NULL inside of others. An absent field that has none is zero, empty, or the enum's first value, also where the column
 //!   could be NULL, and so is a list or a map without elements; a column that takes no such value (an empty text is no UUID)
@@ -38,6 +40,7 @@
 //! A path calls a field by its name in the schema, or else by its name in JSON. Fields of the record that no column takes
 //! are what the mapping's `unknown_fields` speaks of; numbers that the schema does not know have no name, and are dropped.
 
+mod delimited;
 mod entries;
 mod json;
 mod natural;
@@ -46,6 +49,7 @@ mod plan;
 mod reader;
 mod schema;
 mod shape;
+mod suspect;
 mod value;
 mod wire;
 
@@ -54,10 +58,12 @@ mod tests;
 
 use std::sync::Arc;
 
+pub(super) use self::delimited::DelimitedDecoder;
 pub(crate) use self::plan::ProtobufPlan;
 pub(crate) use self::reader::ProtobufReader;
 pub(crate) use self::schema::MessageIndexes;
 pub use self::schema::ProtobufSchema;
+pub(crate) use self::suspect::InFront;
 use super::error::Fault;
 use super::record::Rest;
 use super::target::Target;
@@ -82,6 +88,18 @@ impl ProtobufDecoder {
 
     /// Fills the open row; columns that the record has nothing for are left.
     pub(super) fn decode(&mut self, record: &[u8], rest: &mut Rest, columns: &mut Columns) -> Result<(), Fault> {
-        self.reader.decode(&self.plan, record, 0, rest, columns)
+        self.decode_from(record, 0, InFront::Nothing, rest, columns)
+    }
+
+    /// The same from a message that begins at byte `start` and ends with the record.
+    fn decode_from(
+        &mut self,
+        record: &[u8],
+        start: usize,
+        in_front: InFront,
+        rest: &mut Rest,
+        columns: &mut Columns,
+    ) -> Result<(), Fault> {
+        self.reader.decode(&self.plan, record, start, in_front, rest, columns)
     }
 }

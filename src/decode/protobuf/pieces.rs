@@ -71,13 +71,15 @@ pub(super) struct Scratch {
     pub(super) pieces: Vec<Piece>,
     pub(super) entries: Vec<Entry>,
     winners: Vec<Winner>,
+    /// Whether something was met that is allowed and that few writers write: a field that the schema lacks, one that repeats.
+    pub(super) met_odd: bool,
     pub(super) text: Vec<u8>,
     pub(super) walk: Walk,
 }
 
 impl Scratch {
     pub(super) fn new(walk: Walk) -> Self {
-        Self { pieces: Vec::new(), entries: Vec::new(), winners: Vec::new(), text: Vec::new(), walk }
+        Self { pieces: Vec::new(), entries: Vec::new(), winners: Vec::new(), met_odd: false, text: Vec::new(), walk }
     }
 
     /// Forgets the record, and the room that no usual record needs.
@@ -86,6 +88,7 @@ impl Scratch {
         reset(&mut self.entries);
         reset(&mut self.winners);
         reset(&mut self.text);
+        self.met_odd = false;
         self.walk.shrink();
     }
 }
@@ -174,6 +177,7 @@ impl<'r> Reader<'r, '_> {
             while !cursor.at_end() {
                 let tag = cursor.tag()?;
                 let Some(slot) = shape.slot(tag) else {
+                    self.scratch.met_odd = true;
                     cursor.skip(tag, depth)?;
                     continue;
                 };

@@ -11,6 +11,7 @@ use super::natural;
 use super::pieces::{Met, Outcome, Reader, Scratch, number, text};
 use super::plan::{Fill, Inside, MapKey, Node, ProtobufPlan, Taker, Use};
 use super::shape::{EnumShape, Field, Kind, Label};
+use super::suspect::InFront;
 use super::wire::Cursor;
 use crate::columns::{ColumnBuilder, Columns, RowPlan};
 use crate::decode::error::{ErrorCode, Fault};
@@ -35,11 +36,27 @@ impl ProtobufReader {
         plan: &ProtobufPlan,
         record: &[u8],
         start: usize,
+        in_front: InFront,
         rest: &mut Rest,
         columns: &mut Columns,
     ) -> Result<(), Fault> {
         let mut reader = Reader { plan, record, scratch: &mut self.scratch };
-        let decoded = reader.record(start, rest, columns);
+        let decoded = match reader.record(start, rest, columns) {
+            Err(fault) => {
+                let blamed = reader.blame(fault, start, in_front);
+                if blamed != fault {
+                    columns.leave_field();
+                }
+                Err(blamed)
+            }
+            Ok(())
+                if reader.scratch.met_odd || in_front == InFront::Nothing && reader.begins_with_its_length(start) =>
+            {
+                columns.leave_field();
+                reader.suspect(start, in_front)
+            }
+            Ok(()) => Ok(()),
+        };
         self.scratch.reset();
         decoded
     }
@@ -72,9 +89,11 @@ impl<'r> Reader<'r, '_> {
         let (record, enums) = (self.record, self.enums());
         let first = self.pieces();
         let keeps_rest = rest.is_some();
+        let mut repeats = false;
         columns.leave_field();
         self.scan(shape, pieces, depth, |cursor, slot| match node.uses[slot] {
             Use::Column(column) => {
+                repeats |= columns.has_value(column);
                 direct(record, cursor, shape.fields[slot].kind, enums, column, columns)?;
                 columns.leave_field();
                 Ok(Met::Read)
@@ -83,6 +102,7 @@ impl<'r> Reader<'r, '_> {
             Use::Nothing if keeps_rest => Ok(Met::Noted),
             Use::Nothing => Ok(Met::Skipped),
         })?;
+        self.scratch.met_odd |= repeats;
         self.settle(shape, first);
         let mut start = first;
         while start < self.pieces() {

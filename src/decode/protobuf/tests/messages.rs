@@ -163,7 +163,8 @@ fn numbers_that_a_closed_enum_lacks_are_unknown_fields() {
 fn fields_of_another_wire_type_and_unknown_ones_are_passed_over() {
     let schema = schema(PROTO3);
     let columns = [("a", "Int32"), ("b", "String"), ("o", "Nullable(Int8)"), ("p", "String")];
-    let record = [l(1, "x"), v(2, 5), f4(3, [1; 4]), g(4, v(1, 1)), f8(1, [1; 8]), v(4, 1)].concat();
+    // The first one is as the schema says: see `framing`.
+    let record = [l(8, "k"), l(1, "x"), v(2, 5), f4(3, [1; 4]), g(4, v(1, 1)), f8(1, [1; 8]), v(4, 1)].concat();
     check(&schema, &columns, record, r#"0 | "" | NULL | """#);
     let unknown =
         [v(99, 1), l(98, "x"), f4(97, [0; 4]), f8(96, [0; 8]), g(95, g(94, l(1, "y"))), v(536_870_911, 1)].concat();

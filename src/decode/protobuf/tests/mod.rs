@@ -1,5 +1,6 @@
 //! Tests of the Protobuf decoder: what each column takes, what a record may look like, and where schemas come from.
 
+mod framing;
 mod messages;
 mod oracle;
 mod records;
