@@ -55,6 +55,8 @@ pub struct LanePlan {
     pub interval_min: Duration,
     /// How often a partition's ledger row is to vouch for everything from the origin.
     pub checkpoint_interval: Duration,
+    /// Whether a partition stops where the registry knows none of several schemas in a row.
+    pub doubts_schemas: bool,
 }
 
 /// A closed block with everything that goes into ClickHouse and to the alert topic.
@@ -86,6 +88,10 @@ const SPARES_MAX: usize = 1;
 
 /// How long a block waits for more records while a bad row is searched: they have been read before.
 const SEARCH_LINGER: Duration = Duration::from_millis(50);
+
+/// Schemas that are asked for while that of an earlier record is waited for: enough to see that none is known, and no burden
+/// for the registry.
+const ASKED_AHEAD_MAX: usize = 32;
 
 /// The words of a dead letter that the server's refusal made: a label, so not the server's own code.
 const REFUSED: &str = "refused_by_server";
@@ -166,7 +172,7 @@ impl LaneFill {
             self.opened.get_or_insert_with(crate::clock::now);
         }
         let fill = PartitionFill::new(resume);
-        self.partitions.insert(key, Slot { fill, anchor, checkpoint: None, tally: BatchTally::new() });
+        self.partitions.insert(key, Slot::new(fill, anchor));
     }
 
     /// Where to fetch a partition from; `None` if it is not being filled.
@@ -277,6 +283,22 @@ impl LaneFill {
         self.plan.decoding.awaits(schema)
     }
 
+    /// Has the schemas asked for that these records name, which are to be taken when that of an earlier one has come: else
+    /// each would be waited for by itself.
+    pub fn ask_ahead<'m>(&self, messages: impl Iterator<Item = Message<'m>>) {
+        let mut asked = Vec::new();
+        for message in messages.filter(|message| message.error().is_none()) {
+            let Some(record) = message.record(&self.plan.topic) else { continue };
+            for schema in self.plan.decoding.schemas_of(&record) {
+                if asked.len() < ASKED_AHEAD_MAX && !asked.contains(&schema) {
+                    // Who is asked whether it is still to come has it asked for.
+                    self.plan.decoding.awaits(schema);
+                    asked.push(schema);
+                }
+            }
+        }
+    }
+
     /// Deals with one record of the lane's topic.
     pub fn take(&mut self, message: &Message<'_>) -> Taken {
         if self.plan.units == UnitKind::Row {
@@ -318,6 +340,9 @@ impl LaneFill {
                     },
                     decoded => decoded,
                 };
+                if decoded.is_ok() {
+                    slot.was_read();
+                }
                 match decoded {
                     // What is stored stays counted as that: routes and filter may be newer than the row.
                     Err(Undecoded::Skipped) => stored.unwrap_or_else(|| {
@@ -368,6 +393,11 @@ impl LaneFill {
                         // It is a row already, whatever the table makes of it today.
                         Some(fate) => fate,
                         None => {
+                            if self.plan.doubts_schemas
+                                && let Some(reason) = slot.suspects(offset, &error)
+                            {
+                                return Taken::Unusable(reason);
+                            }
                             slot.tally.dead(error.code.as_str());
                             self.dead_letters.push(undecodable(message, offset, slot.fill.resume(), error));
                             Fate::DeadInserted

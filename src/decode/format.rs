@@ -39,6 +39,25 @@ pub enum Format {
     Raw,
 }
 
+impl Format {
+    /// The schema that a record's value names, where it names one of a registry.
+    pub fn schema_of_value(&self, record: &Record<'_>) -> Option<SchemaKey> {
+        self.registry()?.schema_named(record.value?, record.headers, Part::Value)
+    }
+
+    /// The same of a record's key.
+    pub fn schema_of_key(&self, record: &Record<'_>) -> Option<SchemaKey> {
+        self.registry()?.schema_named(record.key?, record.headers, Part::Key)
+    }
+
+    fn registry(&self) -> Option<&Registry> {
+        match self {
+            Self::RegisteredAvro(registry, _) | Self::RegisteredProtobuf(registry) => Some(registry),
+            _ => None,
+        }
+    }
+}
+
 /// Which part of a record is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {

@@ -32,6 +32,37 @@ pub struct Registry {
     pub headers: bool,
 }
 
+impl Registry {
+    /// The schema that a value or a key names.
+    pub(super) fn schema_named(&self, bytes: &[u8], headers: &dyn Headers, part: Part) -> Option<SchemaKey> {
+        let by_header = if self.headers { headers.last(header_of(part)).flatten() } else { None };
+        match by_header {
+            Some(header) => in_header(header).map(|(schema, _)| schema),
+            None => prefix(bytes).ok().map(|(schema, _)| schema),
+        }
+    }
+}
+
+/// The header that may name the schema.
+fn header_of(part: Part) -> &'static str {
+    match part {
+        Part::Value => "__value_schema_id",
+        Part::Key => "__key_schema_id",
+    }
+}
+
+/// The schema that a header names, and where that name ends.
+fn in_header(header: &[u8]) -> Option<(SchemaKey, usize)> {
+    match header.split_first()? {
+        (&HEADER_GUID, rest) => {
+            let guid = rest.first_chunk()?;
+            Some((SchemaKey::Guid(uuid::Uuid::from_bytes(*guid)), 1 + guid.len()))
+        }
+        (&HEADER_ID, rest) => Some((SchemaKey::Id(u32::from_be_bytes(*rest.first_chunk()?)), PREFIX_BYTES)),
+        _ => None,
+    }
+}
+
 /// In which language the schemas are, and so the values.
 #[derive(Debug, Clone)]
 pub(super) enum Language {
@@ -78,10 +109,7 @@ impl RegisteredDecoder {
     pub(super) fn new(plan: &Arc<RowPlan>, root: Target, registry: &Registry, language: Language, part: Part) -> Self {
         Self {
             registry: registry.clone(),
-            header: match part {
-                Part::Value => "__value_schema_id",
-                Part::Key => "__key_schema_id",
-            },
+            header: header_of(part),
             language,
             row: Arc::clone(plan),
             root,
@@ -143,16 +171,7 @@ impl RegisteredDecoder {
     #[cold]
     fn named_by_header(&self, header: &[u8]) -> Result<(Name, usize), Fault> {
         let invalid = Fault { code: ErrorCode::InvalidFraming, at: 0 };
-        let (schema, end) = match header.split_first().ok_or(invalid)? {
-            (&HEADER_GUID, rest) => {
-                let guid = rest.first_chunk().ok_or(invalid)?;
-                (SchemaKey::Guid(uuid::Uuid::from_bytes(*guid)), 1 + guid.len())
-            }
-            (&HEADER_ID, rest) => {
-                (SchemaKey::Id(u32::from_be_bytes(*rest.first_chunk().ok_or(invalid)?)), PREFIX_BYTES)
-            }
-            _ => return Err(invalid),
-        };
+        let (schema, end) = in_header(header).ok_or(invalid)?;
         let message = match self.language {
             Language::Avro(_) => None,
             Language::Protobuf => Some(MessageIndexes::read(header, end).map_err(|_| invalid)?.0),
@@ -213,6 +232,11 @@ impl RegisteredDecoder {
     /// Adds to an error which schema it is about.
     pub(super) fn explain(&self, mut error: DecodeError) -> DecodeError {
         error.schema_id = self.schema_id;
+        if error.code == ErrorCode::UnknownSchema && self.schema_id == Some(0) {
+            error.reason.push_str(
+                "; no registry gives the id 0: Apicurio's serializers write 8-byte ids unless told otherwise",
+            );
+        }
         if let Some(trouble) = &self.trouble {
             error.reason = format!("{}: {trouble}", error.reason);
         }

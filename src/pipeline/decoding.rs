@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::alerts::Filter;
 use crate::columns::{Changes, RowPlan};
 use crate::config::{self, ConfigError, Records, TopicSettings};
-use crate::decode::{Format, RecordDecoder};
+use crate::decode::{Format, Record, RecordDecoder};
 use crate::pipeline::format;
 use crate::registry::{Lookup, SchemaKey, Schemas};
 use crate::types::RECORD_ROWS_MAX;
@@ -73,6 +73,12 @@ impl Decoding {
     /// Whether a schema has been asked for and is not there yet.
     pub fn awaits(&self, schema: SchemaKey) -> bool {
         self.schemas.as_ref().is_some_and(|schemas| matches!(schemas.get(schema), Lookup::Pending))
+    }
+
+    /// The schemas that a record names in its value and in its key.
+    pub fn schemas_of(&self, record: &Record<'_>) -> impl Iterator<Item = SchemaKey> + use<> {
+        let of_key = self.key.as_ref().and_then(|key| key.schema_of_key(record));
+        self.value.schema_of_value(record).into_iter().chain(of_key)
     }
 
     /// A decoder, for one thread.

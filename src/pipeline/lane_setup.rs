@@ -145,6 +145,7 @@ pub(super) async fn lane_setup(
         linger: topic.batch.linger,
         interval_min: Duration::from_secs_f64(1.0 / topic.batch.inserts_per_second_max),
         checkpoint_interval: (settings.ledger_retention / 8).min(CHECKPOINT_INTERVAL_MAX),
+        doubts_schemas: topic.bad_share_max.millionths() < 1_000_000,
     };
     let policy = LanePolicy {
         on_gap: match topic.on_gap {

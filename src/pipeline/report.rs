@@ -133,7 +133,7 @@ impl Report {
             }
             None => {
                 if self.awaiting.remove(&lane).is_some() {
-                    tracing::info!(topic, "the schema is there; the topic is read again");
+                    tracing::info!(topic, "the wait for a schema is over; the topic is read again");
                 }
                 self.lacking.remove(&lane);
             }

@@ -74,6 +74,11 @@ impl TopicDecoding {
         self.tables[0].awaits(schema)
     }
 
+    /// The schemas that a record names.
+    pub fn schemas_of(&self, record: &Record<'_>) -> impl Iterator<Item = SchemaKey> {
+        self.tables[0].schemas_of(record)
+    }
+
     /// The most rows that a record may make: a block that is less than half full has room for them.
     pub fn record_rows_max(&self) -> u64 {
         self.tables[0].record_rows_max

@@ -50,6 +50,13 @@ pub enum HaltReason {
         /// Where the block starts.
         from: Offset,
     },
+    /// The registry knows none of several schemas that records name one after the other.
+    UnknownSchemas {
+        /// Their ids.
+        ids: String,
+        /// The first of the records.
+        from: Offset,
+    },
     /// The committed metadata was written by a newer version.
     NewerMetadata,
     /// Some rows of a record are stored, and the others cannot be.
@@ -85,6 +92,7 @@ impl HaltReason {
             | Self::DamagedTwice { .. }
             | Self::RowsVanish { .. }
             | Self::BadShare { .. }
+            | Self::UnknownSchemas { .. }
             | Self::PartlyStored { .. }
             | Self::NewFields { .. } => false,
         }
@@ -101,6 +109,7 @@ impl HaltReason {
             Self::RowsVanish { .. } => "rows_vanish",
             Self::OtherConnector { .. } => "other_connector",
             Self::BadShare { .. } => "bad_share",
+            Self::UnknownSchemas { .. } => "unknown_schemas",
             Self::NewerMetadata => "newer_metadata",
             Self::PartlyStored { .. } => "partly_stored",
             Self::NewFields { .. } => "new_fields",
@@ -149,6 +158,14 @@ impl fmt::Display for HaltReason {
                 f,
                 "{dead} of {records} records from offset {from} cannot be stored, more than `bad_share_max` \
                  allows: the producer's format has probably changed",
+            ),
+            Self::UnknownSchemas { ids, from } => write!(
+                f,
+                "records from offset {from} on name the schema ids {ids}, and the registry knows none of them: what stands \
+                 in front of the values is probably not the registry's zero byte and 4-byte id. Values without ids need \
+                 `framing: none` (Avro also `single_object`), ids in headers `framing: registry_headers`; Apicurio's \
+                 serializers write 8-byte ids unless they are told to write Confluent's. Or `schema_registry.url` is another \
+                 registry. Mend it and start the connector anew; with `bad_share_max: 100%` such records become dead letters",
             ),
             Self::NewerMetadata => {
                 f.write_str("the committed offset was written by a newer version of oncesink: run that version")

@@ -86,7 +86,8 @@ impl Rules {
             retry_least: Duration::from_millis(200),
             retry_most: Duration::from_secs(5),
             settled_for: Duration::from_secs(300),
-            forgotten_after: Duration::from_secs(600),
+            // Those that are asked for ahead are looked up again when the first one is judged.
+            forgotten_after: Duration::from_secs(600).max(unknown_after.saturating_mul(2)),
             known_max: 10_000,
             known_bytes_max: 64 << 20,
             wanted_max: 1_000,

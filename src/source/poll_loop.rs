@@ -421,7 +421,7 @@ impl PollLoop {
         let mut awaiting = None;
         let mut lacking = None;
         let mut last: Option<Message<'_>> = None;
-        for message in batch.iter() {
+        for (number, message) in batch.iter().enumerate() {
             let previous = last.replace(message);
             if let Some(previous) = previous.filter(|previous| previous.partition() != message.partition()) {
                 lane.fill.anchor(&previous);
@@ -439,6 +439,7 @@ impl PollLoop {
                     awaiting = Some((PartitionKey { lane: id, partition: message.partition() }, schema));
                     lane.awaiting = Awaiting::Schema(schema);
                     last = previous;
+                    lane.fill.ask_ahead(batch.iter().skip(number + 1));
                     break;
                 }
                 Taken::Lacking(columns) => {

@@ -7,6 +7,7 @@ use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use devstack::Registry;
 
+use crate::support::admin;
 use crate::support::connector::Connector;
 use crate::support::scenario::Scenario;
 use crate::support::wait_for;
@@ -78,6 +79,38 @@ fn reading(id: i64, note: Option<&str>) -> Vec<u8> {
 
 pub(crate) fn registry_line(registry: &Registry, unknown_after: &str) -> String {
     format!("schema_registry: {{ url: \"{}\", unknown_schema_after: {unknown_after} }}", registry.url())
+}
+
+/// Values that are not framed as the registry's serializers do name a schema each that nobody knows: were each waited for, 300
+/// records would take ten minutes here. Two of them among good records are dead letters.
+#[test]
+fn ids_that_are_no_ids_stop_the_partition() {
+    let registry = Registry::start(None).unwrap();
+    let id = registry.register("readings-value", "AVRO", READING, &[]).unwrap();
+    let mut scenario = Scenario::shared("bogus_ids", 2);
+    scenario.kafka_lines.push(registry_line(&registry, "2s"));
+    scenario.topic_lines.push("format: avro".to_owned());
+    let good = |number: i64| framed(id, &reading(number, None));
+    let mut payloads: Vec<(i32, Vec<u8>)> = (0..40).map(|number| (0, good(number))).collect();
+    payloads.extend([90_001, 90_002].map(|unknown| (0, framed(unknown, &reading(7, None)))));
+    payloads.push((0, good(41)));
+    payloads.extend((0..300).map(|number| (1, framed(4_096 + number, &reading(7, None)))));
+    scenario
+        .kafka
+        .produce(&scenario.topic, payloads.iter().map(|(partition, payload)| (*partition, payload.as_slice())));
+    let mut connector = scenario.start("a");
+    let admin = admin::address(&mut connector);
+    connector.wait_for_log("name the schema ids 4096, 4097, 4098, and the registry knows none of them");
+    let rows = format!("SELECT _partition, count() FROM {} GROUP BY _partition", scenario.table);
+    wait_for("the other partition", || match (scenario.servers.query(&rows), dead(&scenario)) {
+        (rows, letters) if rows == "0\t41\n" && letters == "40\tunknown_schema\t90001\n41\tunknown_schema\t90002\n" => {
+            Ok(())
+        }
+        other => Err(format!("{other:?}")),
+    });
+    let (_, status) = scenario.run(&["status", "--admin", &admin]);
+    assert!(status.contains("unknown_schemas") || status.contains("the registry knows none"), "{status}");
+    assert_eq!(connector.terminate(), Some(0));
 }
 
 /// Records of two versions of a schema; ids that the registry does not know; damaged records. Meanwhile the registry is

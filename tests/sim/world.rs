@@ -373,6 +373,7 @@ impl World {
                 | HaltReason::AnchorDiffers { .. }
                 | HaltReason::OtherConnector { .. }
                 | HaltReason::BadShare { .. }
+                | HaltReason::UnknownSchemas { .. }
                 | HaltReason::NewFields { .. }
                 | HaltReason::NewerMetadata => false,
             };

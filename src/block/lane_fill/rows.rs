@@ -145,6 +145,9 @@ impl LaneFill {
             }
             counted => counted,
         };
+        if counted.is_ok() {
+            slot.was_read();
+        }
         let partly = |why: &str| Taken::Unusable(HaltReason::PartlyStored { offset, there, why: why.to_owned() });
         let counted = match (counted, refused) {
             (Err(Undecoded::Awaiting(schema)), _) => return Err(Taken::Awaiting(schema)),
@@ -169,6 +172,11 @@ impl LaneFill {
             (Ok(counted), None) => counted,
             (Err(Undecoded::Bad(error)), None) if there > RecordCount(0) => return Err(partly(&error.reason)),
             (Err(Undecoded::Bad(error)), None) => {
+                if self.plan.doubts_schemas
+                    && let Some(reason) = slot.suspects(offset, &error)
+                {
+                    return Err(Taken::Unusable(reason));
+                }
                 slot.tally.dead(error.code.as_str());
                 self.dead_letters.push(undecodable(message, offset, slot.fill.resume(), error));
                 return Ok(Fate::DeadInserted);

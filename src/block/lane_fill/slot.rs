@@ -6,7 +6,7 @@ use super::{Skip, Taken};
 use crate::block::fill::PartitionFill;
 use crate::columns::Columns;
 use crate::dead_letter::{DeadLetter, Stage};
-use crate::decode::{self, DecodeError};
+use crate::decode::{self, DecodeError, ErrorCode};
 use crate::metrics::BatchTally;
 use crate::protocol::action::Resume;
 use crate::protocol::block::Batch;
@@ -26,9 +26,55 @@ pub(super) struct Slot {
     pub(super) checkpoint: Option<Instant>,
     /// What the batch cannot say: bytes, and reasons of dead letters.
     pub(super) tally: BatchTally,
+    /// Schemas that the registry does not know, since the last record that could be read.
+    unknown: UnknownSchemas,
+}
+
+/// So many schemas that the registry does not know, one after the other, are no schemas: each of their records would wait
+/// for `unknown_schema_after`.
+const UNKNOWN_IN_A_ROW: usize = 3;
+
+/// Schema ids that the registry does not know.
+#[derive(Debug, Default)]
+struct UnknownSchemas {
+    ids: Vec<u32>,
+    /// The first record that names one of them.
+    from: Option<Offset>,
 }
 
 impl Slot {
+    pub(super) fn new(fill: PartitionFill, anchor: Option<Anchor>) -> Self {
+        let unknown = UnknownSchemas::default();
+        Self { fill, anchor, checkpoint: None, tally: BatchTally::new(), unknown }
+    }
+
+    /// A record could be read.
+    #[inline]
+    pub(super) fn was_read(&mut self) {
+        if !self.unknown.ids.is_empty() {
+            self.unknown = UnknownSchemas::default();
+        }
+    }
+
+    /// A record is about to be a dead letter for this error; gives why the partition is to stop instead.
+    #[cold]
+    pub(super) fn suspects(&mut self, offset: Offset, error: &DecodeError) -> Option<HaltReason> {
+        let id = error.schema_id.filter(|_| error.code == ErrorCode::UnknownSchema)?;
+        let UnknownSchemas { ids, from } = &mut self.unknown;
+        let from = *from.get_or_insert(offset);
+        // No registry gives the id 0, so each record counts that names it.
+        if id == 0 || !ids.contains(&id) {
+            ids.push(id);
+        }
+        if ids.len() < UNKNOWN_IN_A_ROW {
+            return None;
+        }
+        let mut ids = std::mem::take(&mut self.unknown).ids;
+        ids.dedup();
+        let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
+        Some(HaltReason::UnknownSchemas { ids: ids.join(", "), from })
+    }
+
     /// A record below the first wanted one: the anchor, or a leftover of the fetch before a seek.
     #[cold]
     pub(super) fn compare_anchor(&mut self, offset: Offset, message: &Message<'_>) -> Taken {
