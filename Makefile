@@ -4,7 +4,7 @@ CARGO ?= cargo
 # What building librdkafka against the system's libraries needs, and what the devstack runs on.
 PACKAGES = build-essential pkg-config libssl-dev libsasl2-dev zlib1g-dev openssl python3-venv openjdk-17-jre-headless maven
 
-.PHONY: help deps build demo test fuzz-smoke fuzz model sim chaos overload zombies lint doc bench profile price clean
+.PHONY: help deps build demo test fuzz-smoke fuzz model sim profiles chaos overload zombies lint doc bench profile price clean
 
 help:
 	@echo "make demo    real data through a real broker into a real engine, then verify"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint    formatting and clippy, warnings denied"
 	@echo "make bench   the figures of the README; make price: what fence, ledger and transaction cost; make profile: a flame graph"
 	@echo "make model   every state of small worlds; make sim SEEDS=1000000: the simulation and its planted faults"
+	@echo "make profiles            every setting of the server at other values: do our statements still do the same?"
 	@echo "make chaos MINUTES=20    kill, freeze, cut and break everything, and compare (make overload, make zombies)"
 	@echo "make build   the release binary, target/release/oncesink"
 
@@ -48,6 +49,10 @@ SEEDS ?= 1000000
 sim: deps
 	SIM_SEEDS=$(SEEDS) $(CARGO) test --release --features failpoints --locked --test sim every_record -- --nocapture
 	$(CARGO) test --release --features failpoints --locked --test sim every_planted -- --nocapture
+
+# Every setting of the server at other values, against every kind of statement: some minutes.
+profiles: deps
+	PROFILE_SWEEP=1 $(CARGO) test --features failpoints --locked --test it no_setting_at_all -- --nocapture
 
 # The corpus of fuzz/ and a fixed number of changes of it; part of `make test`.
 fuzz-smoke: deps

@@ -577,6 +577,10 @@ def summary(result, sql):
     return json.dumps({name: str(value) for name, value in values.items()}, separators=(",", ":"))
 
 
+# `http://host:port/profile/final=1&limit=5` is the server as a user sees it whose profile has these settings.
+PROFILE = "/profile/"
+
+
 class Request:
     """One statement as the client sent it: URL and headers read, body decoded."""
 
@@ -593,7 +597,10 @@ class Request:
         if params.get("session_id"):
             timeout = float(params.get("session_timeout", "60"))
             self.session = (params["session_id"], params.get("session_check") == "1", timeout)
-        self.settings = {name: value for name, value in params.items() if name not in PARAMETERS}
+        _, _, profile = url.path.partition(PROFILE)
+        profile = urllib.parse.parse_qsl(profile, keep_blank_values=True)
+        sent = {name: value for name, value in params.items() if name not in PARAMETERS}
+        self.settings = dict(profile) | sent
         if method == "GET":
             self.settings["readonly"] = "2"
         self.encoding = None
@@ -667,7 +674,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send(200, {}, b"Ok.\n")
         elif url.path.startswith("/devstack/"):
             self.control(url.path.removeprefix("/devstack/"), body)
-        elif url.path == "/":
+        elif url.path == "/" or url.path.startswith(PROFILE):
             self.statement(Request(self.command, url, self.headers, body))
         else:
             self.send(404, {}, f"There is no handle {url.path}\n".encode())

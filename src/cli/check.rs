@@ -3,7 +3,7 @@
 //! Gives findings: what was seen, why it matters, what to do. Changes nothing, joins no group, begins no transaction under
 //! the connector's name (that would fence a running one). A server that does not answer is a finding, not a hang.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -24,7 +24,8 @@ use crate::clickhouse::{
 };
 use crate::columns::RowPlan;
 use crate::config::{ConfigError, ConfigErrors, Expansion, LeftOut, SchemaDrift, Settings, TopicSettings};
-use crate::pipeline::lane_setup::LaneError;
+use crate::pipeline::lane_setup::{LaneError, topics_into};
+use crate::pipeline::offset_version::{FIX, OffsetVersion};
 use crate::pipeline::routes::check_coordinates;
 use crate::pipeline::row_plan::row_plan;
 use crate::pipeline::topic_decoding::TopicDecoding;
@@ -126,7 +127,8 @@ fn unknown_topics(settings: &Settings, findings: &mut Findings) {
 }
 
 async fn ask_servers(settings: &Settings, findings: &mut Findings) {
-    let (cluster_id, expanded) = match ask_kafka(settings, findings).await {
+    let mut partitions = BTreeMap::new();
+    let (cluster_id, expanded) = match ask_kafka(settings, &mut partitions, findings).await {
         Ok(answer) => answer,
         Err(error) => {
             findings.error(
@@ -139,7 +141,7 @@ async fn ask_servers(settings: &Settings, findings: &mut Findings) {
             (UNKNOWN_CLUSTER.to_owned(), settings.clone())
         }
     };
-    if let Err(error) = ask_clickhouse(&expanded, &cluster_id, findings).await {
+    if let Err(error) = ask_clickhouse(&expanded, &cluster_id, &partitions, findings).await {
         findings.error(
             "clickhouse",
             error.to_string(),
@@ -151,7 +153,11 @@ async fn ask_servers(settings: &Settings, findings: &mut Findings) {
 
 /// Gives the cluster's id, and the settings with the topics that patterns find. An error means that no broker could be
 /// asked.
-async fn ask_kafka(settings: &Settings, findings: &mut Findings) -> Result<(String, Settings), CommandError> {
+async fn ask_kafka(
+    settings: &Settings,
+    partitions_of: &mut BTreeMap<String, usize>,
+    findings: &mut Findings,
+) -> Result<(String, Settings), CommandError> {
     let observer = connect::observer(settings)?;
     let cluster_id = observer.cluster_id()?;
     let Expansion { settings, left_out } = connect::expand(settings, &observer)?;
@@ -161,6 +167,7 @@ async fn ask_kafka(settings: &Settings, findings: &mut Findings) -> Result<(Stri
     for (topic, is_consumed) in topics {
         let partitions = topic_findings(&observer, topic, is_consumed, findings);
         if is_consumed && !partitions.is_empty() {
+            partitions_of.insert(topic.to_owned(), partitions.len());
             group_findings(&observer, &settings.name, topic, &partitions, findings);
         }
     }
@@ -270,11 +277,17 @@ async fn broker_setting(settings: &Settings, name: &str) -> Result<Option<String
 }
 
 /// An error means that the server did not answer.
-async fn ask_clickhouse(settings: &Settings, cluster_id: &str, findings: &mut Findings) -> Result<(), CommandError> {
+async fn ask_clickhouse(
+    settings: &Settings,
+    cluster_id: &str,
+    partitions: &BTreeMap<String, usize>,
+    findings: &mut Findings,
+) -> Result<(), CommandError> {
     let session = connect::session(settings).await?;
     state_findings(&session, settings, findings).await?;
     for (lane, topic) in connect::lanes(settings, None, cluster_id)? {
-        lane_findings(&session, settings, &lane, topic, findings).await?;
+        let partitions = partitions.get(&lane.cell.topic).copied().unwrap_or(0);
+        lane_findings(&session, settings, &lane, topic, partitions, findings).await?;
     }
     Ok(())
 }
@@ -310,12 +323,14 @@ async fn lane_findings(
     settings: &Settings,
     lane: &LaneTables,
     topic: &TopicSettings,
+    partitions: usize,
     findings: &mut Findings,
 ) -> Result<(), ControlError> {
     let (mut found, mut plans) = (Vec::new(), Vec::new());
     for (target, topic) in lane.targets().zip(topic.tables()) {
         let one = LaneTables { cell: Cell { target: target.clone(), ..lane.cell.clone() }, ..lane.clone() };
         let Some((table, plan)) = table_findings(session, settings, &one, topic, findings).await? else { continue };
+        version_findings(settings, &one, &table, &plan, partitions, findings);
         found.push(table);
         plans.push(plan);
     }
@@ -328,6 +343,31 @@ async fn lane_findings(
         expression_findings(&place_of(lane), errors, findings);
     }
     Ok(())
+}
+
+/// An offset that decides which row is newer.
+fn version_findings(
+    settings: &Settings,
+    lane: &LaneTables,
+    table: &Table,
+    plan: &RowPlan,
+    partitions: usize,
+    findings: &mut Findings,
+) {
+    let topics = topics_into(settings, &table.name);
+    let Some(version) = OffsetVersion::of(table, &lane.coordinates, plan, topics) else { return };
+    let what = format!("the version of {}, {}, is an offset", version.table, version.column);
+    match version.fault(partitions) {
+        Some(why) => findings.push(&place_of(lane), Severity::Warning, what, why, FIX),
+        None => findings.push(
+            &place_of(lane),
+            Severity::Note,
+            what,
+            "it is right as long as the topic has one partition and is not made anew: offsets of two partitions, or of two topics \
+             of one name, say nothing of what is newer",
+            FIX,
+        ),
+    }
 }
 
 fn place_of(lane: &LaneTables) -> String {

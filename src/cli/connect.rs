@@ -3,10 +3,14 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
 use tokio::task::JoinSet;
 
 use crate::clickhouse::{ControlError, LaneTables, Server, ServerSettings, Session};
-use crate::config::{Expansion, LeftOut, Settings, TopicSettings};
+use crate::config::{Expansion, KafkaSettings, LeftOut, Settings, TopicSettings};
 use crate::metrics::Metrics;
 use crate::pipeline::{lane_setup, server_settings};
 use crate::registry::Schemas;
@@ -34,6 +38,34 @@ pub(super) enum CommandError {
     /// The system gives no runtime, or the output cannot be written.
     #[error(transparent)]
     System(#[from] std::io::Error),
+}
+
+/// Whether records of a topic are removed before their time, because others of their key came after them.
+///
+/// # Errors
+/// Where the brokers do not answer, or our user may not ask.
+pub(super) async fn is_compacted(kafka: &KafkaSettings, topic: &str) -> Result<bool, String> {
+    let mut config = ClientConfig::new();
+    for (property, value) in kafka.consumer_properties() {
+        config.set(property, value);
+    }
+    config.set("bootstrap.servers", &kafka.brokers);
+    // A plain client knows nothing of groups, and warns of every property of consumers.
+    let admin: AdminClient<DefaultClientContext> = config.create().map_err(|error| error.to_string())?;
+    let options = AdminOptions::new().request_timeout(Some(KAFKA_TIMEOUT));
+    let described = admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options).await;
+    let described = described.map_err(|error| error.to_string())?;
+    match described.into_iter().next() {
+        // Not there: said elsewhere.
+        None | Some(Err(RDKafkaErrorCode::UnknownTopicOrPartition)) => Ok(false),
+        Some(Err(code)) => Err(code.to_string()),
+        Some(Ok(topic)) => {
+            let policy = topic.entries.into_iter().find(|entry| entry.name == "cleanup.policy");
+            Ok(policy
+                .and_then(|policy| policy.value)
+                .is_some_and(|value| value.split(',').any(|one| one.trim() == "compact")))
+        }
+    }
 }
 
 /// Runs what a command waits for.

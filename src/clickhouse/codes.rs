@@ -20,6 +20,8 @@ pub enum Disposition {
 
 /// The code of `throwIf`, which our fence, proof and presence tests raise, and other people's views too.
 pub const THROW_IF: u32 = 395;
+/// A setting that the server does not know.
+pub const UNKNOWN_SETTING: u32 = 115;
 /// The code of a setting that a constraint of the profile forbids.
 pub const SETTING_CONSTRAINT: u32 = 452;
 /// The code of a setting that a readonly profile forbids, and of a table that is in readonly mode.
@@ -113,7 +115,7 @@ const TABLE: &[(u32, &str, Disposition)] = &[
     (95, "CANNOT_READ_FROM_SOCKET", Backoff),
     (96, "CANNOT_WRITE_TO_SOCKET", Backoff),
     (107, "FILE_DOESNT_EXIST", Backoff),
-    (115, "UNKNOWN_SETTING", Configuration),
+    (UNKNOWN_SETTING, "UNKNOWN_SETTING", Configuration),
     (117, "INCORRECT_DATA", PermanentForBytes),
     (124, "INCORRECT_ELEMENT_OF_SET", PermanentForBytes),
     (128, "TOO_LARGE_ARRAY_SIZE", PermanentForBytes),

@@ -35,12 +35,7 @@ pub(super) fn verdict(engine: &str, parameters: &[String], offset: &str) -> Verd
         };
     }
     let replicated = engine.strip_prefix("Replicated");
-    let own_parameters = if replicated.is_some() {
-        // The first two are the path in Keeper and the replica, where they are given at all.
-        parameters.get(2..).unwrap_or_default()
-    } else {
-        parameters
-    };
+    let own_parameters = own_parameters(engine, parameters);
     match replicated.unwrap_or(engine) {
         "MergeTree" if replicated.is_some() => Verdict::Conditional {
             note: "all inserts and looks go to one replica; a takeover waits until its parts are certain, up to 6 minutes after a lost answer of keeper".to_owned(),
@@ -51,11 +46,14 @@ pub(super) fn verdict(engine: &str, parameters: &[String], offset: &str) -> Verd
                 note: "exactly once after FINAL: before a merge, older versions of a row are visible".to_owned(),
             },
             Some(version) => Verdict::Conditional {
-                note: format!("exactly once after FINAL, if {version} grows with the offset"),
+                note: format!("exactly once after FINAL, if {version} grows with every change of a row"),
             },
             None => refused(
                 "ReplacingMergeTree without a version keeps whichever row comes last, and a repair may bring an older one last",
-                &format!("give it a version that grows with the offset: ReplacingMergeTree({offset})"),
+                &format!(
+                    "give it a version that grows with every change of a row: of the source, or ReplacingMergeTree({offset}) where \
+                     all changes of a key come through one partition"
+                ),
             ),
         },
         family @ ("SummingMergeTree" | "AggregatingMergeTree" | "CollapsingMergeTree"
@@ -74,6 +72,19 @@ pub(super) fn verdict(engine: &str, parameters: &[String], offset: &str) -> Verd
         ),
         _ => unknown(engine),
     }
+}
+
+/// The parameters of an engine's own. Of a replicated one the first two are the path in Keeper and the replica, where they
+/// are given at all.
+fn own_parameters<'p>(engine: &str, parameters: &'p [String]) -> &'p [String] {
+    if engine.starts_with("Replicated") { parameters.get(2..).unwrap_or_default() } else { parameters }
+}
+
+/// The column that says which of two rows with one key is newer; `None` where there is none.
+pub(super) fn version_column(engine: &str, parameters: &[String]) -> Option<String> {
+    let replaces = engine.trim_start_matches("Replicated") == "ReplacingMergeTree";
+    let column = own_parameters(engine, parameters).first().filter(|_| replaces)?;
+    Some(column.trim_matches('`').to_owned())
 }
 
 fn unknown(engine: &str) -> Verdict {

@@ -41,6 +41,22 @@ const INSERT: &[(&str, &str)] = &[
     ("max_insert_block_size_bytes", "0"),
     ("input_format_connection_handling", "0"),
     ("input_format_max_block_wait_ms", "0"),
+    // A DEFAULT finds the values of other columns by their aliases.
+    ("prefer_column_name_to_alias", "0"),
+    ("dialect", "clickhouse"),
+    ("force_primary_key", "0"),
+    ("force_index_by_date", "0"),
+    ("force_data_skipping_indices", ""),
+    ("data_type_default_nullable", "0"),
+    ("max_columns_to_read", "0"),
+    ("max_temporary_columns", "0"),
+    ("max_temporary_non_const_columns", "0"),
+    ("output_format_binary_encode_types_in_binary_format", "0"),
+    ("input_format_binary_decode_types_in_binary_format", "0"),
+    ("query_plan_optimize_join_order_algorithm", "greedy"),
+    ("max_rows_in_set", "0"),
+    ("max_bytes_in_set", "0"),
+    ("set_overflow_mode", "throw"),
 ];
 
 /// What would make a control SELECT answer with less than there is, besides [`INSERT`].
@@ -50,6 +66,37 @@ const CONTROL: &[(&str, &str)] = &[
     ("max_result_rows", "0"),
     ("max_result_bytes", "0"),
     ("apply_deleted_mask", "1"),
+    ("max_rows_to_group_by", "0"),
+    ("group_by_overflow_mode", "throw"),
+    ("max_rows_to_sort", "0"),
+    ("max_bytes_to_sort", "0"),
+    ("sort_overflow_mode", "throw"),
+    ("max_rows_in_distinct", "0"),
+    ("max_bytes_in_distinct", "0"),
+    ("distinct_overflow_mode", "throw"),
+    ("max_rows_in_join", "0"),
+    ("max_bytes_in_join", "0"),
+    ("join_overflow_mode", "throw"),
+    ("max_rows_to_transfer", "0"),
+    ("max_bytes_to_transfer", "0"),
+    ("transfer_overflow_mode", "throw"),
+    ("join_use_nulls", "0"),
+    ("transform_null_in", "0"),
+    ("aggregate_functions_null_for_empty", "0"),
+];
+
+/// Settings that bound a statement's text or its values. What our statements need is far below the server's own defaults; 0 is
+/// no bound.
+const BOUNDS: &[(&str, u64)] = &[
+    ("format_binary_max_string_size", 1 << 30),
+    ("format_binary_max_array_size", 1 << 30),
+    ("max_query_size", 262_144),
+    ("max_parser_depth", 1_000),
+    ("max_parser_backtracks", 1_000_000),
+    ("max_ast_depth", 1_000),
+    ("max_ast_elements", 50_000),
+    ("max_expanded_ast_elements", 500_000),
+    ("max_subquery_depth", 100),
 ];
 
 /// Sent with the question for settings itself: a profile with `limit = 1` would otherwise show us one setting. So the
@@ -65,6 +112,27 @@ pub(super) const OF_THE_QUESTION: &[(&str, &str)] = &[
     ("max_bytes_to_read", "0"),
     ("max_result_rows", "0"),
     ("max_result_bytes", "0"),
+];
+
+/// Sent with the first questions beside [`OF_THE_QUESTION`] where the server refuses or garbles those alone. No server has to
+/// know them: one that does not says which.
+pub(super) const OF_A_REFUSED_QUESTION: &[(&str, &str)] = &[
+    ("dialect", "clickhouse"),
+    ("implicit_transaction", "0"),
+    ("output_format_binary_encode_types_in_binary_format", "0"),
+    ("format_binary_max_string_size", "1073741824"),
+    ("max_columns_to_read", "0"),
+    ("max_temporary_columns", "0"),
+    ("max_temporary_non_const_columns", "0"),
+    ("max_rows_in_set", "0"),
+    ("max_bytes_in_set", "0"),
+    ("max_query_size", "262144"),
+    ("max_parser_depth", "1000"),
+    ("max_parser_backtracks", "1000000"),
+    ("max_ast_depth", "1000"),
+    ("max_ast_elements", "50000"),
+    ("max_expanded_ast_elements", "500000"),
+    ("max_subquery_depth", "100"),
 ];
 
 /// Settings that must lie above the rows of a block; 0 turns the limit off where the flag says so.
@@ -120,6 +188,8 @@ impl Pins {
             .map(|(name, _)| *name)
             .chain(ABOVE_ROWS.iter().map(|(name, _)| *name))
             .chain([MIN_INSERT_BLOCK_SIZE_BYTES.0])
+            .chain(BOUNDS.iter().map(|(name, _)| *name))
+            .chain(["readonly"])
             .chain(TYPES.iter().map(|(_, name)| *name));
         format!(
             "SELECT name, value, toUInt8(readonly) AS readonly FROM system.settings WHERE name IN ({})",
@@ -127,9 +197,23 @@ impl Pins {
         )
     }
 
-    /// What has to be sent, given what the server says. A setting that differs and may not be changed is an error.
-    pub(super) fn from_settings(server: &str, settings: &[Setting]) -> Result<Self, ControlError> {
+    /// What has to be sent, given what the server says. A setting that differs and may not be changed is an error. `always`
+    /// was sent with the question, so that the answer tells nothing of it.
+    pub(super) fn from_settings(
+        server: &str,
+        settings: &[Setting],
+        always: &[(String, String)],
+    ) -> Result<Self, ControlError> {
         let known: BTreeMap<&str, &Setting> = settings.iter().map(|setting| (setting.name.as_str(), setting)).collect();
+        if let Some(readonly) = known.get("readonly").filter(|readonly| readonly.value != "0") {
+            return Err(ControlError::Unusable {
+                what: format!(
+                    "the profile of our user at {server} has readonly = {}: nothing can be written",
+                    readonly.value
+                ),
+                fix: "set readonly to 0 in the profile, or use another user".to_owned(),
+            });
+        }
         let differing = |wanted: &[(&str, &str)]| -> Result<Vec<(String, String)>, ControlError> {
             let mut pins = Vec::new();
             for (name, value) in wanted {
@@ -147,7 +231,19 @@ impl Pins {
             }
             Ok(pins)
         };
-        let insert = differing(INSERT)?;
+        let mut insert = differing(INSERT)?;
+        for (name, least) in BOUNDS {
+            let Some(setting) = known.get(name) else { continue };
+            // One that may not be raised is left to the server, which names it if a statement is too long for it.
+            if setting.readonly == 0 && setting.value.parse::<u64>().is_ok_and(|value| value != 0 && value < *least) {
+                insert.push(((*name).to_owned(), least.to_string()));
+            }
+        }
+        for (name, value) in always {
+            if insert.iter().all(|(known, _)| known != name) {
+                insert.push((name.clone(), value.clone()));
+            }
+        }
         let mut control = insert.clone();
         control.extend(differing(CONTROL)?);
         let mut limits = BTreeMap::new();
@@ -228,7 +324,7 @@ mod tests {
     fn only_known_settings_that_differ_are_sent() {
         let check = |settings: &[(&str, &str)], insert: &[(&str, &str)], control: &[(&str, &str)]| {
             let settings: Vec<_> = settings.iter().map(|(n, v)| setting(n, v)).collect();
-            let pins = Pins::from_settings("s", &settings).unwrap();
+            let pins = Pins::from_settings("s", &settings, &[]).unwrap();
             let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
                 pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
             };
@@ -254,7 +350,7 @@ mod tests {
         let check = |value: &str, readonly: u8, texts: &[&str], expected: &[&str]| {
             let one = |name: &str| Setting { name: name.to_owned(), value: value.to_owned(), readonly };
             let settings = [one("enable_time_time64_type"), one("allow_suspicious_low_cardinality_types")];
-            let pins = Pins::from_settings("s", &settings).unwrap();
+            let pins = Pins::from_settings("s", &settings, &[]).unwrap();
             let sent: Vec<String> = pins.types(texts.iter().copied()).into_iter().map(|(name, _)| name).collect();
             assert_eq!(sent, expected, "{texts:?}");
         };
@@ -271,7 +367,7 @@ mod tests {
         let check = |value: &str, refused: bool| {
             let mut constrained = setting("async_insert", value);
             constrained.readonly = 1;
-            let result = Pins::from_settings("s", &[constrained]);
+            let result = Pins::from_settings("s", &[constrained], &[]);
             assert_eq!(result.is_err(), refused, "{value}");
             if let Err(error) = result {
                 assert!(error.to_string().contains("async_insert"), "{error}");
@@ -284,7 +380,7 @@ mod tests {
     #[test]
     fn a_block_stays_one_block() {
         let check = |name: &str, value: &str, rows: u64, expected: Option<&str>| {
-            let pins = Pins::from_settings("s", &[setting(name, value)]).unwrap();
+            let pins = Pins::from_settings("s", &[setting(name, value)], &[]).unwrap();
             let sent = pins.block(rows);
             let sent = sent.first().map(|(name, value)| (name.as_str(), value.as_str()));
             assert_eq!(sent, expected.map(|value| (name, value)), "{name} {value} {rows}");

@@ -30,21 +30,19 @@ struct Identity {
 impl Session {
     /// Asks a server for its version and settings, and tries the pins on it.
     pub async fn open(server: Server) -> Result<Self, ControlError> {
-        let first = pins::OF_THE_QUESTION
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect::<Vec<_>>();
-        let identity: Vec<Identity> = server
-            .fetch(
-                "asking for the version",
-                "SELECT version() AS version, hostName() AS host, timezone() AS time_zone",
-                &first,
-            )
-            .await
-            .map_err(forbidden)?;
+        let first = owned(pins::OF_THE_QUESTION);
+        let mut always = Vec::new();
+        let Answers { identity, settings } = match ask(&server, &first).await {
+            Ok(answers) => answers,
+            Err(error @ (ControlError::Refused { .. } | ControlError::Malformed { .. })) => {
+                let Some((answers, sent)) = ask_in_spite(&server, &first).await else { return Err(forbidden(error)) };
+                always = sent;
+                answers
+            }
+            Err(error) => return Err(error),
+        };
         let identity = one(&server, "asking for the version", identity)?;
-        let settings: Vec<Setting> = server.fetch("reading settings", &Pins::question(), &first).await?;
-        let pins = Pins::from_settings(server.name(), &settings)?;
+        let pins = Pins::from_settings(server.name(), &settings, &always)?;
         let session =
             Self { server, pins, version: identity.version, host: identity.host, time_zone: identity.time_zone };
         session.try_pins().await?;
@@ -110,6 +108,44 @@ impl Session {
         settings.extend(self.pins.block(0));
         self.server.fetch::<u8>(doing, "SELECT toUInt8(1)", &settings).await.map(|_| ()).map_err(forbidden)
     }
+}
+
+/// What is asked of a server before anything is known of it.
+struct Answers {
+    identity: Vec<Identity>,
+    settings: Vec<Setting>,
+}
+
+async fn ask(server: &Server, settings: &[(String, String)]) -> Result<Answers, ControlError> {
+    let question = "SELECT version() AS version, hostName() AS host, timezone() AS time_zone";
+    let identity = server.fetch("asking for the version", question, settings).await?;
+    let settings = server.fetch("reading settings", &Pins::question(), settings).await?;
+    Ok(Answers { identity, settings })
+}
+
+/// The same under a profile that would refuse or garble even these questions. Gives what was sent for it beside `first`;
+/// `None` where nothing helps.
+async fn ask_in_spite(server: &Server, first: &[(String, String)]) -> Option<(Answers, Vec<(String, String)>)> {
+    let mut more = owned(pins::OF_A_REFUSED_QUESTION);
+    loop {
+        match ask(server, &[first, &more].concat()).await {
+            Ok(answers) => return Some((answers, more)),
+            // One that the server does not know, or that the profile holds where it is.
+            Err(ControlError::Refused { code, text, .. })
+                if code == codes::UNKNOWN_SETTING || code == codes::SETTING_CONSTRAINT =>
+            {
+                let named = more.iter().position(|(name, _)| {
+                    text.split(|letter: char| !(letter.is_alphanumeric() || letter == '_')).any(|word| word == name)
+                })?;
+                more.remove(named);
+            }
+            Err(_) => return None,
+        }
+    }
+}
+
+fn owned(settings: &[(&str, &str)]) -> Vec<(String, String)> {
+    settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// A constraint names its setting in the server's message.

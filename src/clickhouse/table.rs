@@ -203,6 +203,11 @@ impl Table {
         engine::verdict(&self.engine, &engine::parameters(&self.engine_full), &coordinates.offset)
     }
 
+    /// The column by which the table keeps the newer of two rows with one key; `None` where it keeps both.
+    pub fn version_column(&self) -> Option<String> {
+        engine::version_column(&self.engine, &engine::parameters(&self.engine_full))
+    }
+
     /// Whether a look is served by a `minmax` index on the offset.
     pub fn has_offset_index(&self, coordinates: &Coordinates) -> bool {
         self.indexes

@@ -130,7 +130,11 @@ impl InsertRequest {
         let texts = insert.columns.iter().flat_map(|column| [Some(&column.kind), column.conversion.as_ref()]);
         let texts = texts.flatten().chain(insert.computed.iter().map(|column| &column.value));
         settings.extend(pins.types(texts.map(String::as_str)));
-        let mut set = |name: &str, value: &str| settings.push((name.to_owned(), value.to_owned()));
+        let mut set = |name: &str, value: &str| {
+            // A pin of the same name would come first.
+            settings.retain(|(known, _)| known != name);
+            settings.push((name.to_owned(), value.to_owned()));
+        };
         set("wait_end_of_query", "1");
         set("query_id", &query_id);
         // Something between us and the server may replace the query id; the drain looks at both.

@@ -19,6 +19,7 @@ use crate::ledger;
 use crate::metrics::LaneMetrics;
 use crate::ownership::{self, LookFrom, ToClaim};
 use crate::pipeline::lag::LogEnd;
+use crate::pipeline::offset_version::OffsetVersions;
 use crate::pipeline::routes::OutdatedNotice;
 use crate::pipeline::server_values::ServerValues;
 use crate::protocol::event::{Failure, InsertEnd, ServerError, ServerErrorKind};
@@ -51,6 +52,8 @@ pub(super) struct LaneEffects {
     /// Every table of a route that any configuration of this connector has claimed for the topic, when the lane was built;
     /// those that are gone since too.
     pub(super) known_routes: BTreeSet<String>,
+    /// Tables of it in which an offset decides which row is newer.
+    pub(super) offset_versions: OffsetVersions,
     /// Its metrics.
     pub(super) metrics: LaneMetrics,
 }
@@ -216,6 +219,8 @@ impl Effects {
             ownership::claim(&session, &lane.tables, &wanted, lane.targets[0].uuid, owner, rand::random::<u64>)
                 .await
                 .map_err(|error| error.to_string())?;
+        let replays = members.iter().map(|(key, (_, replay))| (key.partition, *replay));
+        lane.offset_versions.warn(&lane.tables.cell.topic, replays);
         // A person may have begun a new replay after the facts were read; from the claim on nobody else can.
         let partitions: Vec<Partition> = members.keys().map(|key| key.partition).collect();
         let stored = ledger::stored_facts(&session, &lane.tables, &partitions, false)

@@ -13,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::ownership::known_routes;
 use crate::pipeline::drift::Drift;
 use crate::pipeline::effects::LaneEffects;
+use crate::pipeline::offset_version::{OffsetVersion, OffsetVersions};
 use crate::pipeline::routes;
 use crate::pipeline::row_plan::row_plan;
 use crate::pipeline::topic_decoding::TopicDecoding;
@@ -97,6 +98,12 @@ fn table_name(topic: &TopicSettings) -> TableName {
     TableName::new(topic.table.value.database(), topic.table.value.table())
 }
 
+/// How many topics may have rows in a table.
+pub fn topics_into(settings: &Settings, table: &TableName) -> usize {
+    let writes = |topic: &&TopicSettings| topic.tables().any(|one| table_name(one) == *table);
+    settings.topics.iter().filter(writes).count()
+}
+
 /// Reads the target tables and prepares the lane.
 ///
 /// # Errors
@@ -110,6 +117,7 @@ pub(super) async fn lane_setup(
     let mut tables = lane_tables(settings, lane, topic, cluster_id);
     let unfit = |errors: Vec<ConfigError>| LaneError::Unfit(errors.iter().map(ToString::to_string).collect());
     let mut found: Vec<Table> = Vec::new();
+    let mut offset_versions = Vec::new();
     let (mut rows, mut server_values, mut detectors) = (Vec::new(), Vec::new(), Vec::new());
     for (name, topic) in tables.targets().zip(topic.tables()) {
         let Some(table) = Table::read(session, name).await? else {
@@ -120,6 +128,8 @@ pub(super) async fn lane_setup(
         let (plan, values) = row_plan(session, &table, &tables.coordinates, &topic.mapping, &topic.format).await?;
         let compiled = Detectors::compile(cluster_id, &settings.name, &tables.cell.topic, &topic.detectors, &plan)
             .map_err(unfit)?;
+        let topics = topics_into(settings, name);
+        offset_versions.extend(OffsetVersion::of(&table, &tables.coordinates, &plan, topics));
         found.push(table);
         rows.push(plan);
         server_values.push(values);
@@ -164,6 +174,7 @@ pub(super) async fn lane_setup(
         rows_expire: !found.iter().all(Table::rows_countable),
         known_routes: known,
         targets: found,
+        offset_versions: OffsetVersions::new(offset_versions),
         tables,
     };
     Ok(LaneSetup { plan: Arc::new(plan), effects, policy })

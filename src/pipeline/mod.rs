@@ -16,6 +16,7 @@ mod group_watch;
 mod inserts;
 mod lag;
 pub mod lane_setup;
+pub mod offset_version;
 mod report;
 pub mod routes;
 pub mod routing;

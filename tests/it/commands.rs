@@ -163,6 +163,14 @@ fn verify_finds_what_was_never_produced() {
 
     insert_rows(&scenario, 1, &[20]);
     check(&scenario, &["verify"], 1, &["partition 1: 1 rows or dead letters are unexplained", "offsets 20"]);
+    // Compaction removes records that were stored before.
+    scenario.kafka.configure_topic(&scenario.topic, "cleanup.policy", "delete,compact");
+    let note = "partition 1: 1 rows or dead letters are of records that compaction removed";
+    check(&scenario, &["verify", "--complete"], 0, &[note, "clean"]);
+    insert_rows(&scenario, 1, &[500]);
+    check(&scenario, &["verify"], 1, &["partition 1: 1 rows or dead letters are unexplained", "offsets", note]);
+    delete_rows(&scenario, 1, "_offset = 500");
+    scenario.kafka.configure_topic(&scenario.topic, "cleanup.policy", "delete");
     delete_rows(&scenario, 1, "_offset = 20");
     insert_rows(&scenario, 1, &[500]);
     check(&scenario, &["verify"], 1, &["partition 1: 1 rows or dead letters are unexplained"]);

@@ -200,6 +200,8 @@ pub(super) struct Excused {
     pub(super) origin: Offset,
     /// Offsets that Kafka no longer had when they were to be consumed, by the ledger.
     pub(super) gaps: OffsetSet,
+    /// The topic is compacted: a record that was stored may be gone from Kafka.
+    pub(super) compacted: bool,
 }
 
 /// Places with the same fault.
@@ -279,6 +281,8 @@ pub(super) struct Tally {
     pub(super) both: Spots,
     /// Rows or dead letters where Kafka has no record.
     pub(super) unexplained: Spots,
+    /// The same of a topic that is compacted.
+    pub(super) compacted: u64,
     /// Rows that do not hold what their record says.
     pub(super) altered: Spots,
     /// The same, and they hold what another record near by says.
@@ -313,7 +317,7 @@ pub(super) fn compare(window: &Window, rows: &[StoredWord], dead: &[StoredWord],
         tally.skipped += u64::from((skipped & !stored).count_ones());
         let first = number * WORD_OFFSETS;
         each_offset(row & dead_letter, first, |offset| tally.both.add(offset));
-        each_offset(stored & !(records | skipped), first, |offset| tally.unexplained.add(offset));
+        each_offset(stored & !(records | skipped), first, |offset| tally.add_without_record(offset, excused));
         each_offset(records & !stored, first, |offset| {
             if offset < excused.origin {
                 tally.before_origin += 1;
@@ -339,6 +343,15 @@ fn index(word: u64) -> usize {
 }
 
 impl Tally {
+    /// A row or dead letter that Kafka has no record of, below the end of the partition.
+    pub(super) fn add_without_record(&mut self, offset: Offset, excused: &Excused) {
+        if excused.compacted {
+            self.compacted += 1;
+        } else {
+            self.unexplained.add(offset);
+        }
+    }
+
     /// The records that were compared.
     pub(super) fn compared(&self) -> RecordCount {
         RecordCount(self.records + self.skipped)
@@ -369,10 +382,17 @@ mod tests {
         skipped: &'a [u64],
         rows: &'a [u64],
         dead: &'a [u64],
+        compacted: bool,
     }
 
-    const CLEAN: Case<'static> =
-        Case { range: (0, 200), records: &[0, 1, 63, 64, 150], skipped: &[], rows: &[0, 1, 63, 64, 150], dead: &[] };
+    const CLEAN: Case<'static> = Case {
+        range: (0, 200),
+        records: &[0, 1, 63, 64, 150],
+        skipped: &[],
+        rows: &[0, 1, 63, 64, 150],
+        dead: &[],
+        compacted: false,
+    };
 
     fn tally(case: &Case<'_>) -> Tally {
         let range = OffsetRange::new(Offset::new(case.range.0), Offset::new(case.range.1));
@@ -389,6 +409,7 @@ mod tests {
         let excused = Excused {
             origin: Offset::new(2),
             gaps: [OffsetRange::new(Offset::new(170), Offset::new(180))].into_iter().collect(),
+            compacted: case.compacted,
         };
         let mut tally = Tally::default();
         for window in &windows {
@@ -424,6 +445,15 @@ mod tests {
     }
 
     #[test]
+    fn records_that_compaction_removed_are_no_fault() {
+        let case = Case { rows: &[0, 1, 2, 63, 64, 64, 150], dead: &[199], compacted: true, ..CLEAN };
+        check(&case, ["", "1", "", ""]);
+        assert_eq!(tally(&case).compacted, 2);
+        // A record that is there and has no row is missed all the same.
+        check(&Case { rows: &[0, 1, 2, 63, 64], compacted: true, ..CLEAN }, ["150", "0", "", ""]);
+    }
+
+    #[test]
     fn what_is_absent_on_purpose_is_explained() {
         check(&Case { skipped: &[5, 199], ..CLEAN }, ["", "0", "", ""]);
         assert_eq!(tally(&Case { skipped: &[5, 199], ..CLEAN }).skipped, 2);
@@ -444,6 +474,7 @@ mod tests {
             skipped: &[],
             rows: &[far - 3, far, 3 * far + 1],
             dead: &[2 * far],
+            compacted: false,
         };
         let last = far - 1;
         let (missing, other) = (format!("{last}, {}", 3 * far), (2 * far).to_string());

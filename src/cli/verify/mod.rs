@@ -87,7 +87,8 @@ Examples:
   oncesink verify --config oncesink.yaml --output json     for a script
 
 The connector may run or not. Rows above the committed offset are counted, not judged: they are in flight, or will be
-recognised when the connector goes on. Offsets that Kafka has removed (retention) cannot be compared.
+recognised when the connector goes on. Offsets that Kafka has removed (retention) cannot be compared; rows of records that
+compaction has removed (`cleanup.policy` has `compact`) are counted, and are no finding.
 
 With --contents records are decoded as the connector would today: a row that was changed on purpose (ALTER UPDATE, a
 column added or a default changed later) is a finding. Columns that do not come from the record alone are left out, and
@@ -126,6 +127,7 @@ async fn run(settings: &Settings, arguments: &VerifyArguments) -> Result<Report,
     let mut beside = JoinSet::new();
     let schemas = connect::schemas(settings, &mut beside)?;
     let mut report = Report::default();
+    let kafka = settings.kafka.clone();
     let Expansion { settings, left_out } = connect::expand(settings, &observer)?;
     for one in left_out.into_iter().filter(|one| arguments.topic.as_ref().is_none_or(|topic| *topic == one.topic)) {
         report.add(TopicReport::left_out(one));
@@ -146,10 +148,12 @@ async fn run(settings: &Settings, arguments: &VerifyArguments) -> Result<Report,
             )));
         }
         lane.routes.extend(former);
+        let compacted = connect::is_compacted(&kafka, &lane.cell.topic).await;
         let mut verification = Verification {
             session: &session,
             lane: &lane,
             complete: arguments.complete,
+            compacted: compacted.clone().unwrap_or(false),
             contents: None,
             decoding: None,
         };
@@ -163,7 +167,12 @@ async fn run(settings: &Settings, arguments: &VerifyArguments) -> Result<Report,
             }
             verification.decoding = Some(decoding);
         }
-        let (topic, used) = verification.topic(observer).await?;
+        let (mut topic, used) = verification.topic(observer).await?;
+        if let Err(error) = compacted
+            && topic.partitions.iter().any(|partition| !partition.tally.unexplained.is_empty())
+        {
+            topic.notes.push(format!("whether the topic is compacted cannot be read (DescribeConfigs): {error}"));
+        }
         observer = used;
         report.add(topic);
     }
@@ -176,6 +185,8 @@ struct Verification<'a> {
     session: &'a Session,
     lane: &'a LaneTables,
     complete: bool,
+    /// Whether the topic is compacted.
+    compacted: bool,
     /// Where contents are compared.
     contents: Option<ContentsPlan>,
     /// Where records have to be decoded.
@@ -283,6 +294,7 @@ impl Verification<'_> {
             let known = |committed| Known { partition: *partition, topic_id, log, committed, stored };
             let subject =
                 committed_offset(offset).and_then(|committed| known(committed).subject()).map(|mut subject| {
+                    subject.excused.compacted = self.compacted;
                     subject.excused.gaps = gaps.remove(&(*partition, subject.replay)).unwrap_or_default();
                     subject
                 });

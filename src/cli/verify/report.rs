@@ -106,6 +106,7 @@ impl PartitionReport {
         };
         note(tally.before_origin, "records lie before the offset where consumption began");
         note(tally.in_gaps, "absent records lie in gaps that the ledger tells of");
+        note(tally.compacted, "rows or dead letters are of records that compaction removed");
         note(self.below_log, "rows or dead letters are of records that Kafka no longer has");
     }
 }

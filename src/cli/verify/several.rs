@@ -161,7 +161,7 @@ pub(super) fn compare_records(
         match expected.get(&at) {
             // What the filter leaves out today may have been stored when there was none.
             None if window.is_skipped(offset) => {}
-            None => tally.unexplained.add(offset),
+            None => tally.add_without_record(offset, excused),
             Some(record) if letter.units > 0 => {
                 if record.dead.is_some_and(|hash| Sums::of(at, Some(hash)).contents != letter.contents) {
                     tally.dead_altered.add(offset);
@@ -226,7 +226,7 @@ mod tests {
         }
         let window = cutter.reached(range.end()).remove(0);
         let mut tally = Tally::default();
-        let excused = Excused { origin: Offset::new(1), gaps: OffsetSet::empty() };
+        let excused = Excused { origin: Offset::new(1), gaps: OffsetSet::empty(), compacted: false };
         compare_records(&window, rows, dead, &excused, &mut tally);
         tally
     }

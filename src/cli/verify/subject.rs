@@ -84,7 +84,7 @@ impl Known {
             range: OffsetRange::new(log.start(), until.max(log.start())),
             committed,
             end: log.end(),
-            excused: Excused { origin, gaps: OffsetSet::empty() },
+            excused: Excused { origin, gaps: OffsetSet::empty(), compacted: false },
             notes,
         })
     }

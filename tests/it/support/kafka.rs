@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
@@ -68,6 +70,14 @@ impl Kafka {
         let new = NewPartitions::new(topic, usize::try_from(partitions).unwrap());
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
         for result in block_on(self.admin().create_partitions([&new], &options)).unwrap() {
+            result.unwrap();
+        }
+    }
+
+    /// Sets a property of a topic.
+    pub(crate) fn configure_topic(&self, topic: &str, name: &str, value: &str) {
+        let alter = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(name, value);
+        for result in block_on(self.admin().alter_configs([&alter], &AdminOptions::new())).unwrap() {
             result.unwrap();
         }
     }
