@@ -178,7 +178,7 @@ pub enum SubmitError {
 const JOBS_MAX: usize = 4;
 
 /// For `init_transactions`, which may have to wait for an older transaction to be aborted.
-const BUILD_TIMEOUT: Duration = Duration::from_secs(30);
+const BUILD_TIMEOUT: Duration = Duration::from_secs(10);
 /// For alerts and for sending offsets. Below the shortest transaction timeout.
 const STEP_TIMEOUT: Duration = Duration::from_secs(8);
 /// For each try to abort.

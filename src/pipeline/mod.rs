@@ -6,6 +6,7 @@
 mod alert_rows;
 mod audit;
 mod blocks;
+mod client_watch;
 pub mod decoding;
 mod discovery;
 pub mod drift;
@@ -27,9 +28,9 @@ pub mod topic_decoding;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -47,6 +48,7 @@ use crate::commit::transactions::{TransactionSettings, TransactionThread};
 use crate::config::{ClickHouseSettings, Settings};
 use crate::insert::Writer;
 use crate::metrics::Metrics;
+use crate::pipeline::client_watch::Patience;
 use crate::pipeline::discovery::Discovery;
 use crate::pipeline::driver::Driver;
 use crate::pipeline::effects::Effects;
@@ -120,9 +122,10 @@ pub async fn run(
     mut stop: watch::Receiver<bool>,
 ) -> Result<Ended, RunError> {
     let mut unfit = Unfit::Ends;
+    let patience = Arc::default();
     let discovery = Discovery::new(settings, adopt, views).map_err(ConsumerError::from)?;
     loop {
-        match run_consumer(settings, discovery.as_ref(), adopt, views, &mut stop, unfit).await? {
+        match run_consumer(settings, discovery.as_ref(), adopt, views, &mut stop, unfit, &patience).await? {
             Life::Ended(Ended::ConsumerFailed(text)) => {
                 tracing::error!(error = text, "the consumer failed for good and is built anew");
                 tokio::time::sleep(RETRY_INTERVAL).await;
@@ -137,7 +140,7 @@ pub async fn run(
     }
 }
 
-/// What a consumer was built for has changed: topics, or tables. It drains, and the next one is built.
+/// What a consumer was built for has changed: topics, tables, or where brokers are. It drains, and the next one is built.
 #[derive(Debug)]
 struct Outdated(String);
 
@@ -164,6 +167,7 @@ async fn run_consumer(
     views: &Views,
     stop: &mut watch::Receiver<bool>,
     unfit: Unfit,
+    patience: &Arc<Mutex<Patience>>,
 ) -> Result<Life, RunError> {
     let server =
         Server::new(&server_settings(&settings.clickhouse)).map_err(|error| RunError::Unfit(error.to_string()))?;
@@ -285,6 +289,7 @@ async fn run_consumer(
     let poll_thread = std::thread::Builder::new().name("poll".to_owned()).spawn(move || poll_loop.run())?;
     let watching = group_watch::watch_for_ever(group.clone(), settings.name.clone(), command_sender.clone());
     beside.spawn(async { match watching.await {} });
+    beside.spawn(client_watch::watch(group.clone(), Arc::clone(patience)));
     if let Some(interval) = settings.audit_interval {
         let auditing = audit::audit_for_ever(interval, Arc::clone(&effects), views.status.clone());
         beside.spawn(async { match auditing.await {} });

@@ -18,7 +18,10 @@ use super::native::KafkaFault;
 const EVENTS_MAX: usize = 64;
 
 /// The client.
-pub(crate) struct Asking(BaseConsumer<AskingContext>);
+pub(crate) struct Asking {
+    client: BaseConsumer<AskingContext>,
+    config: ClientConfig,
+}
 
 /// Says nothing: whoever asks gets the error, and the consumer reports what is wrong with the cluster.
 pub(crate) struct AskingContext;
@@ -40,17 +43,26 @@ impl Asking {
         let mut config = consumer.clone();
         config.remove("group.instance.id");
         let client = config.create_with_context(AskingContext);
-        Ok(Self(client.map_err(|error| KafkaFault::from_client("building the client for questions", &error))?))
+        let client = client.map_err(|error| KafkaFault::from_client("building the client for questions", &error))?;
+        Ok(Self { client, config })
+    }
+
+    /// Another client with the same settings, which remembers nothing.
+    ///
+    /// # Errors
+    /// Where the client library has no threads for it.
+    pub(crate) fn made_anew(&self) -> Result<Self, KafkaFault> {
+        Self::new(&self.config)
     }
 
     /// The client, for one question.
     pub(crate) fn client(&self) -> &BaseConsumer<AskingContext> {
         // Errors and log lines wait to be fetched, and there is no bound on how many.
         for _ in 0..EVENTS_MAX {
-            if self.0.poll(Duration::ZERO).is_none() {
+            if self.client.poll(Duration::ZERO).is_none() {
                 break;
             }
         }
-        &self.0
+        &self.client
     }
 }

@@ -380,6 +380,8 @@ fn client_config(settings: &ConsumerSettings) -> Result<ClientConfig, ConsumerEr
     let mut config = ClientConfig::new();
     config
         .set("partition.assignment.strategy", "cooperative-sticky")
+        // A broker that is back is found within this; the default is ten seconds.
+        .set("reconnect.backoff.max.ms", "2000")
         // A full queue is looked at again after this; the default of a second is felt after every seek.
         .set("fetch.queue.backoff.ms", "20")
         // A fetch that waits for records holds up whatever is started meanwhile at the same broker.

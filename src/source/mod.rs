@@ -9,6 +9,7 @@ mod native;
 pub mod observer;
 mod partitions;
 pub mod poll_loop;
+mod reach;
 mod record;
 mod unowned;
 

@@ -26,6 +26,7 @@ mod failpoints;
 mod faults;
 mod formats;
 mod hostile;
+mod kafka_addresses;
 mod kafka_consumer;
 mod kafka_errors;
 mod kafka_queries;
