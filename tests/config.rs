@@ -206,7 +206,7 @@ kafka:
     sasl.password_file: tests/config_cases/files/password
     ssl.key.password: hunter2 in the file
     session.timeout.ms: 30000
-    linger.ms: 1
+    batch.size: 100000
     transaction.timeout.ms: 12000
 clickhouse:
   url: https://c:8443
@@ -273,7 +273,7 @@ fn properties_reach_the_client_they_are_for() {
     let producer = names(settings.kafka.producer_properties().collect());
     let has = |list: &[String], name: &str| list.iter().any(|listed| listed == name);
     assert!(has(&consumer, "session.timeout.ms") && !has(&producer, "session.timeout.ms"));
-    assert!(has(&producer, "linger.ms") && !has(&consumer, "linger.ms"));
+    assert!(has(&producer, "batch.size") && !has(&consumer, "batch.size"));
     assert!(has(&consumer, "sasl.username") && has(&producer, "sasl.username"));
     assert!(!has(&producer, "transaction.timeout.ms"));
     assert_eq!(settings.kafka.transaction_timeout, Duration::from_secs(12));

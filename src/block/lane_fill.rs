@@ -181,6 +181,11 @@ impl LaneFill {
         Some(slot.anchor.map_or(slot.fill.next(), |anchor| anchor.offset))
     }
 
+    /// The first offset of a partition that is not decided about; `None` if it is not being filled.
+    pub fn next(&self, key: PartitionKey) -> Option<Offset> {
+        self.partitions.get(&key).map(|slot| slot.fill.next())
+    }
+
     /// Whether the open block holds records of the partition.
     pub fn holds(&self, key: PartitionKey) -> bool {
         self.partitions.get(&key).is_some_and(|slot| slot.fill.is_decided())

@@ -12,6 +12,7 @@ use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use super::transactions::{AlertMessage, TransactionSettings};
+use crate::config::producer_takes;
 use crate::source::TransactionError;
 use crate::source::group::log_line;
 
@@ -135,17 +136,23 @@ const FULL_QUEUE_WAIT: Duration = Duration::from_millis(10);
 const FULL_QUEUE_WAITS_MAX: usize = 500;
 
 /// The first of the user's properties that is not the user's to set.
-pub(super) fn refused_property(properties: &BTreeMap<String, String>) -> Option<&'static str> {
-    FIXED
-        .iter()
-        .map(|(property, _)| *property)
-        .chain([
-            "transactional.id",
-            "transaction.timeout.ms",
-            "delivery.timeout.ms",
-            "message.timeout.ms",
-            "bootstrap.servers",
-            "metadata.broker.list",
-        ])
-        .find(|property| properties.contains_key(*property))
+pub(super) fn refused_property(properties: &BTreeMap<String, String>) -> Option<&str> {
+    // Given by a setting of its own.
+    let ours = |property: &str| property == "transaction.timeout.ms";
+    properties.keys().map(String::as_str).find(|property| !producer_takes(property) || ours(property))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_fixed_is_refused_in_the_file_too() {
+        let ours = ["transactional.id", "delivery.timeout.ms", "message.timeout.ms", "bootstrap.servers"];
+        for property in FIXED.iter().map(|(property, _)| *property).chain(ours) {
+            assert!(!producer_takes(property), "{property}");
+            assert_eq!(refused_property(&[(property.to_owned(), "1".to_owned())].into()), Some(property));
+        }
+        assert_eq!(refused_property(&[("sasl.password".to_owned(), "x".to_owned())].into()), None);
+    }
 }

@@ -25,7 +25,7 @@ pub(super) struct Parts<'a> {
     pub(super) drain_timeout_default: Duration,
     pub(super) state_database: Option<&'a Located<String>>,
     pub(super) transaction_timeout: Option<&'a Located<Duration>>,
-    pub(super) queued_kbytes_max: Option<&'a Located<u64>>,
+    pub(super) response_bytes_max: Option<&'a Located<u64>>,
     /// Whether `kafka` is good and names no registry.
     pub(super) registry_missing: bool,
 }
@@ -146,15 +146,16 @@ fn check_memory(report: &Report, parts: &Parts<'_>) {
             report.add(location, reason, fix);
         }
     }
-    if let Some(queued) = parts.queued_kbytes_max
-        && queued.value.saturating_mul(1024) > half
+    if let Some(response) = parts.response_bytes_max
+        && response.value > half
     {
         let reason = format!(
-            "`queued.max.messages.kbytes` ({}) is more than half of `memory_max` ({}), which also holds the blocks",
-            queued.value, memory_max.value
+            "`receive.message.max.bytes` ({}) is more than half of `memory_max` ({}), which also holds the blocks",
+            response.value, memory_max.value
         );
-        let fix = format!("write at most `{}`, or raise `memory_max`", half / 1024);
-        report.add(&queued.location, reason, fix);
+        let needed = ByteSize::from_bytes(response.value.saturating_mul(2).next_multiple_of(1 << 20));
+        let fix = format!("write at most `{half}`, or raise `memory_max` to at least `{needed}`");
+        report.add(&response.location, reason, fix);
     }
 }
 

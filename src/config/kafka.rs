@@ -57,6 +57,13 @@ impl KafkaSettings {
         self.properties_without(Scope::Consumer)
     }
 
+    /// How much more a batch may unfold to than where the file says nothing.
+    pub(crate) fn response_bytes_above_default(&self) -> u64 {
+        let given = self.properties.iter().find(|property| property.name == "receive.message.max.bytes");
+        let bytes: Option<u64> = given.and_then(|property| property.value.expose().parse().ok());
+        bytes.unwrap_or(0).saturating_sub(property_rules::RESPONSE_BYTES_MAX_DEFAULT)
+    }
+
     fn properties_without(&self, other: Scope) -> impl Iterator<Item = (&str, &str)> {
         self.properties
             .iter()
@@ -110,7 +117,7 @@ pub(super) struct ReadProperty<'a> {
 pub(super) struct KafkaRead {
     pub(super) settings: KafkaSettings,
     pub(super) transaction_timeout: Located<Duration>,
-    pub(super) queued_kbytes_max: Option<Located<u64>>,
+    pub(super) response_bytes_max: Option<Located<u64>>,
 }
 
 pub(super) fn read_kafka(section: &Section<'_>) -> Option<KafkaRead> {
@@ -128,7 +135,7 @@ pub(super) fn read_kafka(section: &Section<'_>) -> Option<KafkaRead> {
         || Located { value: TRANSACTION_TIMEOUT_DEFAULT, location: section.location.clone() },
         |millis| Located { value: Duration::from_millis(millis.value), location: millis.location },
     );
-    let queued_kbytes_max = number("queued.max.messages.kbytes");
+    let response_bytes_max = number("receive.message.max.bytes");
     let passed_on = properties
         .into_iter()
         .filter(|property| property.name != "transaction.timeout.ms")
@@ -142,7 +149,7 @@ pub(super) fn read_kafka(section: &Section<'_>) -> Option<KafkaRead> {
             schema_registry: schema_registry?,
         },
         transaction_timeout,
-        queued_kbytes_max,
+        response_bytes_max,
     })
 }
 

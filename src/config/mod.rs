@@ -44,6 +44,7 @@ pub use kafka::{KafkaProperty, KafkaSettings};
 pub use mapping::{ColumnMapping, ColumnSource, Envelope, Mapping, NameStyle, Tombstones, Unknown};
 pub use names::TableName;
 pub use pattern::{Expansion, LeftOut, Pattern};
+pub(crate) use property_rules::{FETCH_LIMITS, RESPONSE_BYTES_MAX_DEFAULT, consumer_takes, producer_takes};
 pub use registry::{ClientIdentity, RegistryCredentials, RegistrySettings};
 pub use routes::{Route, Routing, Unrouted};
 pub use settings::Settings;

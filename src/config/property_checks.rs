@@ -5,9 +5,12 @@
 
 use super::error::Problem;
 use super::kafka::ReadProperty;
-use super::property_rules::ALIASES;
+use super::property_rules::{ALIASES, RESPONSE_BYTES_MAX_DEFAULT};
 use super::section::Section;
 use super::tree::Entry;
+
+/// What a response has beside the records of a fetch, as librdkafka reckons.
+const RESPONSE_OVERHEAD_BYTES: u64 = 512;
 
 /// librdkafka's defaults for what is compared here.
 const SESSION_TIMEOUT_MS_DEFAULT: u64 = 45_000;
@@ -73,6 +76,7 @@ pub(super) fn check_together(section: &Section<'_>, properties: &[ReadProperty<'
     good &= checks.aliases();
     good &= checks.security();
     good &= checks.timeouts();
+    good &= checks.sizes();
     good
 }
 
@@ -151,6 +155,26 @@ impl Together<'_> {
     /// The property's number, or librdkafka's default.
     fn number(&self, name: &str, default: u64) -> u64 {
         self.find(name).and_then(|property| property.value.expose().parse().ok()).unwrap_or(default)
+    }
+
+    /// The library makes no client whose responses have no room for a fetch.
+    fn sizes(&self) -> bool {
+        let Some(response) = self.find("receive.message.max.bytes") else { return true };
+        let response_bytes = self.number(response.name, RESPONSE_BYTES_MAX_DEFAULT);
+        let mut good = true;
+        for name in ["fetch.max.bytes", "message.max.bytes"] {
+            let bytes = self.number(name, 0);
+            if let Some(fetch) = self.find(name)
+                && bytes.saturating_add(RESPONSE_OVERHEAD_BYTES) > response_bytes
+            {
+                let reason = format!(
+                    "`{name}` ({bytes}) leaves no room for {RESPONSE_OVERHEAD_BYTES} bytes more within \
+                     `receive.message.max.bytes` ({response_bytes})"
+                );
+                good = self.refuse(fetch, reason, "lower the first or raise the second");
+            }
+        }
+        good
     }
 
     fn timeouts(&self) -> bool {

@@ -35,6 +35,9 @@ const OLD_BROKERS: &str = "transactions need the version negotiation of current 
 const KIP_848: &str = "the group protocol of KIP-848 is not in this version";
 const NAMES: &str = "it is made from `name` and `instance`";
 const NAMES_FIX: &str = "set `name` and `instance` at the top level of the file";
+const QUEUES: &str = "what is fetched has its share of `memory_max`";
+const QUEUES_FIX: &str = "set `memory_max` at the top level of the file";
+const TOGETHER: &str = "the alerts of a transaction are sent together, as soon as it is made";
 const BROKERS_FIX: &str = "set `kafka.brokers`";
 
 const fn both(name: &'static str) -> (&'static str, Rule) {
@@ -70,7 +73,6 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     both("topic.metadata.propagation.max.ms"),
     both("reconnect.backoff.ms"),
     both("reconnect.backoff.max.ms"),
-    both("retry.backoff.ms"),
     both("retry.backoff.max.ms"),
     both("socket.timeout.ms"),
     both("socket.connection.setup.timeout.ms"),
@@ -82,7 +84,6 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     both("receive.message.max.bytes"),
     both("message.max.bytes"),
     both("message.copy.max.bytes"),
-    both("statistics.interval.ms"),
     both("enable.metrics.push"),
     both("enable.random.seed"),
     both("debug"),
@@ -116,13 +117,12 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     both("sasl.kerberos.min.time.before.relogin"),
     // The consumer.
     consumer("partition.assignment.strategy"),
+    consumer("retry.backoff.ms"),
     consumer("group.protocol"),
     consumer("session.timeout.ms"),
     consumer("heartbeat.interval.ms"),
     consumer("max.poll.interval.ms"),
     consumer("coordinator.query.interval.ms"),
-    consumer("queued.min.messages"),
-    consumer("queued.max.messages.kbytes"),
     consumer("fetch.wait.max.ms"),
     consumer("fetch.queue.backoff.ms"),
     consumer("fetch.message.max.bytes"),
@@ -130,11 +130,8 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     consumer("fetch.max.bytes"),
     consumer("fetch.min.bytes"),
     consumer("fetch.error.backoff.ms"),
-    consumer("check.crcs"),
     // The producer of alerts.
     producer("transaction.timeout.ms"),
-    producer("linger.ms"),
-    producer("queue.buffering.max.ms"),
     producer("queue.buffering.max.messages"),
     producer("queue.buffering.max.kbytes"),
     producer("queue.buffering.backpressure.threshold"),
@@ -169,6 +166,11 @@ pub(super) const RULES: &[(&str, Rule)] = &[
         "only committed records are read: rows of aborted transactions must not reach the table",
         REMOVE,
     ),
+    refuse("queued.min.messages", QUEUES, QUEUES_FIX),
+    refuse("queued.max.messages.kbytes", QUEUES, QUEUES_FIX),
+    refuse("check.crcs", "records that were damaged on their way must not reach the table", REMOVE),
+    refuse("linger.ms", TOGETHER, REMOVE),
+    refuse("queue.buffering.max.ms", TOGETHER, REMOVE),
     refuse("enable.partition.eof", "it puts markers between records, which batches do not expect", REMOVE),
     refuse("enable.idempotence", IDEMPOTENT, REMOVE),
     refuse("enable.gapless.guarantee", IDEMPOTENT, REMOVE),
@@ -244,6 +246,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ),
     // What does nothing here.
     refuse("builtin.features", UNUSED, REMOVE),
+    refuse("statistics.interval.ms", UNUSED, REMOVE),
     refuse("enabled_events", UNUSED, REMOVE),
     refuse("log.queue", UNUSED, REMOVE),
     refuse("internal.termination.signal", UNUSED, REMOVE),
@@ -259,9 +262,34 @@ pub(super) const RULES: &[(&str, Rule)] = &[
 pub(super) const ALIASES: &[(&str, &str)] = &[
     ("sasl.mechanism", "sasl.mechanisms"),
     ("fetch.message.max.bytes", "max.partition.fetch.bytes"),
-    ("linger.ms", "queue.buffering.max.ms"),
     ("compression.type", "compression.codec"),
 ];
+
+/// The largest response where the file says nothing, and what a batch may unfold to: a record of 16 MB comes whole even
+/// where fetches are smaller, beside what others are in it.
+pub(crate) const RESPONSE_BYTES_MAX_DEFAULT: u64 = 64 * 1024 * 1024;
+
+/// Properties that bound a fetch, which a response must have room for.
+pub(crate) const FETCH_LIMITS: [&str; 4] =
+    ["fetch.max.bytes", "fetch.message.max.bytes", "max.partition.fetch.bytes", "message.max.bytes"];
+
+/// Whether the consumer takes the property from the file. The one list for `check` and `run`.
+pub(crate) fn consumer_takes(name: &str) -> bool {
+    takes(name, Scope::Producer)
+}
+
+/// Whether the producer takes the property from the file.
+pub(crate) fn producer_takes(name: &str) -> bool {
+    takes(name, Scope::Consumer)
+}
+
+fn takes(name: &str, other: Scope) -> bool {
+    find(name).is_some_and(|(_, rule)| match rule {
+        Rule::Pass(scope) => scope != other,
+        Rule::Secret => true,
+        Rule::Refuse { .. } => false,
+    })
+}
 
 /// The rule for `name`, and the name as the list spells it.
 pub(super) fn find(name: &str) -> Option<(&'static str, Rule)> {

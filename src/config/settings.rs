@@ -133,7 +133,7 @@ pub(super) fn read_settings(report: &Report, root: &Node, env: Environment<'_>) 
             drain_timeout_default: DRAIN_TIMEOUT_DEFAULT,
             state_database: state_database.as_ref(),
             transaction_timeout: kafka.as_ref().map(|kafka| &kafka.transaction_timeout),
-            queued_kbytes_max: kafka.as_ref().and_then(|kafka| kafka.queued_kbytes_max.as_ref()),
+            response_bytes_max: kafka.as_ref().and_then(|kafka| kafka.response_bytes_max.as_ref()),
             registry_missing: kafka.as_ref().is_some_and(|kafka| kafka.settings.schema_registry.is_none()),
         },
     );

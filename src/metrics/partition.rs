@@ -97,6 +97,25 @@ impl PartitionMetrics {
         );
     }
 
+    /// The partition stands still until its next batch can be read.
+    pub fn unreadable(&self, offset: Offset, reason: &str) {
+        self.halted.set(1.0);
+        error!(
+            topic = &*self.topic,
+            partition = %self.partition,
+            table = &*self.table,
+            %offset,
+            reason,
+            "a batch cannot be read: the partition stands still, the others go on",
+        );
+    }
+
+    /// Its batch was read after all.
+    pub fn readable(&self) {
+        self.halted.set(0.0);
+        info!(topic = &*self.topic, partition = %self.partition, table = &*self.table, "the batch could be read");
+    }
+
     /// The group took the partition away. Its gauges go to 0: whoever has it now reports its lag.
     pub fn revoked(&self) {
         self.lag(0, Duration::ZERO);

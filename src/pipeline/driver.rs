@@ -197,6 +197,8 @@ impl Driver {
                 self.blocks.store(*block, account);
                 self.feed(Event::BlockClosed(summary));
             }
+            SourceEvent::Unreadable(key, at, text) => self.report.unreadable(key, at, text),
+            SourceEvent::Readable(key) => self.report.readable(key),
             SourceEvent::FetchFailed(key, text) => {
                 self.report.fetch_failed(key, &text);
                 self.feed(Event::FetchFailed(key, text));

@@ -183,7 +183,9 @@ pub(super) async fn lane_setup(
 /// The most bytes of one block: what is configured, or what all lanes' blocks leave of `memory_max`.
 fn block_bytes(settings: &Settings, topic: &TopicSettings) -> usize {
     let lanes = u64::try_from(settings.topics.len()).expect("a configuration has few topics");
-    let left = settings.memory_max.bytes() - fetch_bytes(settings);
+    // A large batch that is allowed to unfold takes its memory from the blocks.
+    let unfolded = settings.kafka.response_bytes_above_default();
+    let left = (settings.memory_max.bytes() - fetch_bytes(settings)).saturating_sub(unfolded);
     let share = left / (lanes.max(1) * BLOCK_SHARE);
     usize::try_from(topic.batch.bytes_max.bytes().min(share)).unwrap_or(usize::MAX)
 }

@@ -59,6 +59,8 @@ struct Partition {
     oldest_ms: Option<i64>,
     last_insert_unix_ms: Option<i64>,
     last_error: Option<TimedError>,
+    /// Why its next batch cannot be read.
+    unreadable: Option<String>,
 }
 
 impl Report {
@@ -98,6 +100,7 @@ impl Report {
                 oldest_ms: None,
                 last_insert_unix_ms: None,
                 last_error: None,
+                unreadable: None,
             });
         }
         self.change(|status| {
@@ -309,6 +312,7 @@ impl Report {
                 if let Some(partition) = self.partitions.get_mut(&key) {
                     partition.position = Some(start.fetch_from());
                     partition.lag.resumed();
+                    partition.unreadable = None;
                     partition.metrics.resumed(start.fetch_from());
                     if let Some(damaged) = start.damaged {
                         partition.metrics.rewound(damaged);
@@ -367,6 +371,26 @@ impl Report {
                 partition.metrics.halted(reason);
             }
             partition.last_error = Some(TimedError { unix_ms: clock::unix_ms(), text: reason.to_string() });
+        }
+    }
+
+    /// The next batch of a partition cannot be read: it stands still, the others go on.
+    pub(super) fn unreadable(&mut self, key: PartitionKey, at: Offset, text: String) {
+        let Some(partition) = self.partitions.get_mut(&key) else { return };
+        let reason = format!("the batch at offset {at} cannot be read, it is tried again: {text}");
+        if partition.unreadable.as_ref() != Some(&reason) {
+            partition.metrics.unreadable(at, &reason);
+        }
+        partition.last_error = Some(TimedError { unix_ms: clock::unix_ms(), text: reason.clone() });
+        partition.unreadable = Some(reason);
+    }
+
+    /// It was read after all.
+    pub(super) fn readable(&mut self, key: PartitionKey) {
+        if let Some(partition) = self.partitions.get_mut(&key)
+            && partition.unreadable.take().is_some()
+        {
+            partition.metrics.readable();
         }
     }
 
@@ -512,7 +536,13 @@ impl Partition {
         let (state, committed, halted) = match view {
             PartitionView::Waiting => (PartitionState::Waiting, None, None),
             PartitionView::TakingOver => (PartitionState::TakingOver, None, None),
-            PartitionView::Running { committed } => (PartitionState::Running, Some(committed), None),
+            PartitionView::Running { committed } => match &self.unreadable {
+                None => (PartitionState::Running, Some(committed), None),
+                Some(reason) => {
+                    let halted = Halted { code: "unreadable_batch".to_owned(), reason: reason.clone() };
+                    (PartitionState::Halted, Some(committed), Some(halted))
+                }
+            },
             PartitionView::Halted(reason) => {
                 let halted = Halted { code: reason.code().to_owned(), reason: reason.to_string() };
                 (PartitionState::Halted, None, Some(halted))

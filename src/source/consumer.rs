@@ -20,6 +20,7 @@ use super::asking::Asking;
 use super::group::{Assignments, GroupContext, GroupEvent, LaneTopics, event_of_fatal};
 use super::handle::GroupHandle;
 use super::native::{self, Batch, BatchQueue, KafkaFault};
+use crate::config::{FETCH_LIMITS, RESPONSE_BYTES_MAX_DEFAULT, consumer_takes};
 use crate::types::{AssignmentNumber, LaneId, Offset, Partition, PartitionKey};
 
 /// What a consumer is built from.
@@ -108,18 +109,18 @@ const FIXED: [(&str, &str); 9] = [
 ];
 
 /// Given by settings of their own.
-const OURS: [&str; 7] = [
+#[cfg(test)]
+const OURS: [&str; 6] = [
     "bootstrap.servers",
     "metadata.broker.list",
     "group.id",
     "group.instance.id",
     "queued.max.messages.kbytes",
     "queued.min.messages",
-    "receive.message.max.bytes",
 ];
 
-/// The largest response: a record of 16 MB comes whole even where fetches are smaller, beside what others are in it.
-const RESPONSE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// What the library needs above the largest fetch.
+const RESPONSE_OVERHEAD_BYTES: u64 = 512;
 
 /// How often one call of `serve` asks for events: bounds its time when errors pour in.
 const EVENTS_PER_SERVE_MAX: usize = 64;
@@ -134,6 +135,7 @@ pub struct KafkaConsumer {
     /// Under which number each partition was last started.
     started: BTreeMap<PartitionKey, AssignmentNumber>,
     said_fatal: bool,
+    response_bytes_max: u64,
 }
 
 impl KafkaConsumer {
@@ -153,7 +155,8 @@ impl KafkaConsumer {
         let names: Vec<&str> = settings.topics.values().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(|error| KafkaFault::from_client("subscribing", &error))?;
         let asking = Arc::new(Asking::new(&config)?);
-        Ok(Self { queues, consumer, asking, started: BTreeMap::new(), said_fatal: false })
+        let response_bytes_max = response_bytes_max(settings);
+        Ok(Self { queues, consumer, asking, started: BTreeMap::new(), said_fatal: false, response_bytes_max })
     }
 
     /// A handle for other threads.
@@ -325,6 +328,11 @@ impl KafkaConsumer {
         self.consumer.subscribe(&names).map_err(|error| KafkaFault::from_client("subscribing again", &error))
     }
 
+    /// The largest response, and the most that a batch compressed with zstd may unfold to.
+    pub(super) fn response_bytes_max(&self) -> u64 {
+        self.response_bytes_max
+    }
+
     /// How far these partitions were read: every record below that a reader of committed data can see came out of
     /// [`Self::read`] since the partition was last started. Left out are partitions of which nothing came since then, and
     /// the answer is wrong for one that an error item came of and that was not started again.
@@ -363,10 +371,10 @@ const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
 const WAKE_TIMEOUT: Duration = Duration::from_millis(100);
 
 fn client_config(settings: &ConsumerSettings) -> Result<ClientConfig, ConsumerError> {
-    let fixed = FIXED.iter().map(|(property, _)| *property);
-    if let Some(property) = fixed.chain(OURS).find(|property| settings.properties.contains_key(*property)) {
-        return Err(ConsumerError::FixedProperty { property: property.to_owned() });
+    if let Some(property) = settings.properties.keys().find(|property| !consumer_takes(property)) {
+        return Err(ConsumerError::FixedProperty { property: property.clone() });
     }
+    let response_bytes_max = response_bytes_max(settings);
     let lanes = u64::try_from(settings.topics.len().max(1)).unwrap_or(u64::MAX);
     let lane_bytes = settings.memory_bytes / lanes;
     // Half for what is queued, the rest for a fetch under way and for what the library keeps beside each message.
@@ -375,6 +383,7 @@ fn client_config(settings: &ConsumerSettings) -> Result<ClientConfig, ConsumerEr
     // hundred times that with what the library keeps beside each message. Larger fetches are not faster for records of some
     // hundred bytes; of eight bytes a quarter more could be read with four times this.
     let fetch_bytes = (lane_bytes / 64).clamp(128 * 1024, 16 * 1024 * 1024);
+    let fetch_bytes = fetch_bytes.min(response_bytes_max.saturating_sub(RESPONSE_OVERHEAD_BYTES));
     let partition_bytes = fetch_bytes / 4;
     let queued_messages = (lane_bytes / 1024).clamp(1_000, 100_000);
     let mut config = ClientConfig::new();
@@ -402,8 +411,17 @@ fn client_config(settings: &ConsumerSettings) -> Result<ClientConfig, ConsumerEr
         .set("group.instance.id", format!("{}-{}", settings.name, settings.instance))
         .set("queued.max.messages.kbytes", queued_kbytes.to_string())
         .set("queued.min.messages", queued_messages.to_string())
-        .set("receive.message.max.bytes", RESPONSE_BYTES_MAX.to_string());
+        .set("receive.message.max.bytes", response_bytes_max.to_string());
     Ok(config)
+}
+
+/// The user's, else enough for a record of 16 MB and what others are beside it, and for the largest fetch.
+fn response_bytes_max(settings: &ConsumerSettings) -> u64 {
+    let given = |property: &str| settings.properties.get(property)?.parse::<u64>().ok();
+    given("receive.message.max.bytes").unwrap_or_else(|| {
+        let fetch = FETCH_LIMITS.iter().filter_map(|property| given(property)).max().unwrap_or(0);
+        RESPONSE_BYTES_MAX_DEFAULT.max(fetch.saturating_add(RESPONSE_OVERHEAD_BYTES))
+    })
 }
 
 #[cfg(test)]
@@ -444,10 +462,27 @@ mod tests {
     #[test]
     fn properties_of_the_guarantee_are_refused() {
         let ours = OURS.map(|property| (property, "1"));
-        for (property, _) in FIXED.iter().chain(&ours) {
+        // The same value may be written down.
+        let refused = FIXED.iter().filter(|(property, _)| *property != "group.protocol");
+        for (property, _) in refused.chain(&ours) {
             let error = client_config(&settings(1 << 30, &[(property, "1")])).unwrap_err();
             assert!(error.to_string().contains(property), "{error}");
         }
+    }
+
+    #[test]
+    fn a_response_is_as_large_as_the_user_says_or_the_largest_fetch_needs() {
+        let check = |given: &[(&str, &str)], response: &str, fetch: &str| {
+            let config = client_config(&settings(1 << 30, given)).unwrap();
+            let got = ["receive.message.max.bytes", "fetch.max.bytes"].map(|property| config.get(property).unwrap());
+            assert_eq!(got, [response, fetch], "{given:?}");
+            config.create_native_config().unwrap();
+        };
+        check(&[], "67108864", "8388608");
+        check(&[("receive.message.max.bytes", "200000000")], "200000000", "8388608");
+        check(&[("receive.message.max.bytes", "1000512")], "1000512", "1000000");
+        check(&[("fetch.max.bytes", "100000000")], "100000512", "100000000");
+        check(&[("fetch.max.bytes", "1000000")], "67108864", "1000000");
     }
 
     #[test]

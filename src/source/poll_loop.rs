@@ -3,6 +3,9 @@
 //! Takes commands of the pipeline, gives events. It never waits for ClickHouse: when a lane may hand over no more
 //! blocks it stops reading that lane's queue, which has a bound, and goes on serving the group.
 
+mod exchange;
+mod unreadable;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,16 +14,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Sender;
 
-use crate::block::lane_fill::{FilledBlock, LaneFill, LanePlan, Taken};
+pub use self::exchange::{Command, SourceEvent};
+use self::unreadable::Unreadable;
+use crate::block::lane_fill::{LaneFill, LanePlan, Taken};
 use crate::columns::Columns;
-use crate::decode::NewColumn;
-use crate::protocol::action::Resume;
-use crate::protocol::halt::HaltReason;
 use crate::registry::SchemaKey;
 use crate::source::consumer::{KafkaConsumer, StartAt, StartError};
 use crate::source::group::GroupEvent;
 use crate::source::{KafkaFault, Message};
-use crate::types::{AssignmentNumber, BlockNumber, LaneId, OffsetRange, PartitionKey, TargetNumber};
+use crate::types::{AssignmentNumber, BlockNumber, LaneId, PartitionKey};
 
 /// Blocks of a lane that may be handed over and not let go yet: one is inserted, one waits.
 pub const LANE_BLOCKS_MAX: usize = 2;
@@ -36,61 +38,6 @@ const WAIT_MAX: Duration = Duration::from_millis(10);
 const IDLE_WAIT_MAX: Duration = Duration::from_millis(50);
 const IDLE_AFTER_ROUNDS: u32 = 100;
 
-/// What the pipeline wants of this thread.
-#[derive(Debug)]
-pub enum Command {
-    /// Read a partition from where its takeover ended.
-    Resume(Box<Resume>),
-    /// Drop the lane's open block and read nothing of it.
-    StopLane(LaneId),
-    /// Cut the lane's blocks at so many rows.
-    LimitRows(LaneId, Option<u64>),
-    /// Emptied columns, for reuse.
-    Recycle(LaneId, TargetNumber, Columns),
-    /// A block of the lane is let go.
-    Released(LaneId),
-    /// Look how far these partitions were read: they end above the last record of theirs.
-    Pass(Vec<PartitionKey>),
-    /// Let all partitions go and join the group anew.
-    Rejoin,
-    /// Close what is open and read no more; answered by `Drained`.
-    Drain,
-    /// End the thread.
-    Exit,
-}
-
-/// What this thread tells the pipeline.
-#[derive(Debug)]
-pub enum SourceEvent {
-    /// The group gave us partitions.
-    Assigned(BTreeMap<PartitionKey, AssignmentNumber>),
-    /// The group took partitions; the open blocks of these lanes held records of them and were dropped.
-    Revoked {
-        /// The partitions.
-        partitions: BTreeSet<PartitionKey>,
-        /// The lanes.
-        discarded: BTreeSet<LaneId>,
-    },
-    /// A block is full or old enough.
-    Block(Box<FilledBlock>),
-    /// The partition was read past these offsets, and no record was in them.
-    Passed(PartitionKey, OffsetRange),
-    /// A partition cannot be fetched.
-    FetchFailed(PartitionKey, String),
-    /// A partition cannot go on with a record: its last committed one is another now, or one is partly stored.
-    Unusable(PartitionKey, AssignmentNumber, HaltReason),
-    /// The lane is not read any more, because a record of the partition waits for its schema; `None`, and it is again.
-    Awaiting(LaneId, Option<(PartitionKey, SchemaKey)>),
-    /// The lane is not read any more, because the table lacks columns for a record of the partition.
-    Lacking(PartitionKey, Vec<NewColumn>),
-    /// The lane is not read any more, because blocks wait for ClickHouse and its share of memory is full; or it is again.
-    Held(LaneId, bool),
-    /// Everything that was open is closed and handed over.
-    Drained,
-    /// News of the group that change nothing by themselves.
-    Group(GroupEvent),
-}
-
 /// The thread's state.
 #[derive(Debug)]
 pub struct PollLoop {
@@ -101,6 +48,8 @@ pub struct PollLoop {
     next_block: u64,
     /// Partitions to start, or that the client could not start yet.
     starts: BTreeMap<PartitionKey, AssignmentNumber>,
+    /// Partitions whose next batch cannot be read for now.
+    unreadable: Unreadable,
     draining: bool,
     /// Rounds in which nothing happened since something did.
     idle_rounds: u32,
@@ -160,8 +109,18 @@ impl PollLoop {
             };
             lanes.insert(*id, lane);
         }
-        let starts = BTreeMap::new();
-        Ok(Self { consumer, lanes, commands, events, next_block: 0, starts, draining: false, idle_rounds: 0, memory })
+        Ok(Self {
+            consumer,
+            lanes,
+            commands,
+            events,
+            next_block: 0,
+            starts: BTreeMap::new(),
+            unreadable: Unreadable::default(),
+            draining: false,
+            idle_rounds: 0,
+            memory,
+        })
     }
 
     /// Runs until the pipeline ends or says so. Then the consumer leaves the group.
@@ -175,6 +134,7 @@ impl PollLoop {
             self.on_group_event(event)?;
         }
         self.look_for_schemas();
+        self.try_unreadable();
         self.start_pending()?;
         self.end_waits()?;
         let mut read = 0;
@@ -227,6 +187,7 @@ impl PollLoop {
                 if lane.assignments.get(&key) == Some(&assignment) {
                     lane.fill.resume(*resume);
                     lane.reading.remove(&key);
+                    self.unreadable.forget(key);
                     self.starts.insert(key, assignment);
                 }
             }
@@ -251,6 +212,8 @@ impl PollLoop {
         let lane = self.lane(id);
         lane.fill.stop();
         lane.reading.clear();
+        self.unreadable.forget_lane(id);
+        let lane = self.lane(id);
         if lane.awaiting != Awaiting::Nothing {
             // What the takeover resumes is started anew anyway.
             lane.awaiting = Awaiting::Starts;
@@ -296,6 +259,8 @@ impl PollLoop {
                     let lane = self.lane(key.lane);
                     lane.assignments.remove(key);
                     lane.reading.remove(key);
+                    self.unreadable.forget(*key);
+                    let lane = self.lane(key.lane);
                     if lane.fill.holds(*key) {
                         discarded.insert(key.lane);
                         self.stop_lane(key.lane);
@@ -365,10 +330,44 @@ impl PollLoop {
         Ok(())
     }
 
-    /// A partition cannot be fetched where it stands. One that the client has given up (its offset is outside the log)
+    /// Starts partitions again whose batch could not be read a while ago.
+    fn try_unreadable(&mut self) {
+        if self.unreadable.is_empty() || self.draining {
+            return;
+        }
+        for key in self.unreadable.due(crate::clock::now()) {
+            if let Some(assignment) = self.lane(key.lane).assignments.get(&key).copied() {
+                self.starts.insert(key, assignment);
+            }
+        }
+    }
+
+    /// Tells which partitions of the lane can be read again.
+    fn end_unreadable(&mut self, id: LaneId) -> Result<(), Ended> {
+        if self.unreadable.is_empty() {
+            return Ok(());
+        }
+        let fill = &self.lanes[&id].fill;
+        for key in self.unreadable.read_past(id, |key| fill.next(key)) {
+            self.tell(SourceEvent::Readable(key))?;
+        }
+        Ok(())
+    }
+
+    /// A partition cannot be fetched where it stands. Of a batch that cannot be read only the partition stands still, and is
+    /// tried again by itself: its owner is as good as any other. One that the client has given up (its offset is outside the log)
     /// can only be had again by joining the group anew; then everything is assigned and taken over again.
     fn on_fault(&mut self, key: PartitionKey, fault: &KafkaFault) -> Result<(), Ended> {
-        self.lane(key.lane).reading.remove(&key);
+        let lane = self.lane(key.lane);
+        lane.reading.remove(&key);
+        if fault.is_of_the_batch()
+            && let Some(at) = lane.fill.next(key)
+        {
+            let pause = self.unreadable.failed(key, at, crate::clock::now());
+            tracing::debug!(?key, ?pause, "a batch cannot be read");
+            let text = fault.explained_by(self.consumer.response_bytes_max());
+            return self.tell(SourceEvent::Unreadable(key, at, text));
+        }
         if fault.needs_rejoin() {
             self.rejoin();
         }
@@ -426,8 +425,15 @@ impl PollLoop {
             if let Some(previous) = previous.filter(|previous| previous.partition() != message.partition()) {
                 lane.fill.anchor(&previous);
             }
+            let gone_before = |(key, _): &(PartitionKey, KafkaFault)| key.partition == message.partition();
+            if failed.iter().any(gone_before) {
+                // The client goes on behind a damaged batch; the records there come again once that is read.
+                last = previous;
+                continue;
+            }
             if let Some(fault) = message.error() {
                 failed.push((PartitionKey { lane: id, partition: message.partition() }, fault));
+                last = previous;
                 continue;
             }
             match lane.fill.take(&message) {
@@ -475,6 +481,7 @@ impl PollLoop {
             self.pause(&[key]);
             self.on_fault(key, &fault)?;
         }
+        self.end_unreadable(id)?;
         Ok(count)
     }
 

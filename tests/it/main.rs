@@ -45,5 +45,6 @@ mod secrets;
 mod secure;
 mod support;
 mod topics;
+mod unreadable;
 mod verify_contents;
 mod versions;

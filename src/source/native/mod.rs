@@ -50,6 +50,42 @@ impl KafkaFault {
         self.code == RDKafkaErrorCode::AutoOffsetReset
     }
 
+    /// Whether the batch that is next in the partition cannot be read, while everything else can.
+    pub fn is_of_the_batch(&self) -> bool {
+        use RDKafkaErrorCode as Code;
+        matches!(
+            self.code,
+            Code::BadCompression
+                | Code::BadMessage
+                | Code::InvalidMessage
+                | Code::InvalidMessageSize
+                | Code::MessageSizeTooLarge
+                | Code::UnsupportedCompressionType
+                | Code::NotImplemented
+                | Code::Underflow
+                | Code::CriticalSystemResource
+                | Code::KafkaStorageError
+        )
+    }
+
+    /// What happened to the batch and what a person can do, where the client takes responses of so many bytes.
+    pub(crate) fn explained_by(&self, response_bytes_max: u64) -> String {
+        use RDKafkaErrorCode as Code;
+        let advice = match self.code {
+            Code::BadCompression | Code::MessageSizeTooLarge | Code::InvalidMessageSize => format!(
+                "a batch that unfolds to more than `receive.message.max.bytes` ({response_bytes_max}) is not read: raise \
+                 that under `kafka.properties`; if it is smaller, it is damaged on the broker"
+            ),
+            Code::BadMessage | Code::InvalidMessage => "it is damaged, on the way or on the broker".to_owned(),
+            Code::NotImplemented | Code::UnsupportedCompressionType => {
+                "its format or compression is not in this build: have it produced in another".to_owned()
+            }
+            Code::KafkaStorageError => "the broker cannot read its disk".to_owned(),
+            _ => "it is tried again".to_owned(),
+        };
+        format!("{self}: {advice}")
+    }
+
     /// A fault of the safe client.
     pub(crate) fn from_client(doing: impl Into<String>, error: &KafkaError) -> Self {
         Self {

@@ -140,6 +140,25 @@ impl Kafka {
         producer.flush(TIMEOUT).unwrap();
     }
 
+    /// Produces all of this in one batch, compressed with zstd.
+    pub(crate) fn produce_unfolding(&self, topic: &str, partition: i32, payloads: &[String]) {
+        let mut config = self.config.clone();
+        let sizes = ["message.max.bytes", "batch.size"].map(|property| (property, "64000000"));
+        for (property, value) in sizes.into_iter().chain([("compression.type", "zstd"), ("linger.ms", "1000")]) {
+            config.set(property, value);
+        }
+        let producer: BaseProducer = config.create().unwrap();
+        for payload in payloads {
+            let record = BaseRecord::<(), str>::to(topic).partition(partition).payload(payload);
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        // Not by `flush`, which sends what is there at once.
+        wait_for("the batch to be sent", || {
+            producer.poll(Duration::from_millis(50));
+            if producer.in_flight_count() == 0 { Ok(()) } else { Err("it is under way".to_owned()) }
+        });
+    }
+
     /// A producer of transactions, of which the first is begun.
     pub(crate) fn transactional(&self, id: &str) -> BaseProducer {
         let mut config = self.config.clone();
