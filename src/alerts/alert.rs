@@ -61,7 +61,7 @@ pub struct AlertRow {
     pub offset: u64,
     /// Its replay.
     pub replay: u32,
-    /// The record's timestamp in Unix milliseconds (`DateTime64(3)`); 0 where it has none.
+    /// The record's timestamp in Unix milliseconds (`DateTime64(3)`); 0 where it has none, or none within the calendar.
     pub event_time: i64,
     /// The key that the alert has in Kafka.
     pub key: String,
@@ -168,7 +168,7 @@ impl Alert {
             partition: self.partition.0,
             offset: self.offset.get(),
             replay: self.replay.0,
-            event_time: self.timestamp_ms.unwrap_or(0),
+            event_time: self.timestamp_ms.filter(|timestamp| rfc3339(*timestamp).is_some()).unwrap_or(0),
             key: self.kafka_key(),
             value: text(&self.value),
             threshold: text(&self.threshold),

@@ -72,7 +72,7 @@ pub struct FilledBlock {
     pub alerts: AlertSet,
     /// What became of each partition's records.
     pub tallies: Vec<(PartitionKey, BatchTally)>,
-    /// The oldest Kafka timestamp of its records, in milliseconds since 1970.
+    /// The oldest Kafka timestamp of its records, in milliseconds since 1970; of those that are no time in milliseconds, none.
     pub oldest_ms: Option<i64>,
 }
 
@@ -439,7 +439,7 @@ impl LaneFill {
         self.payload_bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
         if self.records % MEASURE_EVERY == 1 || bytes > self.plan.block_bytes_max / 16 {
             self.measure();
-            let timestamp = message.timestamp_ms();
+            let timestamp = message.aged_timestamp_ms();
             self.oldest_ms = self.oldest_ms.into_iter().chain(timestamp).min();
         }
     }

@@ -184,6 +184,15 @@ impl Columns {
         }
     }
 
+    /// Gives an opened column NULL, or its default where it has no NULL.
+    pub(crate) fn append_null_or_default(&mut self, column: usize) {
+        if self.plan.columns[column].column_type.accepts_null() {
+            self.data[column].builder.push_zero();
+        } else {
+            self.append_default(column);
+        }
+    }
+
     /// The column whose value was begun last; `None` behind a field that no column takes.
     pub(crate) fn field(&self) -> Option<usize> {
         self.field
@@ -214,9 +223,22 @@ impl Columns {
                 }
             }
         }
+        self.count_as_replaced(column);
+        true
+    }
+
+    /// Puts NULL, or the default of a column that has none, in the place of a value that does not fit, whatever the column's
+    /// configuration says.
+    #[cold]
+    pub(crate) fn replace_by_null_or_default(&mut self, column: usize) {
+        self.data[column].builder.rollback();
+        self.append_null_or_default(column);
+        self.count_as_replaced(column);
+    }
+
+    fn count_as_replaced(&mut self, column: usize) {
         self.data[column].replaced_row = self.row;
         self.replaced_in_open_row += 1;
-        true
     }
 
     /// Takes back what the open row has in a column, as if it had not been opened.

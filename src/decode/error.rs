@@ -78,6 +78,8 @@ pub enum ErrorCode {
     InvalidNumber,
     /// A text that is not a date or a time.
     InvalidTime,
+    /// A time of day other than midnight, for a column of dates; reported as `invalid_time`.
+    TimeOfDay,
     /// A text that is not a UUID.
     InvalidUuid,
     /// A text that is not an address.
@@ -172,7 +174,7 @@ impl ErrorCode {
             Self::OutOfRange | Self::BelowRange => "out_of_range",
             Self::NotAnInteger => "not_an_integer",
             Self::InvalidNumber => "invalid_number",
-            Self::InvalidTime => "invalid_time",
+            Self::InvalidTime | Self::TimeOfDay => "invalid_time",
             Self::InvalidUuid => "invalid_uuid",
             Self::InvalidAddress => "invalid_address",
             Self::UnknownEnumValue => "unknown_enum_value",
@@ -233,6 +235,7 @@ impl ErrorCode {
             | Self::NotAnInteger
             | Self::InvalidNumber
             | Self::InvalidTime
+            | Self::TimeOfDay
             | Self::InvalidUuid
             | Self::InvalidAddress
             | Self::UnknownEnumValue
@@ -254,6 +257,7 @@ impl ErrorCode {
             Self::NotAnInteger => "not an integer",
             Self::InvalidNumber => "not a number",
             Self::InvalidTime => "not a date or time that the column takes",
+            Self::TimeOfDay => "has a time of day, which the column would lose",
             Self::InvalidUuid => "not a uuid",
             Self::InvalidAddress => "not an ip address",
             Self::UnknownEnumValue => "not a value of the enum",

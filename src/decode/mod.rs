@@ -21,6 +21,7 @@ mod registered;
 mod target;
 mod text;
 mod time;
+mod time_text;
 mod typed;
 
 pub use avro::{AvroFraming, AvroOptions, AvroSchema};

@@ -1,7 +1,8 @@
 //! Number texts to exact values.
 //!
 //! Takes the parts of a number as the JSON grammar splits them. Integers and decimals are computed
-//! from the digits, never through a float; floats are rounded correctly.
+//! from the digits, never through a float; floats are rounded correctly. A number with a point or an exponent is an integer
+//! where its value is one: `5.0`, `12e1`.
 
 use ethnum::U256;
 
@@ -10,12 +11,15 @@ use super::error::ErrorCode;
 /// Most digits whose value always fits 64 bits.
 pub(crate) const DIGITS_U64: usize = 19;
 
+/// Where a written exponent is cut off: far outside every type, and safe to compute with.
+pub(crate) const EXPONENT_MAX: i32 = 100_000;
+
 const POWERS_F64: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
     1e21, 1e22,
 ];
 
-/// A number that follows the JSON grammar.
+/// A number that follows the JSON grammar; in quotes there may be no digit before the point, or none after it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Number<'a> {
     pub(crate) negative: bool,
@@ -27,7 +31,7 @@ pub(crate) struct Number<'a> {
     pub(crate) digits: usize,
     /// Digits after the point.
     pub(crate) fraction_digits: usize,
-    /// The written exponent, cut off at +-100,000.
+    /// The written exponent, cut off at [`EXPONENT_MAX`] in both directions.
     pub(crate) exponent: i32,
     /// Whether there is neither a point nor an exponent.
     pub(crate) integral: bool,
@@ -47,14 +51,36 @@ impl<'a> Number<'a> {
     /// The number as an integer of at most 64 bits and its sign.
     #[inline]
     pub(crate) fn small_integer(&self) -> Result<u64, ErrorCode> {
-        if !self.integral {
-            return Err(ErrorCode::NotAnInteger);
-        }
-        if self.digits <= DIGITS_U64 {
+        if self.integral && self.digits <= DIGITS_U64 {
             return Ok(self.mantissa);
         }
-        let wide = wide_value(self.magnitude, &[]).ok_or(ErrorCode::OutOfRange)?;
-        u64::try_from(wide).map_err(|_| ErrorCode::OutOfRange)
+        u64::try_from(self.whole_magnitude()?).map_err(|_| ErrorCode::OutOfRange)
+    }
+
+    /// The number without its sign, where it is an integer.
+    #[cold]
+    fn whole_magnitude(&self) -> Result<U256, ErrorCode> {
+        let (mut whole, mut fraction) = self.digit_runs();
+        let mut power = self.power_of_ten();
+        // Zeros at the end say nothing but the power.
+        while let [rest @ .., b'0'] = fraction {
+            (fraction, power) = (rest, power + 1);
+        }
+        if fraction.is_empty() {
+            while let [rest @ .., b'0'] = whole {
+                (whole, power) = (rest, power + 1);
+            }
+        }
+        if whole.iter().chain(fraction).all(|digit| *digit == b'0') {
+            return Ok(U256::ZERO);
+        }
+        // One that was cut off says too little.
+        if self.exponent.unsigned_abs() >= EXPONENT_MAX.unsigned_abs() {
+            return Err(if self.exponent < 0 { ErrorCode::NotAnInteger } else { ErrorCode::OutOfRange });
+        }
+        let power = u32::try_from(power).map_err(|_| ErrorCode::NotAnInteger)?;
+        let factor = U256::new(10).checked_pow(power).ok_or(ErrorCode::OutOfRange)?;
+        wide_value(whole, fraction).and_then(|value| value.checked_mul(factor)).ok_or(ErrorCode::OutOfRange)
     }
 
     #[inline]
@@ -75,10 +101,10 @@ impl<'a> Number<'a> {
 
     /// Little-endian bytes of an integer of `width` bytes, in two's complement.
     pub(crate) fn wide_integer(&self, width: usize, signed: bool) -> Result<[u8; 32], ErrorCode> {
-        if !self.integral {
-            return Err(ErrorCode::NotAnInteger);
-        }
-        let magnitude = wide_value(self.magnitude, &[]).ok_or(ErrorCode::OutOfRange)?;
+        let magnitude = match self.integral {
+            true => wide_value(self.magnitude, &[]).ok_or(ErrorCode::OutOfRange)?,
+            false => self.whole_magnitude()?,
+        };
         two_complement(magnitude, self.negative, width, signed)
     }
 

@@ -43,7 +43,7 @@ pub struct Record<'a> {
     pub key: Option<&'a [u8]>,
     /// Its headers.
     pub headers: &'a dyn Headers,
-    /// Its timestamp in milliseconds since 1970, where it has one.
+    /// Its timestamp in milliseconds since 1970, where it has one. Whoever wrote the record may have meant another unit.
     pub timestamp_ms: Option<i64>,
     /// Its topic.
     pub topic: &'a str,
@@ -362,10 +362,7 @@ fn append_beside<'r>(
         Source::Raw => ("value", record.value.map(Beside::Bytes)),
         Source::Deleted => ("deletion", Some(Beside::Typed(Typed::Bool(deleted)))),
         Source::Topic => ("topic", Some(Beside::Bytes(record.topic.as_bytes()))),
-        Source::Timestamp => {
-            let time = record.timestamp_ms.map(|ticks| Typed::Timestamp { ticks, precision: 3 });
-            ("timestamp", time.map(Beside::Typed))
-        }
+        Source::Timestamp => return append_timestamp(record.timestamp_ms, column, columns),
         Source::Partition => ("partition", Some(Beside::Typed(Typed::Int(record.partition.into())))),
         Source::Offset => ("offset", Some(Beside::Typed(Typed::Int(record.offset)))),
         Source::Value(_) | Source::Record(_) | Source::UnknownFields => unreachable!("the value has its own decoder"),
@@ -385,19 +382,38 @@ fn append_beside<'r>(
     }
 }
 
+/// A record without a timestamp gives NULL, or the default of a column that has none. So does one whose timestamp is outside
+/// the column's range: it is in another unit, which is no fault of the record. That is counted, and `clamp` clamps it.
+fn append_timestamp<'r>(timestamp_ms: Option<i64>, column: usize, columns: &mut Columns) -> Result<(), Failed<'r>> {
+    let builder = columns.open(column).expect("a column has one source");
+    let Some(ticks) = timestamp_ms else {
+        columns.append_null_or_default(column);
+        return Ok(());
+    };
+    match append_typed(Typed::Timestamp { ticks, precision: 3 }, builder) {
+        Err(code) if columns.replace(column, code) => Ok(()),
+        Err(ErrorCode::OutOfRange | ErrorCode::BelowRange) => {
+            columns.replace_by_null_or_default(column);
+            Ok(())
+        }
+        Err(code) => Err(Failed::Beside("timestamp", &[], Fault { code, at: 0 })),
+        Ok(()) => Ok(()),
+    }
+}
+
 /// A value beside the record's own.
 enum Beside<'r> {
     Bytes(&'r [u8]),
     Typed(Typed<'r>),
 }
 
-/// Bytes whose meaning nobody gives: as they are into columns of bytes, else read as a text.
+/// Bytes whose meaning nobody gives: as they are into columns of bytes, else read as a text, without a byte order mark.
 pub(crate) fn append_bytes(bytes: &[u8], column: &mut ColumnBuilder) -> Result<(), ErrorCode> {
     if column.holds_bytes() {
         return append_typed(Typed::Bytes(bytes), column);
     }
     let text = simdutf8::basic::from_utf8(bytes).map_err(|_| ErrorCode::InvalidUtf8)?;
-    append_typed(Typed::Text(text), column)
+    append_typed(Typed::Text(text.strip_prefix('\u{feff}').unwrap_or(text)), column)
 }
 
 /// The fields of a record that no column takes.

@@ -51,6 +51,12 @@ fn keys_have_a_format_of_their_own() {
         Some(b"hh,x"),
         r#"invalid_number: key: column 2 (id) of the record: field id (UInt32): not a number at byte 3: "x""#,
     );
+    // A byte order mark is none of any text; as bytes it stays.
+    check_key(json, &parts, Some("\u{feff}{\"id\": 5}".as_bytes()), "id=5, site=NULL, v=1");
+    check_key(Some(&csv), &fields, Some("\u{feff}hh,7".as_bytes()), "id=7, first=hh, v=1");
+    check_key(None, &whole, Some("\u{feff}17".as_bytes()), "k=17, v=1");
+    check_key(Some(&Format::Raw), &whole, Some("\u{feff}17".as_bytes()), "k=17, v=1");
+    check_key(None, &[("k", "String", "$key")], Some("\u{feff}x".as_bytes()), "k=\\u{feff}x");
     // A key whose format nobody asks anything of is not read.
     check_key(json, &[("v", "UInt8", "v")], Some(b"no json"), "v=1");
     check_key(None, &parts, None, "refused: id: filled from `$key.id`, but the key has no format");

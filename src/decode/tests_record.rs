@@ -160,6 +160,40 @@ fn columns_are_filled_from_beside_the_value() {
 }
 
 #[test]
+fn a_timestamp_that_is_none_or_in_another_unit_is_no_fault_of_the_record() {
+    let check = |timestamp_ms: Option<i64>, kind: &str, policy: OnError, expected: &str| {
+        let column = ColumnSpec::new("c", kind, DefaultValue::of_json(kind, "7")).unwrap().on_error(policy);
+        let plan = plan(vec![column.from_source(Source::Timestamp)]);
+        let record = Record { timestamp_ms, ..Record::of_value(b"{}") };
+        assert_eq!(decoded(&plan, &record), expected, "{timestamp_ms:?} {kind} {policy:?}");
+    };
+    let refuse = OnError::DeadLetter;
+    for kind in ["DateTime", "DateTime64(0)", "Date", "UInt32", "LowCardinality(DateTime)"] {
+        check(None, kind, refuse, "c=7");
+    }
+    for kind in ["Nullable(DateTime64(3))", "Nullable(Int64)", "LowCardinality(Nullable(DateTime))"] {
+        check(None, kind, refuse, "c=NULL");
+    }
+    // Microseconds and nanoseconds.
+    check(Some(1_700_000_000_000_000), "DateTime64(0)", refuse, "c=7 (1 replaced)");
+    check(Some(1_700_000_000_000_000), "DateTime", OnError::Default, "c=7 (1 replaced)");
+    check(Some(i64::MAX), "Nullable(DateTime64(3))", refuse, "c=NULL (1 replaced)");
+    check(Some(i64::MIN), "Nullable(DateTime)", refuse, "c=NULL (1 replaced)");
+    check(Some(-2), "DateTime", refuse, "c=7 (1 replaced)");
+    check(Some(1_700_000_000_000_000), "DateTime", OnError::Clamp, "c=4294967295 (1 replaced)");
+    check(Some(1_700_000_000_000_000), "UInt32", refuse, "c=7 (1 replaced)");
+    // What fits is as it was written.
+    check(Some(1_700_000_000), "DateTime", refuse, "c=1700000");
+    check(Some(1_700_000_000_000_000), "Int64", refuse, "c=1700000000000000");
+    check(Some(-2), "DateTime64(3)", refuse, "c=-2");
+    // A column that takes no time at all is a fault of the configuration.
+    let refused = "type_mismatch: timestamp: field c (UUID): not a kind of value that the column takes at byte 0: \"\"";
+    let uuid = ColumnSpec::new("c", "UUID", DefaultValue::TypeZero).unwrap().from_source(Source::Timestamp);
+    let record = Record { timestamp_ms: Some(0), ..Record::of_value(b"{}") };
+    assert_eq!(decoded(&plan(vec![uuid]), &record), refused);
+}
+
+#[test]
 fn values_that_do_not_fit_are_replaced_where_that_is_wanted() {
     let check = |kind: &str, policy: OnError, value: &str, expected: &str| {
         let column = ColumnSpec::new("c", kind, DefaultValue::of_json(kind, "7")).unwrap().on_error(policy);

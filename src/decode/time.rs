@@ -1,8 +1,9 @@
 //! Dates and times from texts and numbers.
 //!
 //! Texts: `YYYY-MM-DD`, and `YYYY-MM-DD hh:mm:ss` with `T` or a space, an optional fraction and an
-//! optional offset (RFC 3339). A text without an offset is local time in the column's zone. Digits
-//! beyond the column's precision are cut off.
+//! optional offset (RFC 3339), at once; the other forms of [`super::time_text`] where it is none of these. A text without an
+//! offset is local time in the column's zone. Digits beyond the column's precision are cut off; a time of day other than
+//! midnight is not, in a column of dates: such a text is refused.
 //!
 //! Bare numbers: Unix time in seconds up to 11 digits before the point, milliseconds up to 14,
 //! microseconds up to 17, nanoseconds above. Eleven digits of seconds reach past the end of
@@ -11,14 +12,15 @@
 //! number counts days, as in ClickHouse.
 //!
 //! Spans, for `Time` and `Time64`: `[-]hhh:mm:ss` with one to three digits of hours and an optional fraction, less than a
-//! thousand hours. A number counts seconds, in both: ClickHouse takes one in quotes for seconds as well, but a bare one for
+//! thousand hours. `10:30` is refused: ClickHouse takes it for minutes and seconds, Java means hours and minutes. A number counts seconds, in both: ClickHouse takes one in quotes for seconds as well, but a bare one for
 //! the ticks of `Time64`, as it did for `DateTime64` up to 25.8.
 
 use super::error::ErrorCode;
 use super::number::{DIGITS_U64, Number};
+use super::time_text::Written;
 use crate::columns::{TimeUnit, Zone};
 
-const SECONDS_PER_DAY: i64 = 86_400;
+pub(super) const SECONDS_PER_DAY: i64 = 86_400;
 /// 1900-01-01, the first day of `Date32` and `DateTime64`.
 const FIRST_DAY: i64 = -25_567;
 /// 2299-12-31, their last.
@@ -93,8 +95,11 @@ impl Moment {
 
     /// Reads a bare number, in this unit; see the module's text for the unit where none is given.
     pub(crate) fn from_number(number: &Number<'_>, unit: Option<TimeUnit>) -> Result<Self, ErrorCode> {
-        let whole_digits = number.digits - number.fraction_digits;
         let (value, fraction) = whole_and_billionths(number)?;
+        let whole_digits = match number.exponent {
+            0 => number.digits - number.fraction_digits,
+            _ => value.checked_ilog10().map_or(1, |power| power as usize + 1),
+        };
         let per_second = match (unit, whole_digits) {
             (Some(TimeUnit::Seconds), _) | (None, 0..=11) => 1,
             (Some(TimeUnit::Milliseconds), _) | (None, 12..=14) => 1_000,
@@ -113,27 +118,44 @@ impl Moment {
     /// Reads a text; `zone` is for texts without an offset.
     #[inline]
     pub(crate) fn from_text(text: &[u8], zone: &mut Zone) -> Result<Self, ErrorCode> {
-        let invalid = ErrorCode::InvalidTime;
-        let (date, rest) = text.split_at_checked(10).ok_or(invalid)?;
-        let local_midnight = days_from_text(date).ok_or(invalid)? * SECONDS_PER_DAY;
+        Self::from_common_text(text, zone).map_or_else(|| Self::from_other_text(text, zone), Ok)
+    }
+
+    /// Reads a text in the form that nearly all have; `None` where it has another.
+    #[inline]
+    fn from_common_text(text: &[u8], zone: &mut Zone) -> Option<Self> {
+        let (date, rest) = text.split_at_checked(10)?;
+        let local_midnight = days_from_text(date)? * SECONDS_PER_DAY;
         if rest.is_empty() {
-            return Ok(Self { seconds: zone.unix_seconds(local_midnight), nanos: 0 });
+            return Some(Self { seconds: zone.unix_seconds(local_midnight), nanos: 0 });
         }
-        let (clock, mut rest) = rest.split_at_checked(9).ok_or(invalid)?;
+        let (clock, mut rest) = rest.split_at_checked(9)?;
         let &[b'T' | b't' | b' ', h1, h2, b':', m1, m2, b':', s1, s2] = clock else {
-            return Err(invalid);
+            return None;
         };
-        let hour = two_digits(h1, h2).filter(|hour| *hour < 24).ok_or(invalid)?;
-        let minute = two_digits(m1, m2).filter(|minute| *minute < 60).ok_or(invalid)?;
+        let hour = two_digits(h1, h2).filter(|hour| *hour < 24)?;
+        let minute = two_digits(m1, m2).filter(|minute| *minute < 60)?;
         // 60 is a leap second, which Unix time counts as the next second.
-        let second = two_digits(s1, s2).filter(|second| *second <= 60).ok_or(invalid)?;
+        let second = two_digits(s1, s2).filter(|second| *second <= 60)?;
         let local_seconds = local_midnight + hour * 3_600 + minute * 60 + second;
 
-        let nanos = take_fraction(&mut rest)?;
+        let nanos = take_fraction(&mut rest).ok()?;
         let seconds = match rest {
             [] => zone.unix_seconds(local_seconds),
             [b'Z' | b'z'] => local_seconds,
-            _ => local_seconds - offset_seconds(rest).ok_or(invalid)?,
+            _ => local_seconds - offset_seconds(rest)?,
+        };
+        Some(Self { seconds, nanos })
+    }
+
+    /// Reads a text in any form.
+    #[cold]
+    pub(crate) fn from_other_text(text: &[u8], zone: &mut Zone) -> Result<Self, ErrorCode> {
+        let written = Written::read(text).ok_or(ErrorCode::InvalidTime)?;
+        let (local_seconds, nanos) = written.local();
+        let seconds = match written.offset {
+            Some(offset) => local_seconds - offset,
+            None => zone.unix_seconds(local_seconds),
         };
         Ok(Self { seconds, nanos })
     }
@@ -205,7 +227,10 @@ impl Span {
 
 /// A number's digits before the point, and the first nine after it, without its sign.
 fn whole_and_billionths(number: &Number<'_>) -> Result<(u64, u32), ErrorCode> {
-    if number.exponent != 0 || number.digits > DIGITS_U64 + 9 {
+    if number.exponent != 0 {
+        return moved_by_exponent(number);
+    }
+    if number.digits > DIGITS_U64 + 9 {
         return Err(ErrorCode::InvalidTime);
     }
     let whole_digits = number.digits - number.fraction_digits;
@@ -224,10 +249,32 @@ fn whole_and_billionths(number: &Number<'_>) -> Result<(u64, u32), ErrorCode> {
     Ok((value, fraction))
 }
 
-/// Takes a point and its digits, if there are any, as nanoseconds.
+/// The same of a number with an exponent.
+#[cold]
+fn moved_by_exponent(number: &Number<'_>) -> Result<(u64, u32), ErrorCode> {
+    const BILLION: u128 = 1_000_000_000;
+    if number.digits > DIGITS_U64 {
+        return Err(ErrorCode::InvalidTime);
+    }
+    let fraction_digits = i32::try_from(number.fraction_digits).map_err(|_| ErrorCode::InvalidTime)?;
+    let power = number.exponent - fraction_digits + 9;
+    let mantissa = u128::from(number.mantissa);
+    let factor = 10_u128.checked_pow(power.unsigned_abs());
+    let billionths = match (power < 0, factor) {
+        (_, None) if mantissa == 0 || power < 0 => 0,
+        (_, None) => return Err(ErrorCode::OutOfRange),
+        (true, Some(factor)) => mantissa / factor,
+        (false, Some(factor)) => mantissa.checked_mul(factor).ok_or(ErrorCode::OutOfRange)?,
+    };
+    let whole = u64::try_from(billionths / BILLION).map_err(|_| ErrorCode::OutOfRange)?;
+    let fraction = u32::try_from(billionths % BILLION).map_err(|_| ErrorCode::OutOfRange)?;
+    Ok((whole, fraction))
+}
+
+/// Takes a point or a comma and its digits, if there are any, as nanoseconds.
 #[inline]
-fn take_fraction(rest: &mut &[u8]) -> Result<u32, ErrorCode> {
-    let [b'.', fraction @ ..] = *rest else {
+pub(super) fn take_fraction(rest: &mut &[u8]) -> Result<u32, ErrorCode> {
+    let [b'.' | b',', fraction @ ..] = *rest else {
         return Ok(0);
     };
     let digits = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
@@ -253,15 +300,30 @@ pub(crate) const DATE_DAYS: (i64, i64) = (0, 65_535);
 /// The range of `Date32`.
 pub(crate) const DATE32_DAYS: (i64, i64) = (FIRST_DAY, LAST_DAY);
 
+/// Days since 1970-01-01 of a text.
+#[inline]
+pub(crate) fn date_from_text(text: &[u8]) -> Result<i64, ErrorCode> {
+    match days_from_text(text) {
+        Some(days) => Ok(days),
+        None => Written::read(text).ok_or(ErrorCode::InvalidTime)?.date(),
+    }
+}
+
 /// Days since 1970-01-01 of `YYYY-MM-DD`.
 #[inline]
-pub(crate) fn days_from_text(text: &[u8]) -> Option<i64> {
+fn days_from_text(text: &[u8]) -> Option<i64> {
     let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text else {
         return None;
     };
     let year = two_digits(y1, y2)? * 100 + two_digits(y3, y4)?;
     let month = two_digits(m1, m2)?;
     let day = two_digits(d1, d2)?;
+    days_of_date(year, month, day)
+}
+
+/// Days since 1970-01-01 of a day, where there is such a day.
+#[inline]
+pub(super) fn days_of_date(year: i64, month: i64, day: i64) -> Option<i64> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let month_days = match month {
         4 | 6 | 9 | 11 => 30,
@@ -301,7 +363,7 @@ fn offset_seconds(text: &[u8]) -> Option<i64> {
 }
 
 #[inline]
-fn two_digits(tens: u8, ones: u8) -> Option<i64> {
+pub(super) fn two_digits(tens: u8, ones: u8) -> Option<i64> {
     let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
     (tens < 10 && ones < 10).then(|| i64::from(tens) * 10 + i64::from(ones))
 }

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | boolean | as in JSON |
 //! | integer | as a JSON number; NULL-free and without a detour for integer and float columns |
-//! | float | floats; decimals and `String` by its shortest text; no integers |
+//! | float | floats; integers where it is one, exactly; decimals and `String` by its shortest text |
 //! | text | as a JSON string |
 //! | bytes | `String`, `FixedString` that is long enough; 16 bytes also `UUID` and `IPv6`, 4 bytes `IPv4` |
 //! | enum | enums by name, `String`, integers by number |
@@ -16,7 +16,7 @@
 //! | local timestamp | the same, read in the column's time zone; `String` without the `Z` |
 //! | time of day | `Time`, `Time64`, integers in its own unit, `String` as `13:45:00.5` |
 //! | span | `Time`, `Time64`, numbers in seconds, `String` as `1.5s` |
-//! | calendar duration | `String` as `P1M2DT3.004S` |
+//! | calendar duration | `FixedString` as its 12 bytes (months, days, milliseconds, little-endian), as ClickHouse; `String` as `P1M2DT3.004S` |
 //! | UUID | `UUID`, `String`, `UInt128`, `FixedString(16)`; its text in a `FixedString` of 36 |
 //! | year | integers, dates and times as its first day, `String` |
 //! | text with a zone | dates without it, `Time` and `Time64` in UTC; else as a text |
@@ -32,14 +32,17 @@ mod tests;
 mod text;
 mod unscaled;
 
-use ethnum::I256;
+use ethnum::{AsU256 as _, I256};
 
 pub(crate) use self::text::{DECIMAL_SCALE_MAX, text_of, write_json, write_json_text};
 use self::text::{seconds_text, span_text};
 pub(crate) use self::unscaled::decimal_of_bytes;
 use super::error::ErrorCode;
 use super::json::append_json;
-use super::text::{append_bool, append_fixed_text, append_number, number_from_text, push_bfloat16};
+use super::text::{
+    append_bool, append_fixed_text, append_number, holds_integers, is_integer, is_plainly, number_from_text,
+    push_bfloat16,
+};
 use super::time::{self, Moment};
 use crate::columns::{ColumnBuilder, DynamicKind, FixedColumn, FixedKind, VariantColumn};
 
@@ -193,10 +196,18 @@ fn append_dynamic(value: Typed<'_>, column: &mut VariantColumn) -> Outcome {
 /// A text is a text where the column has texts; for all else the order of the types decides.
 fn append_variant(value: Typed<'_>, column: &mut VariantColumn) -> Outcome {
     let is_text = matches!(value, Typed::Text(_) | Typed::Bytes(_) | Typed::Meant(..) | Typed::Bits(_));
+    let is_fractional = matches!(value, Typed::Float32(_) | Typed::Float64(_) | Typed::Decimal { .. });
     for texts_only in [true, false] {
         for number in 0..column.types() {
             let trial = column.trial(number);
             if texts_only && !(is_text && trial.holds_bytes()) {
+                continue;
+            }
+            let is_plain = match value {
+                Typed::Text(text) => is_plainly(text.as_bytes(), trial),
+                _ => !is_fractional || !holds_integers(trial),
+            };
+            if !is_plain {
                 continue;
             }
             let fits = append_typed(value, trial).is_ok();
@@ -232,6 +243,7 @@ fn append_fixed(value: Typed<'_>, column: &mut FixedColumn) -> Outcome {
                 Ok(())
             }
             FixedKind::Float64 => append_float(value.into(), column),
+            ref kind if is_integer(kind) => append_whole_float(value.into(), column),
             // The shortest text of the 32-bit float, not of the 64-bit one nearest to it.
             _ => append_number_text(text_of(Typed::Float32(value)).as_str(), column),
         },
@@ -289,20 +301,18 @@ fn append_fixed(value: Typed<'_>, column: &mut FixedColumn) -> Outcome {
         Typed::Meant(text, TextMeaning::Zoned) => meant::append_zoned(text, column),
         Typed::Meant(text, _) => append_fixed_text(text.as_bytes(), column),
         Typed::Bits(bytes) => meant::append_bits(bytes, column),
-        Typed::Duration { .. } => append_fixed_text(text_of(value).as_str().as_bytes(), column),
+        Typed::Duration { months, days, millis } => match column.kind {
+            FixedKind::FixedString => {
+                let parts = [months, days, millis].map(u32::to_le_bytes);
+                append_bytes(parts.as_flattened(), column)
+            }
+            _ => append_fixed_text(text_of(value).as_str().as_bytes(), column),
+        },
     }
 }
 
 fn is_enum(kind: &FixedKind) -> bool {
     matches!(kind, FixedKind::Enum8(_) | FixedKind::Enum16(_))
-}
-
-fn is_integer(kind: &FixedKind) -> bool {
-    use FixedKind::{Int8, Int16, Int32, Int64, Int128, Int256, UInt8, UInt16, UInt32, UInt64, UInt128, UInt256};
-    matches!(
-        kind,
-        Int8 | Int16 | Int32 | Int64 | Int128 | Int256 | UInt8 | UInt16 | UInt32 | UInt64 | UInt128 | UInt256
-    )
 }
 
 /// Appends an integer that is narrower than it was read.
@@ -351,10 +361,40 @@ fn append_float(value: f64, column: &mut FixedColumn) -> Outcome {
                 _ => push_bfloat16(column, narrow),
             }
         }
+        ref kind if is_integer(kind) => return append_whole_float(value, column),
         _ => return append_number_text(text_of(Typed::Float64(value)).as_str(), column),
     }
     Ok(())
 }
+
+/// A float into an integer column: the integer that it is, which the digits of its shortest text may not be.
+fn append_whole_float(value: f64, column: &mut FixedColumn) -> Outcome {
+    if !value.is_finite() {
+        return Err(ErrorCode::InvalidNumber);
+    }
+    if value.fract() != 0.0 {
+        return Err(ErrorCode::NotAnInteger);
+    }
+    if value.abs() < INT64_END {
+        #[expect(clippy::cast_possible_truncation, reason = "it is an integer within the range")]
+        return append_int(value as i64, column);
+    }
+    append_great_float(value, column)
+}
+
+#[cold]
+fn append_great_float(value: f64, column: &mut FixedColumn) -> Outcome {
+    if value.abs() >= INT256_END {
+        return Err(ErrorCode::OutOfRange.of_sign(value < 0.0));
+    }
+    let sign = if value < 0.0 { "-" } else { "" };
+    append_number_text(&format!("{sign}{}", value.abs().as_u256()), column)
+}
+
+/// 2^63.
+const INT64_END: f64 = 9_223_372_036_854_775_808.0;
+/// 2^256, from which on no integer column has a value.
+const INT256_END: f64 = INT64_END * INT64_END * INT64_END * INT64_END * 16.0;
 
 /// The nearest 32-bit float; infinite only where the value is.
 fn narrowed(value: f64) -> Result<f32, ErrorCode> {

@@ -9,7 +9,17 @@ impl Headers for Message<'_> {
     }
 }
 
+/// What may be a time in milliseconds since 1970: from March 1973 to the end of 2099. Seconds, microseconds and nanoseconds
+/// of our days lie outside.
+const AGED_MS: std::ops::Range<i64> = 100_000_000_000..4_102_444_800_000;
+
 impl Message<'_> {
+    /// The timestamp from which the record's age is reckoned: none where it is in another unit, which would make an age of
+    /// decades.
+    pub fn aged_timestamp_ms(&self) -> Option<i64> {
+        self.timestamp_ms().filter(|timestamp| AGED_MS.contains(timestamp))
+    }
+
     /// The record of `topic` that this message is; `None` of what is no record.
     pub fn record<'r>(&'r self, topic: &'r str) -> Option<Record<'r>> {
         Some(Record {

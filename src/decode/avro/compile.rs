@@ -100,6 +100,10 @@ pub(super) enum Fit {
     /// A list as a tuple without names: so many, each with a type of its own.
     Sequence(Box<[Fit]>, Items),
     Map(Box<Fit>),
+    /// A list of which a column of a flattened Nested takes a field of each element.
+    FieldOfEach(Box<Fit>, Items),
+    /// What a map has under a key.
+    Key(Box<str>, Box<Fit>, Items),
     /// It never fits.
     Refused,
 }
@@ -201,7 +205,12 @@ impl Compiler<'_> {
     fn place(&mut self, shape: Id, target: &Target, is_root: bool, whole: bool) -> Result<Place, String> {
         self.count()?;
         let columns = if whole { target.columns.as_slice() } else { &[] };
-        let columns = columns.iter().map(|column| self.column(shape, *column)).collect::<Result<_, _>>()?;
+        let mut columns = columns.iter().map(|column| self.column(shape, *column)).collect::<Result<Vec<_>, _>>()?;
+        if let Shape::Array(items) = &self.shapes[shape] {
+            for (field, column) in &target.nested {
+                columns.push(self.nested_column(*items, field, *column)?);
+            }
+        }
         let parts = match &self.shapes[shape] {
             Shape::Union(branches) if is_root || target.has_children() => {
                 let places = branches.iter().map(|branch| self.place(*branch, target, is_root, false));
@@ -234,7 +243,7 @@ impl Compiler<'_> {
             _ if is_root && !target.fields.is_empty() => Parts::NoFields,
             _ => Parts::None,
         };
-        Ok(Place { shape, columns, parts })
+        Ok(Place { shape, columns: columns.into(), parts })
     }
 
     fn field(&mut self, shape: Id, name: Option<&str>, target: &Target) -> Result<FieldPlan, String> {
@@ -251,6 +260,34 @@ impl Compiler<'_> {
     fn column(&mut self, shape: Id, number: usize) -> Result<Column, String> {
         let column_type = &self.row.columns()[number].column_type;
         Ok(Column { number, accepts_null: column_type.accepts_null(), fit: self.fit(shape, column_type)? })
+    }
+
+    /// A column of a flattened Nested, which takes a field of all elements of a list.
+    fn nested_column(&mut self, items: Items, field: &str, number: usize) -> Result<Column, String> {
+        let ColumnType::Array(inner) = &self.row.columns()[number].column_type else {
+            unreachable!("columns of a Nested are lists");
+        };
+        let wanted = TupleField { name: Some(field.to_owned()), field_type: inner.as_ref().clone() };
+        let fit = Fit::FieldOfEach(Box::new(self.element_fit(items.shape, &wanted)?), items);
+        Ok(Column { number, accepts_null: false, fit })
+    }
+
+    /// How an element of a list gives one field.
+    fn element_fit(&mut self, shape: Id, wanted: &TupleField) -> Result<Fit, String> {
+        self.count()?;
+        Ok(match &self.shapes[shape] {
+            Shape::Null => Fit::Null,
+            Shape::Record(_) => Fit::Tuple(self.tuple(shape, std::slice::from_ref(wanted))?),
+            Shape::Map(items) => {
+                let fit = Box::new(self.fit(items.shape, &wanted.field_type)?);
+                Fit::Key(wanted.name.as_deref().unwrap_or_default().into(), fit, *items)
+            }
+            Shape::Union(branches) => {
+                let fits = branches.iter().map(|branch| self.element_fit(*branch, wanted));
+                Fit::Union(fits.collect::<Result<_, _>>()?)
+            }
+            Shape::Scalar(_) | Shape::Enum(_) | Shape::Array(_) | Shape::Refused(_) => Fit::Refused,
+        })
     }
 
     /// As deep as the type of the column.

@@ -5,6 +5,7 @@
 //! | record | `Tuple` with names: fields by name, missing ones get defaults; `Map`: its fields' names and values |
 //! | array | `Array`; `Tuple` without names, of exactly as many fields |
 //! | map | `Map`; keys that repeat are kept |
+//! | array of records or maps | the columns of a flattened Nested: of each element the field; zero where it has none or is null |
 //! | any of these | `String`, also `Nullable` and `LowCardinality`, `JSON`, `Variant`, `Dynamic`: as JSON |
 //! | union | what the column takes of the branch that the record has |
 //! | null | NULL where allowed, else the default |
@@ -63,7 +64,10 @@ impl Values<'_> {
                 append_typed(decimal, column).map_err(|code| Fault { code, at })
             }
             (Fit::Text(id), column) => self.append_json(avro, *id, column),
-            (Fit::Tuple(fit), ColumnBuilder::Tuple(column)) => self.append_tuple(avro, fit, column),
+            (Fit::Tuple(fit), ColumnBuilder::Tuple(column)) => self.append_fields(avro, fit, &mut column.fields),
+            (Fit::FieldOfEach(fit, items), ColumnBuilder::Array(column)) => {
+                self.append_field_of_each(avro, fit, *items, column)
+            }
             (Fit::Pairs(fit), ColumnBuilder::Map(column)) => self.append_pairs(avro, fit, column),
             (Fit::Array(fit, items), ColumnBuilder::Array(column)) => self.append_array(avro, fit, *items, column),
             (Fit::Sequence(fits, items), ColumnBuilder::Tuple(column)) => {
@@ -88,19 +92,20 @@ impl Values<'_> {
         appended.map_err(|code| Fault { code, at })
     }
 
-    fn append_tuple(&mut self, avro: &mut Cursor<'_>, fit: &TupleFit, column: &mut TupleColumn) -> Outcome {
+    /// The fields of a record to the columns of a tuple.
+    fn append_fields(&mut self, avro: &mut Cursor<'_>, fit: &TupleFit, columns: &mut [ColumnBuilder]) -> Outcome {
         avro.enter()?;
         for (shape, field) in &fit.fields {
             match field {
-                Some((place, fit)) => self.append(avro, fit, &mut column.fields[*place])?,
+                Some((place, fit)) => self.append(avro, fit, &mut columns[*place])?,
                 None => skip(avro, self.shapes, *shape)?,
             }
         }
         for (place, fit, bytes) in &fit.defaults {
-            self.append_default(avro, fit, bytes, &mut column.fields[*place])?;
+            self.append_default(avro, fit, bytes, &mut columns[*place])?;
         }
         for place in &fit.absent {
-            column.fields[*place].push_zero();
+            columns[*place].push_zero();
         }
         avro.leave();
         Ok(())
@@ -146,6 +151,76 @@ impl Values<'_> {
             elements += block.items;
         }
         column.offsets.push(elements);
+        avro.leave();
+        Ok(())
+    }
+
+    /// What a field holds in each element of a list. Never replaced where it does not fit: the lists of a Nested have one
+    /// length.
+    fn append_field_of_each(
+        &mut self,
+        avro: &mut Cursor<'_>,
+        fit: &Fit,
+        items: Items,
+        column: &mut ArrayColumn,
+    ) -> Outcome {
+        avro.enter()?;
+        let mut elements = 0;
+        while let Some(block) = avro.block(items.weight)? {
+            for _ in 0..block.items {
+                self.append_element(avro, fit, &mut column.values)?;
+            }
+            avro.end_block(block)?;
+            elements += block.items;
+        }
+        column.offsets.push(elements);
+        avro.leave();
+        Ok(())
+    }
+
+    fn append_element(&mut self, avro: &mut Cursor<'_>, fit: &Fit, values: &mut ColumnBuilder) -> Outcome {
+        match fit {
+            Fit::Null => {
+                values.push_zero();
+                Ok(())
+            }
+            Fit::Tuple(fit) => self.append_fields(avro, fit, std::slice::from_mut(values)),
+            Fit::Key(name, fit, items) => self.append_value_of_key(avro, name, fit, *items, values),
+            Fit::Union(branches) => {
+                let branch = avro.choice(branches.len())?;
+                self.append_element(avro, &branches[branch], values)
+            }
+            _ => Err(Fault { code: ErrorCode::TypeMismatch, at: avro.at }),
+        }
+    }
+
+    fn append_value_of_key(
+        &mut self,
+        avro: &mut Cursor<'_>,
+        name: &str,
+        fit: &Fit,
+        items: Items,
+        values: &mut ColumnBuilder,
+    ) -> Outcome {
+        avro.enter()?;
+        let mut found = false;
+        while let Some(block) = avro.block(0)? {
+            for _ in 0..block.items {
+                let at = avro.at;
+                let (start, end) = avro.sized()?;
+                if avro.bytes()[start..end] != *name.as_bytes() {
+                    skip(avro, self.shapes, items.shape)?;
+                } else if std::mem::replace(&mut found, true) {
+                    return Err(Fault { code: ErrorCode::DuplicateKey, at });
+                } else {
+                    self.append(avro, fit, values)?;
+                }
+            }
+            avro.end_block(block)?;
+        }
+        if !found {
+            values.push_zero();
+        }
         avro.leave();
         Ok(())
     }

@@ -78,6 +78,7 @@ impl Values<'_> {
                 columns.append_default(column.number);
                 Ok(())
             }
+            fit @ Fit::FieldOfEach(..) => self.append(avro, fit, builder),
             fit => match self.append(avro, fit, builder) {
                 Ok(()) => Ok(()),
                 Err(fault) => self.replace(avro, start, column.number, shape, fault, columns),

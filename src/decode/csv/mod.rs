@@ -8,7 +8,8 @@
 //!   Without quotes at all, columns of texts take it as the empty text: there is no other way to write it.
 //! - The text of `null`, without quotes, is NULL; the default for columns that have none.
 //! - A record with more or fewer fields than there are names is refused, unless configured.
-//! - One line break at the end is allowed. A second line is not.
+//! - One line break at the end is allowed. A second line is not, nor a blank one.
+//! - A byte order mark in front is passed over. Fields that no column takes may be no UTF-8.
 //! - Quotes that are not closed, and bytes behind closing quotes, are refused: a record that was cut short has them.
 
 mod split;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use self::split::{Field, Splitter};
 use self::value::{append_field, append_json_field};
 use super::error::{DecodeError, ErrorCode, Fault};
-use super::json::{SCRATCH_BYTES_KEPT, check_utf8};
+use super::json::{SCRATCH_BYTES_KEPT, byte_order_mark, check_utf8};
 use super::record::Rest;
 use super::target::Target;
 use super::typed::write_json_text;
@@ -228,7 +229,9 @@ impl CsvDecoder {
 
     /// Fills the open row; columns that the record has no field for are left.
     pub(super) fn decode(&mut self, record: &[u8], rest: &mut Rest, columns: &mut Columns) -> Result<(), Fault> {
-        let decoded = self.decode_record(record, rest, columns);
+        let mark = byte_order_mark(record);
+        let decoded = self.decode_record(&record[mark..], rest, columns);
+        let decoded = decoded.map_err(|fault| Fault { at: fault.at + mark, ..fault });
         for buffer in [&mut self.buffers.text, &mut self.buffers.json_text, &mut self.buffers.json] {
             if buffer.capacity() > SCRATCH_BYTES_KEPT {
                 *buffer = Vec::new();
@@ -258,7 +261,10 @@ impl CsvDecoder {
         if record.is_empty() {
             return Err(Fault { code: ErrorCode::Empty, at: 0 });
         }
-        check_utf8(record)?;
+        let all_text = check_utf8(record);
+        if !self.whole.is_empty() || !rest.is_ignored() {
+            all_text?;
+        }
         if !self.whole.is_empty() {
             self.append_whole(record, columns)?;
         }
@@ -292,6 +298,11 @@ impl CsvDecoder {
                 self.splitter.unescape(record, field, &mut self.buffers.text).inspect_err(|_| columns.leave_field())?;
                 text = &self.buffers.text;
                 (start, end) = (0, text.len());
+            }
+            if all_text.is_err() && !takers.is_empty() {
+                columns.leave_field();
+                let checked = check_utf8(&record[field.start..field.end]);
+                checked.map_err(|fault| Fault { at: field.start + fault.at, ..fault })?;
             }
             for &column in takers {
                 let Some(builder) = columns.open(column) else {

@@ -5,9 +5,8 @@
 //!
 //! | column | takes |
 //! |---|---|
-//! | `Bool` | true, t, yes, y, on, enable, enabled, 1 and their opposites, in any case |
 //! | `String`, `FixedString` | the text |
-//! | other plain types | the text, as the content of a JSON string |
+//! | other plain types | the text, as the content of a JSON string; blanks around it mean nothing |
 //! | `Variant` | the text, as the first type that takes it |
 //! | `Dynamic` | JSON but for strings and null; any other text, of which a date or a time is one |
 //! | `JSON`, `Array`, `Map`, `Tuple` | JSON; ClickHouse writes lists in a way of its own, with single quotes |
@@ -15,7 +14,7 @@
 use crate::columns::{ColumnBuilder, FixedColumn, FixedKind, VariantColumn};
 use crate::decode::error::{ErrorCode, Fault, Stage};
 use crate::decode::json::{Cursor, append_dynamic_text, append_json_with};
-use crate::decode::text::{append_bool, append_fixed_text, append_number};
+use crate::decode::text::{append_fixed_text, append_number, is_plainly};
 
 /// Appends what stands from `start` to `end` of a text. The fault's place counts from `start`.
 #[inline]
@@ -65,7 +64,7 @@ fn append_variant(text: &[u8], column: &mut VariantColumn, scratch: &mut Vec<u8>
     for number in 0..column.types() {
         let trial = column.trial(number);
         // Of the words for truths ClickHouse takes two here: the others are texts as well.
-        if holds_truths(trial) && !matches!(text, b"true" | b"false") {
+        if holds_truths(trial) && !matches!(text, b"true" | b"false") || !is_plainly(text, trial) {
             continue;
         }
         let fits = append_field(text, 0, text.len(), trial, scratch).is_ok();
@@ -88,7 +87,7 @@ fn holds_truths(column: &ColumnBuilder) -> bool {
 /// Whether a text is a number, a truth, a list or an object.
 fn is_json(text: &[u8]) -> bool {
     let mut json = Cursor::new(text);
-    matches!(json.peek(), b'0'..=b'9' | b'-' | b't' | b'f' | b'[' | b'{') && json.skip_value().is_ok() && json.at_end()
+    matches!(json.peek(), b'0'..=b'9' | b'-' | b't' | b'f' | b'[' | b'{') && json.check_value().is_ok() && json.at_end()
 }
 
 /// Appends JSON that stands in a field. The record is well formed whatever is in there: a field that is not JSON is a value
@@ -113,10 +112,13 @@ fn append_fixed(text: &[u8], start: usize, end: usize, column: &mut FixedColumn)
         }
     }
     let text = &text[start..end];
-    if matches!(column.kind, FixedKind::Bool) {
-        return append_bool(truth_of(text).ok_or(ErrorCode::TypeMismatch)?, column);
+    match append_fixed_text(text, column) {
+        // The content of a fixed string is a text; around all else blanks mean nothing.
+        Err(_) if text.trim_ascii().len() < text.len() && !matches!(column.kind, FixedKind::FixedString) => {
+            append_fixed_text(text.trim_ascii(), column)
+        }
+        outcome => outcome,
     }
-    append_fixed_text(text, column)
 }
 
 /// Whether values are numbers and nothing else: of times and enums a number is one form among others.
@@ -134,15 +136,4 @@ fn holds_numbers(kind: &FixedKind) -> bool {
 #[cold]
 fn at_the_start(code: ErrorCode) -> Fault {
     Fault { code, at: 0 }
-}
-
-/// What the engine's CSV takes as true and as false.
-fn truth_of(text: &[u8]) -> Option<bool> {
-    const TRUE: [&[u8]; 8] = [b"true", b"1", b"t", b"yes", b"y", b"on", b"enable", b"enabled"];
-    const FALSE: [&[u8]; 8] = [b"false", b"0", b"f", b"no", b"n", b"off", b"disable", b"disabled"];
-    let is_one_of = |words: &[&[u8]]| words.iter().any(|word| word.eq_ignore_ascii_case(text));
-    match is_one_of(&TRUE) {
-        true => Some(true),
-        false => is_one_of(&FALSE).then_some(false),
-    }
 }

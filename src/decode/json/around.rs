@@ -6,7 +6,7 @@
 //! for another reading than the one that it was noted in.
 
 use super::cursor::Mark;
-use super::{Cursor, Walk, check_utf8, not_an_object};
+use super::{Cursor, Walk, byte_order_mark, check_utf8, not_an_object};
 use crate::columns::{Columns, Path, RowPlan, Source, Step};
 use crate::decode::error::{ErrorCode, Fault, SeekFault};
 use crate::decode::record::REPEATED_BYTES_MAX;
@@ -72,7 +72,7 @@ impl Around {
         }
         self.noted.forget();
         check_utf8(&record[at..]).map_err(|fault| Fault { at: at + fault.at, ..fault })?;
-        let mut json = Cursor::starting_at(record, at);
+        let mut json = Cursor::starting_at(record, at + byte_order_mark(&record[at..]));
         match (self.path.0.first(), json.next_token()) {
             (Some(Step::Field(_)), b'{') | (Some(Step::Element(_)), b'[') => {}
             (Some(Step::Element(_)), 0) if json.at_end() => return Err(json.fault(ErrorCode::Empty).into()),
@@ -135,6 +135,8 @@ impl Noted {
         match first {
             b'{' if !target.fields.is_empty() => self.fields(json, target, way, scratch)?,
             b'[' if !target.elements.is_empty() => self.elements(json, target, way, scratch)?,
+            // Null in the place of the list has to be just that.
+            b'n' if way.is_some() => json.check_value()?,
             _ => json.skip_value()?,
         }
         let of_each = target.nested.iter().filter(|_| first == b'[').map(|(_, column)| (*column, true));
@@ -183,8 +185,8 @@ impl Noted {
         }
         loop {
             json.next_token();
-            let key = json.string(scratch)?;
-            let child = target.fields.iter().find(|(name, _)| name.as_bytes() == key);
+            let key = json.name(scratch)?;
+            let child = key.and_then(|key| target.fields.iter().find(|(name, _)| name.as_bytes() == key));
             json.expect(b':')?;
             json.next_token();
             match child {
@@ -233,7 +235,7 @@ impl Noted {
 #[cold]
 fn not_a_list(json: &mut Cursor<'_>) -> Fault {
     let at = json.at;
-    match json.skip_value() {
+    match json.check_value() {
         Ok(()) => Fault { code: ErrorCode::NotAList, at },
         Err(fault) => fault,
     }

@@ -1,13 +1,13 @@
 //! A position in JSON text, and the grammar of RFC 8259 without recursion.
+//!
+//! What nobody takes is passed over: only where it ends has to be certain. So brackets, commas, colons and quotes are looked at
+//! there; escapes, control characters and what a number or a word is are not.
 
 use crate::decode::error::{ErrorCode, Fault};
-use crate::decode::number::Number;
+use crate::decode::number::{EXPONENT_MAX, Number};
 
 /// Deepest nesting of brackets in a record, its own braces included.
 pub(crate) const DEPTH_MAX: u32 = 128;
-
-/// Where a written exponent is cut off: far outside every type, and safe to compute with.
-const EXPONENT_MAX: i32 = 100_000;
 
 /// Powers of ten up to that of one step of digits.
 const POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
@@ -198,14 +198,76 @@ impl<'a> Cursor<'a> {
         Ok(scratch)
     }
 
-    /// Takes a string and drops it.
+    /// Takes the name of a field; `None` where it is no text, as with half a surrogate pair, and so the name of no column.
     #[inline]
-    fn skip_string(&mut self) -> Result<(), Fault> {
+    pub(crate) fn name<'s>(&mut self, scratch: &'s mut Vec<u8>) -> Result<Option<&'s [u8]>, Fault>
+    where
+        'a: 's,
+    {
+        match self.plain_string() {
+            Some((start, end)) => Ok(Some(&self.bytes[start..end])),
+            None => self.escaped_name(scratch),
+        }
+    }
+
+    #[cold]
+    fn escaped_name<'s>(&mut self, scratch: &'s mut Vec<u8>) -> Result<Option<&'s [u8]>, Fault>
+    where
+        'a: 's,
+    {
+        let start = self.at;
+        if self.string(scratch).is_ok() {
+            return Ok(Some(scratch));
+        }
+        self.at = start;
+        if self.peek() != b'"' {
+            return self.syntax();
+        }
+        self.pass_string().map(|()| None)
+    }
+
+    /// Takes a string and drops it; all of it is checked.
+    #[inline]
+    fn check_string(&mut self) -> Result<(), Fault> {
         if self.plain_string().is_some() {
             return Ok(());
         }
         let start = self.at + 1;
         self.escaped_string(start, special_from(self.bytes, start), None)
+    }
+
+    /// Takes a string and drops it, whatever is in it.
+    #[inline]
+    fn pass_string(&mut self) -> Result<(), Fault> {
+        if self.plain_string().is_some() {
+            return Ok(());
+        }
+        self.pass_special_string()
+    }
+
+    #[cold]
+    fn pass_special_string(&mut self) -> Result<(), Fault> {
+        self.at += 1;
+        loop {
+            self.at = special_from(self.bytes, self.at);
+            match self.bytes.get(self.at) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.at = (self.at + 2).min(self.bytes.len()),
+                Some(_) => self.at += 1,
+                None => return self.syntax(),
+            }
+        }
+    }
+
+    /// Takes a number or a word and drops it, whatever it says.
+    #[inline]
+    fn pass_word(&mut self) -> Result<(), Fault> {
+        let length = self.rest().iter().take_while(|byte| is_of_word(**byte)).count();
+        self.at += length;
+        if length == 0 { self.syntax() } else { Ok(()) }
     }
 
     /// The rest of a string whose first special byte is at `special`.
@@ -321,6 +383,16 @@ impl<'a> Cursor<'a> {
         })
     }
 
+    /// Takes `NaN`, `Infinity` or `-Infinity`, which are no JSON and which many write.
+    #[cold]
+    pub(crate) fn skip_unbounded(&mut self) -> Option<f32> {
+        const WORDS: [(&[u8], f32); 3] =
+            [(b"NaN", f32::NAN), (b"Infinity", f32::INFINITY), (b"-Infinity", f32::NEG_INFINITY)];
+        let (word, value) = WORDS.iter().find(|(word, _)| self.rest().starts_with(word))?;
+        self.at += word.len();
+        Some(*value)
+    }
+
     /// Takes digits and appends them to a value, which wraps where they are too many.
     ///
     /// Eight at a time, because how many digits a number has cannot be predicted.
@@ -357,22 +429,34 @@ impl<'a> Cursor<'a> {
         Ok(if negative { -value } else { value })
     }
 
-    /// Takes any value and drops it. Checks all of it, and does not recurse: the open brackets
-    /// are bits of a number.
+    /// Takes a value that nobody takes.
+    #[inline]
     pub(crate) fn skip_value(&mut self) -> Result<(), Fault> {
+        self.pass_value::<false>()
+    }
+
+    /// Takes a value whose text is kept as JSON, and checks all of it.
+    #[inline]
+    pub(crate) fn check_value(&mut self) -> Result<(), Fault> {
+        self.pass_value::<true>()
+    }
+
+    /// Does not recurse: the open brackets are bits of a number.
+    fn pass_value<const STRICT: bool>(&mut self) -> Result<(), Fault> {
         let outer_depth = self.depth;
         // One bit per open bracket, the innermost lowest: 1 is an object.
         let mut objects = 0_u128;
         'value: loop {
             match self.next_token() {
-                b'"' => self.skip_string()?,
+                b'"' if STRICT => self.check_string()?,
+                b'"' => self.pass_string()?,
                 b'{' => {
                     self.enter()?;
                     if self.next_token() == b'}' {
                         self.leave();
                     } else {
                         objects = objects << 1 | 1;
-                        self.skip_key()?;
+                        self.pass_key::<STRICT>()?;
                         continue 'value;
                     }
                 }
@@ -385,6 +469,7 @@ impl<'a> Cursor<'a> {
                         continue 'value;
                     }
                 }
+                _ if !STRICT => self.pass_word()?,
                 b't' => self.literal(b"true")?,
                 b'f' => self.literal(b"false")?,
                 b'n' => self.literal(b"null")?,
@@ -397,7 +482,7 @@ impl<'a> Cursor<'a> {
                 let in_object = objects & 1 == 1;
                 if self.another(if in_object { b'}' } else { b']' })? {
                     if in_object {
-                        self.skip_key()?;
+                        self.pass_key::<STRICT>()?;
                     }
                     continue 'value;
                 }
@@ -407,13 +492,22 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn skip_key(&mut self) -> Result<(), Fault> {
+    fn pass_key<const STRICT: bool>(&mut self) -> Result<(), Fault> {
         if self.next_token() != b'"' {
             return self.syntax();
         }
-        self.skip_string()?;
+        match STRICT {
+            true => self.check_string()?,
+            false => self.pass_string()?,
+        }
         self.expect(b':')
     }
+}
+
+/// Whether a byte may be part of a number or a word: `-1.5e+3`, `true`, `NaN`, `-Infinity`.
+#[inline]
+fn is_of_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.' | b'_')
 }
 
 /// Position of the first quote, backslash or control character, or the end.

@@ -48,7 +48,7 @@ fn append(
     let appended = match column.trial(kind.place()) {
         ColumnBuilder::Tuple(object) => {
             let start = json.at;
-            json.skip_value().map(|()| {
+            json.check_value().map(|()| {
                 if let [ColumnBuilder::String(text)] = object.fields.as_mut_slice() {
                     text.push(json.since(start));
                 }
@@ -75,6 +75,8 @@ fn kind_of(json: &mut Cursor<'_>, scratch: &mut Vec<u8>) -> Result<DynamicKind, 
 fn text_kind(text: &[u8]) -> DynamicKind {
     match text {
         [_, _, _, _, b'-', _, _, b'-', _, _] => DynamicKind::Date,
+        // With a comma it is a text to the engine.
+        [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b' ', rest @ ..] if rest.contains(&b',') => DynamicKind::Text,
         [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b' ', rest @ ..] if rest.contains(&b'.') => DynamicKind::DateTime64,
         [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b' ', ..] => DynamicKind::DateTime,
         _ => DynamicKind::Text,

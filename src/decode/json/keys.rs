@@ -20,7 +20,7 @@ const TEXT_WORDS: usize = TEXT_BYTES_MAX / 8;
 /// The place before the first key.
 pub(crate) const START: usize = 0;
 /// The place of all keys that are not remembered.
-const NOWHERE: usize = 1;
+pub(crate) const NOWHERE: usize = 1;
 
 /// What is known of the keys of a table's records.
 #[derive(Debug)]

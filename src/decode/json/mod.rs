@@ -1,12 +1,16 @@
 //! JSON records to columns, in one pass.
 //!
-//! Strict by RFC 8259, also in what is skipped: UTF-8 and surrogates are checked, brackets nest
+//! Strict by RFC 8259 in what columns take: UTF-8 and surrogates are checked, brackets nest
 //! at most [`DEPTH_MAX`] deep, one object per record where nothing else is configured, nothing after it. Behaviour where the RFC or
 //! users disagree:
 //!
+//! - What no column takes costs no record, as long as it is certain where it ends: `NaN` and half a surrogate pair are passed
+//!   over there, and bytes that are no UTF-8 where the record is one object.
+//! - A float column takes `NaN`, `Infinity` and `-Infinity`; they are no JSON, and many write them.
+//! - A byte order mark in front is passed over.
 //! - A key that has a column and occurs twice makes a dead letter: parsers disagree which one
 //!   counts (ClickHouse keeps the first, most others the last). Keys without a column may repeat.
-//! - Keys are compared byte by byte after unescaping. Unknown keys are checked and dropped.
+//! - Keys are compared byte by byte after unescaping. Unknown keys are dropped.
 //! - A list of objects fills the columns of a flattened Nested ([`nested`]).
 //! - Where Kafka Connect's schema travels along in a record, what it says of values counts ([`carried`], [`hints`]).
 //! - A missing field, and null for a column that has no NULL, give the column's default.
@@ -30,7 +34,7 @@ use std::sync::Arc;
 use self::carried::{Around, Carried, Reads};
 pub(super) use self::cursor::Cursor;
 pub(super) use self::dynamic::append_dynamic_text;
-use self::keys::{KeyGuess, START};
+use self::keys::{KeyGuess, NOWHERE, START};
 use self::rows::Expected;
 pub use self::rows::RowCursor;
 use self::value::append_value;
@@ -107,8 +111,32 @@ impl JsonDecoder {
     }
 
     fn decode_record(&mut self, record: &[u8], at: usize, rest: &mut Rest, columns: &mut Columns) -> Result<(), Stop> {
-        check_utf8(&record[at..]).map_err(|fault| Fault { at: at + fault.at, ..fault })?;
-        let mut json = Cursor::starting_at(record, at);
+        match check_utf8(&record[at..]) {
+            Ok(()) => self.decode_checked(record, at, rest, columns),
+            Err(_) => self.decode_marked(record, at, rest, columns),
+        }
+    }
+
+    /// The same of a record that is not UTF-8, where no column takes what is not: there the record has bytes that are
+    /// allowed in no text.
+    #[cold]
+    fn decode_marked(&mut self, record: &[u8], at: usize, rest: &mut Rest, columns: &mut Columns) -> Result<(), Stop> {
+        let mut marked = record[..at].to_vec();
+        for chunk in record[at..].utf8_chunks() {
+            marked.extend_from_slice(chunk.valid().as_bytes());
+            marked.resize(marked.len() + chunk.invalid().len(), 0);
+        }
+        self.decode_checked(&marked, at, rest, columns).map_err(|stop| match stop {
+            Stop::Fault(fault) if marked.get(fault.at) == Some(&0) && record[fault.at] != 0 => {
+                Stop::Fault(Fault { code: ErrorCode::InvalidUtf8, ..fault })
+            }
+            other => other,
+        })
+    }
+
+    /// The same of a record that is UTF-8.
+    fn decode_checked(&mut self, record: &[u8], at: usize, rest: &mut Rest, columns: &mut Columns) -> Result<(), Stop> {
+        let mut json = Cursor::starting_at(record, at + byte_order_mark(&record[at..]));
         let around = match &mut self.carried {
             None => Around::Nothing,
             Some(carried) => {
@@ -219,8 +247,8 @@ impl JsonDecoder {
             return Ok(None);
         }
         json.next_token();
-        let key = json.string(&mut self.walk.buffers.scratch)?;
-        let found = self.keys.look_up(key);
+        let key = json.name(&mut self.walk.buffers.scratch)?;
+        let found = key.map_or(NOWHERE, |key| self.keys.look_up(key));
         json.expect(b':')?;
         json.next_token();
         self.keys.learn(*place, json.since(start), found);
@@ -257,6 +285,13 @@ pub(super) fn append_json_with(text: &[u8], column: &mut ColumnBuilder, scratch:
     }
 }
 
+/// How many bytes of a byte order mark a text begins with.
+#[inline]
+pub(super) fn byte_order_mark(text: &[u8]) -> usize {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    if text.starts_with(MARK) { MARK.len() } else { 0 }
+}
+
 /// Says where a record is not UTF-8.
 pub(super) fn check_utf8(record: &[u8]) -> Result<(), Fault> {
     if simdutf8::basic::from_utf8(record).is_ok() {
@@ -274,7 +309,7 @@ fn not_an_object(json: &mut Cursor<'_>) -> Fault {
         let code = if at == 0 { ErrorCode::Empty } else { ErrorCode::InvalidJson };
         return Fault { code, at };
     }
-    match json.skip_value() {
+    match json.check_value() {
         Ok(()) => Fault { code: ErrorCode::NotAnObject, at },
         Err(fault) => fault,
     }

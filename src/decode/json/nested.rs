@@ -36,7 +36,7 @@ pub(super) fn append_field_of_each(
     Ok(())
 }
 
-/// Appends what an object holds under a name, or a zero. The cursor stands at the object.
+/// Appends what an object holds under a name, or a zero where it has none or is null. The cursor stands at the object.
 fn append_field(
     json: &mut Cursor<'_>,
     field: &str,
@@ -44,6 +44,11 @@ fn append_field(
     values: &mut ColumnBuilder,
     buffers: &mut Buffers,
 ) -> Result<(), Fault> {
+    if json.peek() == b'n' {
+        json.literal(b"null")?;
+        values.push_zero();
+        return Ok(());
+    }
     begin(json, b'{')?;
     let mut found = false;
     if json.next_token() == b'}' {
@@ -52,7 +57,7 @@ fn append_field(
         loop {
             json.next_token();
             let at = json.at;
-            let is_it = json.string(&mut buffers.scratch)? == field.as_bytes();
+            let is_it = json.name(&mut buffers.scratch)? == Some(field.as_bytes());
             json.expect(b':')?;
             json.next_token();
             if !is_it {

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::around::Around;
-use super::{Cursor, JsonDecoder, check_utf8};
+use super::{Cursor, JsonDecoder, byte_order_mark, check_utf8};
 use crate::columns::{Columns, RowPlan};
 use crate::config::Records;
 use crate::decode::error::{ErrorCode, Fault, SeekFault};
@@ -78,7 +78,7 @@ impl JsonDecoder {
             }
             Expected::Array | Expected::Lines if first => {
                 check_utf8(&record[at..]).map_err(|fault| Fault { at: at + fault.at, ..fault })?;
-                (cursor.at, cursor.depth) = (at, 0);
+                (cursor.at, cursor.depth) = (at + byte_order_mark(&record[at..]), 0);
             }
             Expected::Array | Expected::Lines => {}
             Expected::Inside(around) => {

@@ -6,9 +6,9 @@
 //!
 //! | column | takes |
 //! |---|---|
-//! | integers | numbers without fraction or exponent, the same in quotes, true and false as 1 and 0 |
-//! | floats | numbers, the same in quotes, "nan", "inf", true and false |
-//! | `Bool` | true, false, 1, 0 |
+//! | integers | numbers whose value is an integer (`5`, `5.0`, `5e2`), the same in quotes, true and false as 1 and 0, also in quotes |
+//! | floats | numbers, the same in quotes, `NaN` and `Infinity` with quotes or without, true and false |
+//! | `Bool` | true, false, 1, 0; in quotes also the engine's words: `t`, `yes`, `y`, `on`, `enable`, `enabled` and their opposites, in any case |
 //! | `String` | strings; of numbers, literals, lists and objects their text as it stands |
 //! | `Decimal` | numbers, the same in quotes; digits beyond the scale are cut off |
 //! | dates, times, `Time`, `Time64` | see [`crate::decode::time`] |
@@ -33,7 +33,10 @@ use crate::columns::{
     TupleColumn, VariantColumn,
 };
 use crate::decode::error::{ErrorCode, Fault};
-use crate::decode::text::{append_bool, append_fixed_text, append_number, append_text};
+use crate::decode::text::{
+    append_bool, append_fixed_text, append_number, append_text, append_unbounded, holds_integers, is_particular,
+    is_plainly,
+};
 
 type Outcome = Result<(), Fault>;
 
@@ -76,12 +79,14 @@ fn append_composite(json: &mut Cursor<'_>, column: &mut ColumnBuilder, scratch: 
 }
 
 fn append_variant(json: &mut Cursor<'_>, column: &mut VariantColumn, scratch: &mut Vec<u8>) -> Outcome {
-    let (start, first) = (json.mark(), json.peek());
+    let start = json.mark();
     for number in 0..column.types() {
         let trial = column.trial(number);
-        if !is_tried(first, trial) {
+        if !is_tried(json, scratch, trial)? {
+            json.back_to(start);
             continue;
         }
+        json.back_to(start);
         let fits = append_value(json, trial, scratch).is_ok();
         column.end_trial(number, fits);
         if fits {
@@ -92,17 +97,31 @@ fn append_variant(json: &mut Cursor<'_>, column: &mut VariantColumn, scratch: &m
     Err(mismatch(json))
 }
 
-/// Whether ClickHouse tries a type for a value with this first byte, of those that it would take in a column of their own.
-fn is_tried(first: u8, column: &ColumnBuilder) -> bool {
+/// Whether a type is tried for the value at the cursor, of those that would take it in a column of their own: as ClickHouse
+/// does it, and where it is plainly one of its values. May take the value.
+fn is_tried(json: &mut Cursor<'_>, scratch: &mut Vec<u8>, column: &ColumnBuilder) -> Result<bool, Fault> {
+    Ok(match json.peek() {
+        b'"' if is_particular(column) => is_plainly(json.string(scratch)?, column),
+        b'"' => !holds_truths_or_decimals(column),
+        b'0'..=b'9' | b'-' if holds_integers(column) => json.number()?.integral,
+        first => !holds_truths(column) || matches!(first, b't' | b'f'),
+    })
+}
+
+fn holds_truths(column: &ColumnBuilder) -> bool {
+    is_of_kind(column, |kind| matches!(kind, FixedKind::Bool))
+}
+
+fn holds_truths_or_decimals(column: &ColumnBuilder) -> bool {
+    is_of_kind(column, |kind| matches!(kind, FixedKind::Bool | FixedKind::Decimal { .. }))
+}
+
+fn is_of_kind(column: &ColumnBuilder, is: fn(&FixedKind) -> bool) -> bool {
     match column {
-        ColumnBuilder::Fixed(column) => match column.kind {
-            FixedKind::Bool => matches!(first, b't' | b'f'),
-            FixedKind::Decimal { .. } => first != b'"',
-            _ => true,
-        },
-        ColumnBuilder::Nullable(column) => is_tried(first, &column.values),
-        ColumnBuilder::Dictionary(column) => is_tried(first, &column.values),
-        _ => true,
+        ColumnBuilder::Fixed(column) => is(&column.kind),
+        ColumnBuilder::Nullable(column) => is_of_kind(&column.values, is),
+        ColumnBuilder::Dictionary(column) => is_of_kind(&column.values, is),
+        _ => false,
     }
 }
 
@@ -112,7 +131,7 @@ fn append_text_of(json: &mut Cursor<'_>, column: &mut JsonColumn) -> Outcome {
         return Err(mismatch(json));
     }
     let start = json.at;
-    json.skip_value()?;
+    json.check_value()?;
     column.text.push(json.since(start));
     Ok(())
 }
@@ -133,8 +152,17 @@ fn append_string(json: &mut Cursor<'_>, column: &mut StringColumn, scratch: &mut
         return Ok(());
     }
     let start = json.at;
-    json.skip_value()?;
-    column.push(json.since(start));
+    match json.peek() {
+        b'{' | b'[' => json.skip_value()?,
+        _ if json.skip_unbounded().is_some() => {}
+        _ => json.check_value()?,
+    }
+    let text = json.since(start);
+    // Such a byte stands where the record is no UTF-8.
+    if let Some(place) = memchr::memchr(0, text) {
+        return Err(Fault { code: ErrorCode::InvalidJson, at: start + place });
+    }
+    column.push(text);
     Ok(())
 }
 
@@ -257,9 +285,9 @@ pub(super) fn append_named_tuple<B: HasScratch>(
         loop {
             json.next_token();
             let at = json.at;
-            let key = json.string(buffers.scratch())?;
+            let key = json.name(buffers.scratch())?;
             let mut names = column.names.iter().map(|name| name.as_deref().unwrap_or_default());
-            let place = names.position(|name| name.as_bytes() == key);
+            let place = key.and_then(|key| names.position(|name| name.as_bytes() == key));
             json.expect(b':')?;
             json.next_token();
             match place {
@@ -324,9 +352,14 @@ pub(super) fn begin(json: &mut Cursor<'_>, bracket: u8) -> Outcome {
 
 /// The error for a value of the wrong kind, or for what is no value at all.
 #[cold]
-fn mismatch(json: &mut Cursor<'_>) -> Fault {
+pub(super) fn mismatch(json: &mut Cursor<'_>) -> Fault {
     let at = json.at;
-    match json.skip_value() {
+    let passed = match json.peek() {
+        b'"' | b'{' | b'[' => json.skip_value(),
+        _ if json.skip_unbounded().is_some() => Ok(()),
+        _ => json.check_value(),
+    };
+    match passed {
         Ok(()) => Fault { code: ErrorCode::TypeMismatch, at },
         Err(fault) => fault,
     }
@@ -336,7 +369,13 @@ fn mismatch(json: &mut Cursor<'_>) -> Fault {
 fn append_fixed(json: &mut Cursor<'_>, column: &mut FixedColumn, scratch: &mut Vec<u8>) -> Outcome {
     let at = json.at;
     let outcome = match json.peek() {
-        b'0'..=b'9' | b'-' => append_number(&json.number()?, column),
+        b'0'..=b'9' | b'-' => match json.number() {
+            Ok(number) => append_number(&number, column),
+            Err(fault) => {
+                json.at = at;
+                append_word(json, fault, column)?
+            }
+        },
         b'"' => {
             let text = json.string(scratch)?;
             append_fixed_text(text, column)
@@ -354,7 +393,20 @@ fn append_fixed(json: &mut Cursor<'_>, column: &mut FixedColumn, scratch: &mut V
             column.push_zero();
             Ok(())
         }
-        _ => return Err(mismatch(json)),
+        _ => {
+            let fault = Fault { code: ErrorCode::TypeMismatch, at };
+            append_word(json, fault, column)?
+        }
     };
     outcome.map_err(|code| Fault { code, at })
+}
+
+/// Appends `NaN` and the like; of all else the fault.
+#[cold]
+fn append_word(json: &mut Cursor<'_>, fault: Fault, column: &mut FixedColumn) -> Result<Result<(), ErrorCode>, Fault> {
+    match json.skip_unbounded() {
+        Some(value) => Ok(append_unbounded(value, column)),
+        None if fault.code == ErrorCode::TypeMismatch => Err(mismatch(json)),
+        None => Err(fault),
+    }
 }

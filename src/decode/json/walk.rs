@@ -126,12 +126,14 @@ impl Walk {
             columns.leave_field();
             json.next_token();
             let at = json.at;
-            let key = json.string(&mut self.buffers.scratch)?;
-            let child = target.fields.iter().find(|(name, _)| name.as_bytes() == key).map(|(_, child)| child);
+            let key = json.name(&mut self.buffers.scratch)?;
+            let child = key.and_then(|key| target.fields.iter().find(|(name, _)| name.as_bytes() == key));
+            let child = child.map(|(_, child)| child);
             let mut kept = None;
             if child.is_none()
                 && let Some(rest) = rest.as_deref_mut()
             {
+                let key = key.ok_or(Fault { code: ErrorCode::InvalidJson, at })?;
                 let name = std::str::from_utf8(key).map_err(|_| Fault { code: ErrorCode::InvalidUtf8, at })?;
                 kept = rest.field(name).map_err(|code| Fault { code, at })?;
             }
@@ -139,13 +141,14 @@ impl Walk {
             json.next_token();
             match child {
                 Some(child) => self.tree(json, child, columns)?,
-                None => {
-                    let start = json.at;
-                    json.skip_value()?;
-                    if let Some(kept) = kept {
+                None => match kept {
+                    Some(kept) => {
+                        let start = json.at;
+                        json.check_value()?;
                         kept.extend_from_slice(json.since(start));
                     }
-                }
+                    None => json.skip_value()?,
+                },
             }
             columns.leave_field();
             if !json.another(b'}')? {

@@ -26,6 +26,7 @@
 //! | field | columns |
 //! |---|---|
 //! | scalar | see [`crate::decode::typed`] |
+//! | list of messages | also the columns of a flattened Nested: of each message the field |
 //! | list | `Array`, a `Tuple` without names that is as long, JSON text |
 //! | map | `Map`, JSON text |
 //! | message | a `Tuple` with names (fields of the tuple that the message has not are zero), `Map` of the fields that are set, JSON text |

@@ -62,8 +62,11 @@ pub(super) enum Inside {
     Elements(Vec<(usize, Taker)>),
     /// Of a map: by the key.
     Entries(Vec<(MapKey, Taker)>),
-    /// Of a value that only the record gives a shape: as of JSON.
-    Json(Target),
+    /// Of a value that only the record gives a shape, or of a list of such: as of JSON.
+    Json {
+        target: Target,
+        whole: bool,
+    },
 }
 
 /// A key of a map that a path names.
@@ -112,6 +115,8 @@ pub(super) enum Fill {
     Entries(usize, Box<Fill>),
     /// A message into a tuple.
     Tuple(Box<TupleFill>),
+    /// A list of messages, of which a column of a flattened Nested takes a field of each.
+    FieldOfEach(Box<TupleFill>),
     /// A message into a map, by the names of its fields.
     Members(usize, Box<[Fill]>),
 }
@@ -237,10 +242,20 @@ impl Compiler<'_> {
             _ => None,
         };
         let inside = match (label, field.kind) {
-            (Label::Many, _) => {
-                let mut taker = |(number, child): &(usize, Target)| (*number, self.taker(field, Label::One, child));
-                Inside::Elements(target.elements.iter().map(&mut taker).collect())
+            (Label::Many, Kind::Message(message)) if well_known.is_none() => {
+                for (name, column) in &target.nested {
+                    if let ColumnBuilder::Array(array) = &mut self.columns[*column] {
+                        let wanted = std::iter::once((Some(name.as_str()), array.values.as_mut()));
+                        columns.push((*column, Fill::FieldOfEach(Box::new(fill_fields(shapes, message, wanted)))));
+                    }
+                }
+                Inside::Elements(self.element_takers(field, target))
             }
+            (Label::Many, _) if !target.nested.is_empty() => {
+                columns.clear();
+                Inside::Json { target: target.clone(), whole: true }
+            }
+            (Label::Many, _) => Inside::Elements(self.element_takers(field, target)),
             (Label::Map(entry), _) => {
                 let [key, value] = shapes.entry(entry);
                 let mut taker = |(text, child): &(String, Target)| {
@@ -250,7 +265,7 @@ impl Compiler<'_> {
             }
             (Label::One, Kind::Message(_)) if is_dynamic(well_known) => {
                 columns.clear();
-                Inside::Json(target.clone())
+                Inside::Json { target: target.clone(), whole: false }
             }
             (Label::One, Kind::Message(message)) if !target.fields.is_empty() => {
                 Inside::Message(self.node(message, target))
@@ -258,6 +273,11 @@ impl Compiler<'_> {
             (Label::One, _) => Inside::Nothing,
         };
         Taker { columns, inside }
+    }
+
+    fn element_takers(&mut self, field: &Field, target: &Target) -> Vec<(usize, Taker)> {
+        let mut taker = |(number, child): &(usize, Target)| (*number, self.taker(field, Label::One, child));
+        target.elements.iter().map(&mut taker).collect()
     }
 }
 
@@ -301,10 +321,19 @@ fn fill_one(shapes: &Shapes, field: &Field, column: &mut ColumnBuilder) -> Fill 
 }
 
 fn fill_tuple(shapes: &Shapes, message: usize, tuple: &mut TupleColumn) -> TupleFill {
+    fill_fields(shapes, message, tuple.names.iter().map(Option::as_deref).zip(&mut tuple.fields))
+}
+
+/// How a message gets into columns, each with the name of its field.
+fn fill_fields<'c>(
+    shapes: &Shapes,
+    message: usize,
+    columns: impl Iterator<Item = (Option<&'c str>, &'c mut ColumnBuilder)>,
+) -> TupleFill {
     let shape = &shapes.messages[message];
     let (mut fields, mut others) = (Vec::new(), Vec::new());
-    for (place, (name, column)) in tuple.names.iter().zip(&mut tuple.fields).enumerate() {
-        match name.as_deref().and_then(|name| shape.named(name)) {
+    for (place, (name, column)) in columns.enumerate() {
+        match name.and_then(|name| shape.named(name)) {
             Some(slot) => {
                 let field = &shape.fields[slot];
                 let fill = fill(shapes, field, field.label, column);
@@ -344,6 +373,7 @@ fn is_dynamic(well_known: Option<WellKnown>) -> bool {
 /// Adds the columns of one place to those of another that has turned out to be the same.
 fn merge(known: &mut Target, other: &Target) {
     known.columns.extend(&other.columns);
+    known.nested.extend_from_slice(&other.nested);
     for (name, child) in &other.fields {
         match known.fields.iter_mut().find(|(own, _)| own == name) {
             Some((_, own)) => merge(own, child),

@@ -162,7 +162,8 @@ impl<'r> Reader<'r, '_> {
             return Err(Fault { code: ErrorCode::DuplicateKey, at: self.place(&pieces) });
         };
         match self.append(field, fill, pieces, depth, builder) {
-            Err(fault) if !columns.replace(column, fault.code) => Err(fault),
+            // The lists of a Nested have one length: none is replaced by an empty one.
+            Err(fault) if matches!(fill, Fill::FieldOfEach(_)) || !columns.replace(column, fault.code) => Err(fault),
             _ => Ok(()),
         }
     }
@@ -186,11 +187,9 @@ impl<'r> Reader<'r, '_> {
                 let depth = self.deeper(&pieces, depth)?;
                 self.node(node, pieces, depth, None, columns)
             }
-            Inside::Json(target) => {
+            Inside::Json { target, whole } => {
                 let at = self.place(&pieces);
-                let mut text = std::mem::take(&mut self.scratch.text);
-                text.clear();
-                self.json_value(field, pieces, depth, &mut text)?;
+                let text = self.json_of(field, *whole, pieces, depth)?;
                 let mut json = JsonCursor::new(&text);
                 json.next_token();
                 let walked = self.scratch.walk.tree(&mut json, target, columns);

@@ -73,7 +73,17 @@ impl<'r> Reader<'r, '_> {
             (Fill::Entries(message, fill), ColumnBuilder::Map(map)) => {
                 return self.append_entries(*message, fill, pieces, depth, map);
             }
-            (Fill::Tuple(fill), ColumnBuilder::Tuple(tuple)) => return self.append_tuple(fill, pieces, depth, tuple),
+            (Fill::Tuple(fill), ColumnBuilder::Tuple(tuple)) => {
+                return self.append_fields(fill, pieces, depth, &mut tuple.fields);
+            }
+            (Fill::FieldOfEach(fill), ColumnBuilder::Array(array)) => {
+                let elements = pieces.len() as u64;
+                for piece in pieces {
+                    self.append_fields(fill, piece..piece + 1, depth, std::slice::from_mut(array.values.as_mut()))?;
+                }
+                array.offsets.push(elements);
+                Ok(())
+            }
             (Fill::Members(message, fills), ColumnBuilder::Map(map)) => {
                 return self.append_members(*message, fills, pieces, depth, map);
             }
@@ -83,7 +93,13 @@ impl<'r> Reader<'r, '_> {
     }
 
     /// The value as JSON in a buffer, which the caller gives back.
-    fn json_of(&mut self, field: &'r Field, whole: bool, pieces: Range<usize>, depth: u32) -> Result<Vec<u8>, Fault> {
+    pub(super) fn json_of(
+        &mut self,
+        field: &'r Field,
+        whole: bool,
+        pieces: Range<usize>,
+        depth: u32,
+    ) -> Result<Vec<u8>, Fault> {
         let mut text = std::mem::take(&mut self.scratch.text);
         text.clear();
         if whole {
@@ -188,12 +204,13 @@ impl<'r> Reader<'r, '_> {
         Ok(())
     }
 
-    fn append_tuple(
+    /// The fields of a message to the columns of a tuple.
+    fn append_fields(
         &mut self,
         fill: &'r TupleFill,
         pieces: Range<usize>,
         depth: u32,
-        tuple: &mut TupleColumn,
+        columns: &mut [ColumnBuilder],
     ) -> Outcome {
         let depth = self.deeper(&pieces, depth)?;
         let shape = self.shape(fill.message);
@@ -201,7 +218,7 @@ impl<'r> Reader<'r, '_> {
         let mut group = first..first;
         for TupleField { slot, place, fill, always } in &fill.fields {
             group = self.group_of(*slot, group);
-            let column = &mut tuple.fields[*place];
+            let column = &mut columns[*place];
             if group.is_empty() && !always {
                 column.push_zero();
             } else {
@@ -209,7 +226,7 @@ impl<'r> Reader<'r, '_> {
             }
         }
         for place in &fill.others {
-            tuple.fields[*place].push_zero();
+            columns[*place].push_zero();
         }
         self.pop_pieces(first);
         Ok(())

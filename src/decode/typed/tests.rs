@@ -183,8 +183,21 @@ fn floats() {
             ("LowCardinality(String)", "\"0.1\""),
         ],
     );
-    // No integers: what is written with a point is none, whatever stands behind it.
-    refused(Typed::Float64(5.0), &["Int8", "UInt256"], "NotAnInteger");
+    check(Typed::Float64(5.0), &[("Int8", "5"), ("UInt256", "5"), ("Enum8('a' = 5)", "5"), ("Date", "5")]);
+    check(Typed::Float32(-5.0), &[("Int8", "-5"), ("UInt8", "BelowRange"), ("Int256", "-5")]);
+    check(
+        Typed::Float64(1.0),
+        &[("Bool", "true"), ("Variant(Float64, Int8)", "0:1.0"), ("Variant(Int8, String)", "1:\"1.0\"")],
+    );
+    // The integer that the float is, and not the one of its shortest text.
+    check(
+        Typed::Float64(2_f64.powi(80)),
+        &[("UInt128", "1208925819614629174706176"), ("Int64", "OutOfRange"), ("String", "\"1.2089258196146292e24\"")],
+    );
+    check(Typed::Float64(-(2_f64.powi(63))), &[("Int64", "-9223372036854775808"), ("UInt64", "BelowRange")]);
+    check(Typed::Float64(2_f64.powi(63)), &[("UInt64", "9223372036854775808"), ("Int64", "OutOfRange")]);
+    check(Typed::Float64(2_f64.powi(256)), &[("UInt256", "OutOfRange")]);
+    check(Typed::Float64(-1e300), &[("Int256", "BelowRange")]);
     check(
         Typed::Float64(1e300),
         &[
@@ -514,6 +527,12 @@ fn times_of_day_spans_and_durations() {
     check(
         duration,
         &[("String", "\"P1M2DT3.004S\""), ("LowCardinality(String)", "\"P1M2DT3.004S\""), ("Int64", "InvalidNumber")],
+    );
+    // Its bytes, as Avro has them; never its text, which may be as long.
+    let bytes = r#"b"\x01\x00\x00\x00\x02\x00\x00\x00\xbc\x0b\x00\x00""#;
+    check(
+        duration,
+        &[("FixedString(12)", bytes), ("Nullable(FixedString(12))", bytes), ("FixedString(11)", "TooLong")],
     );
 }
 

@@ -16,6 +16,9 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::{KafkaFault, known_code, owned_text, timeout_ms};
 use crate::types::{Offset, Partition};
 
+/// What Kafka's protocol has in the place of a timestamp that a record has not.
+const NO_TIMESTAMP: i64 = -1;
+
 /// The address of a queue for those who forward partitions to it. Empty once the queue is gone.
 #[derive(Clone)]
 pub(crate) struct ForwardTarget(Arc<Mutex<Option<QueueAddress>>>);
@@ -187,12 +190,13 @@ impl<'b> Message<'b> {
         Offset::from_kafka(unsafe { (*self.native.as_ptr()).offset })
     }
 
-    /// The timestamp in milliseconds since 1970, where the record has one.
+    /// The timestamp in milliseconds since 1970, where the record has one: Kafka writes -1 where it has none.
     pub fn timestamp_ms(&self) -> Option<i64> {
         let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         // SAFETY: as in `partition`; `kind` is written during the call only.
         let value = unsafe { rd::rd_kafka_message_timestamp(self.native.as_ptr(), &raw mut kind) };
-        (kind != rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE).then_some(value)
+        let is_there = kind != rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE && value != NO_TIMESTAMP;
+        is_there.then_some(value)
     }
 
     /// The key, or `None` where it is null.

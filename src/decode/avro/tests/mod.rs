@@ -3,6 +3,7 @@
 
 mod connect;
 mod generate;
+mod nested;
 mod oracle;
 mod records;
 mod render;

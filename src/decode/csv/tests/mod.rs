@@ -37,6 +37,9 @@ fn shapes_of_records() {
         &TWO,
         &[
             ("x,y", "a=x, b=y"),
+            ("\u{feff}x,y", "a=x, b=y"),
+            ("\u{feff}\"x\",y", "a=x, b=y"),
+            ("\u{feff}x,\"y", "invalid_csv: column 2 (b) of the record: not csv as configured at byte 5: \"\\\"y\""),
             ("x,y\n", "a=x, b=y"),
             ("x,y\r\n", "a=x, b=y"),
             ("x,y\r", "a=x, b=y"),
@@ -74,8 +77,12 @@ fn shapes_of_records() {
     let bad = RowPlan::new(TWO.iter().map(spec).collect(), Vec::new(), "UTC").unwrap();
     assert_eq!(
         row(&named(&["a", "b"]), bad, b"x,\xff"),
-        "invalid_utf8: the record is not utf-8 at byte 2: \"\u{fffd}\""
+        "invalid_utf8: column 2 (b) of the record: the record is not utf-8 at byte 2: \"\u{fffd}\""
     );
+    // What no column takes is not looked at.
+    let first = || RowPlan::new(vec![spec(&TWO[0])], Vec::new(), "UTC").unwrap();
+    assert_eq!(row(&named(&["a", "b"]), first(), b"x,\xff"), "a=x");
+    assert_eq!(row(&named(&["a", "b"]), first(), b"x,\"\"\"\xff\""), "a=x");
     check(&named(&["a"]), &TWO[..1], &[("\n", "a="), ("x", "a=x"), ("\"\"\n", "a=")]);
 }
 
@@ -197,7 +204,8 @@ fn fields_become_values_of_every_type() {
     check("Bool", &truths.map(|word| (word, "true")));
     let lies = ["false", "f", "F", "no", "N", "off", "disable", "Disabled", "0", "\"0\""];
     check("Bool", &lies.map(|word| (word, "false")));
-    check("Bool", &["2", "tr", "truee", "\"\"", " true", "-1"].map(|word| (word, "type_mismatch")));
+    check("Bool", &[(" true", "true"), ("\" 0 \"", "false")]);
+    check("Bool", &["2", "tr", "truee", "\"\"", "-1"].map(|word| (word, "type_mismatch")));
     check("Nullable(Bool)", &[("\\N", "NULL"), ("yes", "true"), ("x", "type_mismatch")]);
     check("LowCardinality(Bool)", &[("\\N", "false"), ("yes", "true"), ("x", "type_mismatch")]);
     check(
@@ -209,21 +217,31 @@ fn fields_become_values_of_every_type() {
             ("007", "7"),
             ("256", "out_of_range"),
             ("-1", "out_of_range"),
-            ("5.0", "not_an_integer"),
-            ("true", "invalid_number"),
+            ("5.0", "5"),
+            ("5.5", "not_an_integer"),
+            ("true", "1"),
+            ("yes", "invalid_number"),
             ("\"\"", "invalid_number"),
-            (" 5", "invalid_number"),
+            (" 5\t", "5"),
+            ("\" 5 \"", "5"),
+            ("5 5", "invalid_number"),
+            ("  ", "invalid_number"),
         ],
     );
     check("Int256", &[("-123456789012345678901234567890", "-123456789012345678901234567890")]);
     check("Float64", &[("1.5", "1.5"), ("-1e3", "-1000.0"), ("nan", "NaN"), ("-inf", "-inf"), ("1,5", "invalid_csv")]);
     check("Decimal(9, 2)", &[("1.239", "123"), ("-0.01", "-1"), ("12345678", "out_of_range")]);
-    check("Date", &[("1970-01-03", "2"), ("19000", "invalid_time")]);
+    check("Date", &[("1970-01-03", "2"), ("19000", "invalid_time"), ("19700103", "2"), ("1970-01-03 00:00", "2")]);
     check("DateTime", &[("1970-01-01 01:00:05", "5"), ("1970-01-01T00:00:05Z", "5"), ("5", "5")]);
     check("DateTime64(3, 'UTC')", &[("1970-01-01 00:00:00.25", "250"), ("\"1970-01-01\"", "0")]);
     check("Enum8('a' = 1, 'b' = 2)", &[("b", "2"), ("2", "2"), ("", "1"), ("c", "unknown_enum_value")]);
     check("UUID", &[("00112233-4455-6677-8899-aabbccddeeff", "00112233445566778899aabbccddeeff")]);
-    check("IPv4", &[("1.2.3.4", "1.2.3.4"), ("1.2.3", "invalid_address")]);
+    check("IPv4", &[("1.2.3.4", "1.2.3.4"), ("001.02.3.4", "1.2.3.4"), ("1.2.3", "invalid_address")]);
+    check(
+        "IPv4",
+        &["1.2.3.4.5", "1..3.4", "0001.2.3.4", "256.2.3.4", "1.2.3.x", ""]
+            .map(|text| (text, if text.is_empty() { "0.0.0.0" } else { "invalid_address" })),
+    );
     check("FixedString(2)", &[("ab", "ab"), ("abc", "too_long")]);
     check("Nullable(Int8)", &[("", "NULL"), ("\\N", "NULL"), ("-5", "-5"), ("x", "invalid_number")]);
     check("LowCardinality(Int64)", &[("-5", "-5"), ("x", "invalid_number")]);
@@ -247,6 +265,7 @@ fn fields_become_values_of_every_type() {
         &[("5", "1:5"), ("\"5\"", "1:5"), ("ab", "0:\"ab\""), ("", "NULL"), ("\\N", "NULL")],
     );
     check("Variant(Bool, Float64)", &[("true", "0:true"), ("yes", "type_mismatch"), ("1.5", "1:1.5"), ("1", "1:1.0")]);
+    check("Variant(Int8, String)", &[("5", "0:5"), ("5.0", "1:\"5.0\""), ("true", "1:\"true\"")]);
     check("Time", &[("-01:00:01", "-3601"), ("x", "invalid_time")]);
     check("JSON", &[("{}", "{}"), ("", "{}"), ("[]", "type_mismatch"), ("{", "type_mismatch")]);
     check(

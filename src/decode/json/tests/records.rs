@@ -59,7 +59,12 @@ fn shapes_of_records() {
     check("{\"a\":1}{\"a\":2}", "trailing_data");
     check("{\"a\":1}\0", "trailing_data");
     check("\0{\"a\":1}", "invalid_json");
-    check("\u{feff}{\"a\":1}", "invalid_json");
+    check("\u{feff}{\"a\":1}", "1/\"\"");
+    check("\u{feff} {\"a\":1}", "1/\"\"");
+    check("\u{feff}\u{feff}{\"a\":1}", "invalid_json");
+    check(" \u{feff}{\"a\":1}", "invalid_json");
+    check("\u{feff}", "invalid_json");
+    check("\u{feff}[1]", "not_an_object");
 }
 
 #[test]
@@ -71,35 +76,44 @@ fn a_repeated_key_that_has_a_column_is_refused() {
 }
 
 #[test]
-fn bad_utf8_is_refused_wherever_it_stands() {
+fn bad_utf8_is_refused_where_a_column_would_take_it() {
     for record in [
         &b"{\"a\":1,\"b\":\"\xff\"}"[..],
-        b"{\"a\":1,\"\xff\":1}",
-        b"{\"a\":1,\"z\":\"\xff\"}",
-        b"{\"a\":1,\"z\":[\"\\n\xc3\"]}",
+        b"{\"a\":1,\"b\":[\"\xff\"]}",
+        b"{\"a\":1,\"b\":\"x\\n\xff\"}",
         b"{\"a\":1,\"b\":\"\xed\xa0\x80\"}",
         b"{\"a\":1}\xff",
+        b"\xff{\"a\":1}",
+        b"{\"a\":\xff1}",
+        b"{\"a\":1\xff}",
+        b"{\"z\":\xff,\"a\":1}",
     ] {
         check(record, "invalid_utf8");
     }
+    for record in [
+        &b"{\"a\":1,\"z\":\"\xff\"}"[..],
+        b"{\"a\":1,\"\xff\":1}",
+        b"{\"a\":1,\"\\n\xff\":1}",
+        b"{\"z\":[\"\\n\xc3\"],\"a\":1}",
+        b"{\"z\":{\"\xff\":[\"\xff\xff\"]},\"a\":1}",
+    ] {
+        check(record, "1/\"\"");
+    }
+    // What is wrong elsewhere is called that.
+    check(b"{\"z\":\"\xff\",\"a\":\"x\"}", "invalid_number");
+    check(b"{\"z\":\"\xff\",\"b\":\"\0\"}", "invalid_json");
 }
 
 #[test]
-fn skipped_values_are_checked() {
+fn what_no_column_takes_has_to_end_where_it_seems_to() {
     for value in [
-        "01",
-        "1.",
-        "-",
-        "+1",
-        "1e",
-        ".5",
-        "tru",
-        "nul",
-        "falsy",
-        "\"\\x\"",
-        "\"\\ud800\"",
-        "\"\t\"",
+        "",
+        "'x'",
         "\"",
+        "\"\\",
+        "\"\\\"",
+        "1 2",
+        "(1)",
         "[",
         "[1,]",
         "[,1]",
@@ -116,9 +130,38 @@ fn skipped_values_are_checked() {
     ] {
         check(format!("{{\"z\":{value},\"a\":1}}"), "invalid_json");
     }
-    for value in ["-0.0e-0", "[]", "[[],{}]", "{\"x\":{}}", "[1,\"\\u00e9\",null,true,{}]", "1e999"] {
+    for value in [
+        "-0.0e-0",
+        "[]",
+        "[[],{}]",
+        "{\"x\":{}}",
+        "[1,\"\\u00e9\",null,true,{}]",
+        "1e999",
+        // No JSON, and nobody takes it.
+        "NaN",
+        "[NaN, -Infinity, {\"x\": Infinity}]",
+        "nan",
+        "-inf",
+        "None",
+        "01",
+        "1.",
+        "+.5",
+        "0x1F",
+        "\"\\ud800\"",
+        "\"\\udc00 \\ud800\\u0041\"",
+        "\"\\x \\u12\"",
+        "\"\\\\\"",
+        "\"\\ud800\\\"}\"",
+        "\"a\tb\nc\"",
+        "{\"\\ud800\": [\"\\ud800\"]}",
+    ] {
         check(format!("{{\"z\":{value},\"a\":1}}"), "1/\"\"");
+        check(format!("{{\"a\":1,\"z\":[{value}]}}"), "1/\"\"");
     }
+    check("{\"\\ud800\":2,\"a\":1}", "1/\"\"");
+    check("{\"\\x\":2,\"a\":1}", "1/\"\"");
+    check("{\"a\":1,\"\\ud800\"}", "invalid_json");
+    check("{\"a\":1,\"\\ud800", "invalid_json");
 }
 
 #[test]

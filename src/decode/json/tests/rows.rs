@@ -52,6 +52,9 @@ fn each_object_is_a_row() {
     check(Records::Lines, r#"{"a":1,"b":"x"}"#, &one);
     check(Records::Lines, "{\"a\":1,\"b\":\"x\"}\n{\"b\":\"y\"}\n", &both);
     check(Records::Lines, "\n{\"a\":1,\"b\":\"x\"}\r\n\r\n{\"b\":\"y\"}", &both);
+    // With a byte order mark, and values that nobody takes and that are no JSON.
+    check(Records::Array, "\u{feff}[{\"a\":1,\"b\":\"x\"},{\"z\":NaN,\"b\":\"y\"}]", &both);
+    check(Records::Lines, "\u{feff}{\"a\":1,\"b\":\"x\"}\n{\"z\":\"\\ud800\",\"b\":\"y\"}\n", &both);
     let many: Vec<String> = (0..1000).flat_map(|_| both.clone()).collect();
     check(Records::Lines, &"{\"a\":1,\"b\":\"x\"}\n{\"b\":\"y\"}\n".repeat(1000), &many);
 }

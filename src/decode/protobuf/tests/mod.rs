@@ -2,6 +2,7 @@
 
 mod framing;
 mod messages;
+mod nested;
 mod oracle;
 mod records;
 mod schemas;
