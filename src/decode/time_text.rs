@@ -1,6 +1,6 @@
 //! Dates and times as others write them.
 //!
-//! Takes ISO 8601 in its common forms, and what databases and languages print by default; `docs/values.md` lists them. Gives
+//! Takes ISO 8601 in its common forms, RFC 2822, and what databases and languages print by default; `docs/values.md` lists them. Gives
 //! the day, the time of day and the offset that a text says. Refuses what two readers would read differently, such as
 //! `01/05/2024`.
 
@@ -23,6 +23,19 @@ impl Written {
     /// Reads a text; `None` where it is none of the known forms, or there is no such day or time.
     #[cold]
     pub(super) fn read(text: &[u8]) -> Option<Self> {
+        Self::read_numbers(text).or_else(|| Self::read_words(text))
+    }
+
+    /// RFC 2822, as mails and HTTP have it: `Wed, 01 May 2024 10:00:00 GMT`.
+    fn read_words(text: &[u8]) -> Option<Self> {
+        let zoned = jiff::fmt::rfc2822::DateTimeParser::new().parse_zoned(text.trim_ascii()).ok()?;
+        let offset = i64::from(zoned.offset().seconds());
+        let local = zoned.timestamp().as_second() + offset;
+        let (days, seconds) = (local.div_euclid(SECONDS_PER_DAY), local.rem_euclid(SECONDS_PER_DAY));
+        Some(Self { days, seconds, nanos: 0, offset: Some(offset) })
+    }
+
+    fn read_numbers(text: &[u8]) -> Option<Self> {
         let mut rest = text.trim_ascii();
         let days = take_date(&mut rest)?;
         let midnight = Self { days, seconds: 0, nanos: 0, offset: None };
@@ -223,6 +236,9 @@ mod tests {
         // .NET.
         check("2024-05-01T10:00:00.0000000+02:00", &format!("{ten} 7200"));
         check("2024-05-01 10:00:00Z", &format!("{ten} 0"));
+        // Mails and HTTP.
+        check("Wed, 01 May 2024 10:00:00 GMT", &format!("{ten} 0"));
+        check("1 May 2024 10:00:00 +0200", &format!("{ten} 7200"));
         // As people write them.
         check("2024-5-1", "2024-05-01T00:00:00");
         check("2024/05/01 10:00", ten);
@@ -273,8 +289,10 @@ mod tests {
             "+2024-05-01",
             "-2024-05-01",
             "infinity",
-            "Wed, 01 May 2024 10:00:00 GMT",
+            "Thu, 01 May 2024 10:00:00 GMT",
+            "01 May 2024",
             "Wed May  1 10:00:00 2024",
+            "Wed May 01 2024 10:00:00 GMT+0000 (Coordinated Universal Time)",
         ] {
             check(text, "none");
         }

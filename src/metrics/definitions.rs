@@ -93,7 +93,8 @@ pub const SKIPPED: Definition = counter(
 pub const VALUES_REPLACED: Definition = counter(
     "oncesink_values_replaced_total",
     &["topic", "table", "column", "policy"],
-    "Values of rows that did not fit their column and were replaced, by `on_error` (default, null, clamp)",
+    "Values of rows that did not fit their column and were replaced, by `on_error` (default, null, clamp); by `timestamp` \
+     where Kafka's timestamp is outside the column's range",
 );
 /// See its help.
 pub const COLUMNS_ADDED: Definition =

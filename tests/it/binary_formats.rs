@@ -14,24 +14,30 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use apache_avro::{Decimal, Schema};
 use devstack::http::Client;
 use oncesink::block::native::NativeEncoder;
-use oncesink::columns::{ColumnSpec, Columns, DefaultValue, RowCoordinates, RowPlan};
+use oncesink::columns::{ColumnSpec, Columns, DefaultValue, Path, RowCoordinates, RowPlan, Source};
 use oncesink::decode::{AvroFraming, AvroOptions, AvroSchema, Format, ProtobufSchema, RecordDecoder};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use prost_reflect::prost::Message;
-use prost_reflect::{DynamicMessage, ReflectMessage, Value as Field};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage, Value as Field};
 
-use super::columns::{Scratch, VALUES_PER_TYPE, client, post, value_of};
+use super::columns::{Scratch, VALUES_PER_TYPE, client, post};
 
 /// The bytes of each record, into our columns and into the table; `None` where our decoder refuses one.
 fn insert_ours(client: &Client, table: &Scratch<'_>, column_type: &str, format: &Format, records: &[Vec<u8>]) {
     let zone = client.query("SELECT timezone()").expect("the engine answers");
-    let columns = [("_offset", "UInt64"), ("x", column_type)];
-    let spec = |(name, kind): (&str, &str)| {
-        ColumnSpec::new(name, kind, DefaultValue::TypeZero).unwrap_or_else(|error| panic!("{kind}: {error}"))
+    let described = client.query(&format!("DESCRIBE TABLE {} FORMAT TSVRaw", table.name)).expect("the engine answers");
+    let spec = |line: &str| {
+        let mut words = line.split('\t');
+        let (name, kind) = (words.next().expect("a column has a name"), words.next().expect("and a type"));
+        let spec = ColumnSpec::new(name, kind, DefaultValue::TypeZero);
+        let spec = spec.unwrap_or_else(|error| panic!("{kind}: {error}"));
+        // As a target has the columns of a Nested.
+        let below = name.split_once('.').map(|(outer, inner)| Source::Value(Path::of_fields([outer, inner])));
+        ColumnSpec { aliases: below.into_iter().collect(), ..spec }
     };
-    let plan = RowPlan::new(columns.into_iter().map(spec).collect(), Vec::new(), zone.trim()).expect("they fit");
+    let plan = RowPlan::new(described.lines().map(spec).collect(), Vec::new(), zone.trim()).expect("they fit");
     let plan = Arc::new(plan);
     let decoder = RecordDecoder::new(&plan, format, None);
     let mut decoder = decoder.unwrap_or_else(|error| panic!("{column_type}: {error}"));
@@ -43,16 +49,25 @@ fn insert_ours(client: &Client, table: &Scratch<'_>, column_type: &str, format: 
         columns.commit_row(&RowCoordinates { topic: "t", partition: 0, offset: 0, row: 0, replay: 0 });
     }
     let block = NativeEncoder::new().encode(&columns);
-    table.insert(&block, "_offset, x", &format!("_offset, {}", value_of("x", &block)));
+    let names: Vec<_> = block.body_columns.iter().map(|column| format!("`{}`", column.name)).collect();
+    let values: Vec<_> = block
+        .body_columns
+        .iter()
+        .map(|column| column.conversion.clone().unwrap_or_else(|| format!("`{}`", column.name)))
+        .collect();
+    table.insert(&block, &names.join(", "), &values.join(", "));
 }
 
 /// What the engine shows of both tables is the same, row by row; otherwise the first difference.
 fn compare(client: &Client, what: &str, ours: &Scratch<'_>, theirs: &Scratch<'_>, rows: usize) -> Option<String> {
+    let sql = format!(
+        "SELECT arrayStringConcat(groupArray(concat('isNull(`', name, '`), toString(`', name, '`), `', name, '`')), ', ') \
+         FROM system.columns WHERE concat(database, '.', table) = '{}' AND name != '_offset'",
+        ours.name
+    );
+    let columns = client.query(&sql).expect("the engine answers");
     let shown = |table: &Scratch<'_>| {
-        let sql = format!(
-            "SELECT _offset, isNull(x), toTypeName(x), hex(toString(x)), x FROM {} ORDER BY _offset",
-            table.name
-        );
+        let sql = format!("SELECT _offset, {} FROM {} ORDER BY _offset", columns.trim(), table.name);
         client.query(&sql).expect("the engine answers")
     };
     let (ours, theirs) = (shown(ours), shown(theirs));
@@ -181,8 +196,31 @@ fn avro_cases() -> Vec<AvroCase> {
         (POINT, &["Tuple(x Int32, label String)", "Tuple(label String, x Int64)"], point().boxed()),
         (
             r#"{"type":"array","items":{"type":"record","name":"P","fields":[{"name":"x","type":"int"},{"name":"label","type":"string"}]}}"#,
-            &["Array(Tuple(x Int32, label String))"],
+            &["Array(Tuple(x Int32, label String))", "Nested(x Int32, label String)", "Nested(x Int64)"],
             prop::collection::vec(point(), 0..4).prop_map(Value::Array).boxed(),
+        ),
+        (
+            r#"["null",{"type":"array","items":{"type":"record","name":"Q","fields":[
+                {"name":"tags","type":{"type":"array","items":"string"}},{"name":"x","type":["null","int"]}]}}]"#,
+            &["Nested(x Nullable(Int32), tags Array(String))", "Nested(x Int32)"],
+            branch(
+                prop::collection::vec(
+                    (branch(any::<i32>().prop_map(Value::Int).boxed()), prop::collection::vec(short(), 0..3)).prop_map(
+                        |(x, tags)| {
+                            let tags = Value::Array(tags.into_iter().map(Value::String).collect());
+                            Value::Record(vec![("tags".to_owned(), tags), ("x".to_owned(), x)])
+                        },
+                    ),
+                    0..4,
+                )
+                .prop_map(Value::Array)
+                .boxed(),
+            ),
+        ),
+        (
+            r#"{"type":"fixed","name":"D","size":12,"logicalType":"duration"}"#,
+            &["FixedString(12)", "Nullable(FixedString(12))"],
+            any::<[u8; 12]>().prop_map(|bytes| Value::Duration(bytes.into())).boxed(),
         ),
     ]
 }
@@ -228,6 +266,32 @@ type ProtobufCase = (&'static str, &'static [&'static str], BoxedStrategy<Field>
 const DECLARED: &str =
     "enum E { a = 0; bee = 2; c_3 = -3; } message P { int32 x = 1; string label = 2; repeated uint32 many = 3; }";
 
+/// The same value, its messages as this schema has them.
+fn adopted(field: &FieldDescriptor, value: Field) -> Field {
+    let (Field::List(values), Kind::Message(kind)) = (&value, field.kind()) else {
+        return value;
+    };
+    let adopt = |value: &Field| match value {
+        Field::Message(message) => {
+            let bytes = message.encode_to_vec();
+            Field::Message(DynamicMessage::decode(kind.clone(), bytes.as_slice()).expect("it is the same message"))
+        }
+        other => other.clone(),
+    };
+    Field::List(values.iter().map(adopt).collect())
+}
+
+/// A message `P`.
+fn point((x, label, many): (i32, String, Vec<u32>)) -> Field {
+    let text = format!("syntax = \"proto3\"; {DECLARED}");
+    let schema = ProtobufSchema::from_registry(&text, &[]).expect("it is valid");
+    let mut message = DynamicMessage::new(schema.message("P").expect("it is declared"));
+    message.set_field_by_name("x", Field::I32(x));
+    message.set_field_by_name("label", Field::String(label));
+    message.set_field_by_name("many", Field::List(many.into_iter().map(Field::U32).collect()));
+    Field::Message(message)
+}
+
 fn protobuf_cases() -> Vec<ProtobufCase> {
     let text = || proptest::string::string_regex("[a-zA-Z \"\\\\\u{e9}\u{4e2d}\u{1f600}]{0,24}").expect("it is valid");
     let i32s = || any::<i32>().prop_map(Field::I32).boxed();
@@ -270,6 +334,17 @@ fn protobuf_cases() -> Vec<ProtobufCase> {
             &["Array(Int32)", "Array(Int64)"],
             prop::collection::vec(i32s(), 0..5).prop_map(Field::List).boxed(),
         ),
+        (
+            "repeated P x",
+            &[
+                "Nested(x Int32, label String, many Array(UInt32))",
+                "Nested(label String)",
+                "Array(Tuple(x Int32, label String))",
+            ],
+            prop::collection::vec((any::<i32>(), text(), prop::collection::vec(any::<u32>(), 0..3)), 0..4)
+                .prop_map(|all| Field::List(all.into_iter().map(point).collect()))
+                .boxed(),
+        ),
         ("repeated string x", &["Array(String)"], prop::collection::vec(texts(), 0..4).prop_map(Field::List).boxed()),
         (
             "map<string, int64> x",
@@ -308,7 +383,7 @@ fn our_block_stores_what_the_engine_s_protobuf_stores() {
                 let mut message = DynamicMessage::new(descriptor.clone());
                 message.set_field_by_name("_offset", Field::U64(n));
                 let field = message.descriptor().get_field_by_name("x").expect("it is declared");
-                message.set_field(&field, x);
+                message.set_field(&field, adopted(&field, x));
                 message.encode_to_vec()
             };
             let records: Vec<Vec<u8>> = (0..).zip(drawn(&values, &mut random)).map(message).collect();

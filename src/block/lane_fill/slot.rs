@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Skip, Taken};
 use crate::block::fill::PartitionFill;
-use crate::columns::Columns;
+use crate::columns::{Columns, OnError};
 use crate::dead_letter::{DeadLetter, Stage};
 use crate::decode::{self, DecodeError, ErrorCode};
 use crate::metrics::BatchTally;
@@ -92,7 +92,12 @@ impl Slot {
 pub(super) fn book_replaced(tally: &mut BatchTally, columns: &mut Columns) {
     for (column, values) in columns.take_replaced() {
         let spec = &columns.plan().columns()[column];
-        tally.replaced(&spec.name, spec.on_error.as_str(), values);
+        let policy = match spec.on_error {
+            // Else it would be a dead letter.
+            OnError::DeadLetter => "timestamp",
+            policy => policy.as_str(),
+        };
+        tally.replaced(&spec.name, policy, values);
     }
 }
 

@@ -4,7 +4,8 @@
 //! the configuration, for a record has no header. Promises what the other decoders do: no tree, no allocation per record,
 //! nothing left of a record that fails. Behaviour where formats or readers disagree:
 //!
-//! - An empty field that has no quotes gives the column's default, as in ClickHouse; an empty one in quotes is a text.
+//! - An empty field that has no quotes gives the column's default, as in ClickHouse, and so does one of blanks where the
+//!   column takes no text; an empty one in quotes is a text.
 //!   Without quotes at all, columns of texts take it as the empty text: there is no other way to write it.
 //! - The text of `null`, without quotes, is NULL; the default for columns that have none.
 //! - A record with more or fewer fields than there are names is refused, unless configured.
@@ -309,6 +310,11 @@ impl CsvDecoder {
                     return Err(Fault { code: ErrorCode::DuplicateKey, at: field.start });
                 };
                 let appended = match content {
+                    // As to the engine, which has no blanks around what has no quotes.
+                    Content::Text if !field.quoted && is_blank(&text[start..end]) && !builder.holds_bytes() => {
+                        columns.append_default(column);
+                        Ok(())
+                    }
                     Content::Text => append_field(text, start, end, builder, &mut self.buffers.json_text),
                     Content::Empty if self.empty_is_text && builder.holds_bytes() => {
                         append_field(text, start, end, builder, &mut self.buffers.json_text)
@@ -411,6 +417,10 @@ fn content_of(null: &Option<Vec<u8>>, record: &[u8], field: Field) -> Content {
     } else {
         Content::Text
     }
+}
+
+fn is_blank(text: &[u8]) -> bool {
+    matches!(text.first(), Some(b' ' | b'\t')) && text.iter().all(|byte| matches!(byte, b' ' | b'\t'))
 }
 
 fn write_content(content: &Content, text: &[u8], json: &mut Vec<u8>) {

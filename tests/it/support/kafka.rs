@@ -179,6 +179,21 @@ impl Kafka {
         producer.flush(TIMEOUT).unwrap();
     }
 
+    /// Produces records with timestamps of their own, whatever they say.
+    pub(crate) fn produce_at<'a>(&self, topic: &str, records: impl IntoIterator<Item = (&'a [u8], i64)>) {
+        let anything = AlterConfig::new(ResourceSpecifier::Topic(topic))
+            .set("message.timestamp.after.max.ms", "9223372036854775807")
+            .set("message.timestamp.before.max.ms", "9223372036854775807");
+        let altered = block_on(self.admin().alter_configs([&anything], &AdminOptions::new())).unwrap();
+        assert!(altered.iter().all(Result::is_ok), "{altered:?}");
+        let producer: BaseProducer = self.config.create().unwrap();
+        for (payload, timestamp) in records {
+            let record = BaseRecord::<(), [u8]>::to(topic).partition(0).payload(payload).timestamp(timestamp);
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(TIMEOUT).unwrap();
+    }
+
     /// Removes everything below these offsets, as retention does.
     pub(crate) fn delete_records(&self, topic: &str, below: &BTreeMap<i32, u64>) {
         let mut list = TopicPartitionList::new();

@@ -220,6 +220,15 @@ impl Scenario {
         self.kafka.produce(&self.topic, payloads.iter().map(|(partition, payload)| (*partition, payload.as_ref())));
     }
 
+    /// Produces these records with these timestamps, into partition 0.
+    pub(crate) fn produce_at(&mut self, records: &[(String, i64)]) {
+        for _ in records {
+            let next = self.skip_offset(0);
+            self.produced.insert((0, next));
+        }
+        self.kafka.produce_at(&self.topic, records.iter().map(|(payload, timestamp)| (payload.as_bytes(), *timestamp)));
+    }
+
     fn partition_of(&self, id: u64) -> i32 {
         i32::try_from(id % u64::try_from(self.partitions).unwrap()).unwrap()
     }

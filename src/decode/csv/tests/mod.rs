@@ -225,7 +225,8 @@ fn fields_become_values_of_every_type() {
             (" 5\t", "5"),
             ("\" 5 \"", "5"),
             ("5 5", "invalid_number"),
-            ("  ", "invalid_number"),
+            (" \t", "0"),
+            ("\"  \"", "invalid_number"),
         ],
     );
     check("Int256", &[("-123456789012345678901234567890", "-123456789012345678901234567890")]);
