@@ -387,7 +387,25 @@ impl Fault {
             Some((name, type_text)) => format!("field {name} ({type_text}): "),
             None => String::new(),
         };
-        let reason = format!("{place}{} at byte {start}: {excerpt}{more}", self.code.explanation());
+        let taken = match (self.code, field) {
+            (ErrorCode::InvalidTime, Some((_, type_text))) => times_taken(type_text),
+            _ => "",
+        };
+        let reason = format!("{place}{} at byte {start}: {excerpt}{more}{taken}", self.code.explanation());
         DecodeError { code: self.code, field: field.map(|(name, _)| name.to_owned()), reason, schema_id: None }
+    }
+}
+
+/// What a column takes that did not take a time; all of it is in `docs/values.md`.
+fn times_taken(type_text: &str) -> &'static str {
+    match type_text {
+        text if text.contains("DateTime") => {
+            "; it takes ISO 8601, as 2026-01-31T10:00:00.5+02:00 or 20260131T100000Z, and numbers since 1970"
+        }
+        text if text.contains("Date") => "; it takes ISO 8601, as 2026-01-31 or 20260131",
+        text if text.contains("Time") => {
+            "; it takes hours, minutes and seconds, as 13:45:00.5, and a number of seconds"
+        }
+        _ => "",
     }
 }

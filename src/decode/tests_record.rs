@@ -160,6 +160,36 @@ fn columns_are_filled_from_beside_the_value() {
 }
 
 #[test]
+fn a_text_that_is_no_time_is_told_what_is_one() {
+    let check = |kind: &str, text: &str, expected: &str| {
+        let record = format!("{{\"c\":\"{text}\"}}");
+        let found = decoded(&plan(vec![spec(&("c", kind, "c"))]), &Record::of_value(record.as_bytes()));
+        let expected = expected
+            .replace("{}", &format!("field c ({kind}): "))
+            .replace("{at}", &format!("at byte 5: {:?}", &record[5..]));
+        assert_eq!(found, expected, "{kind} {text}");
+    };
+    check(
+        "Nullable(DateTime64(3))",
+        "01/05/2024",
+        "invalid_time: {}not a date or time that the column takes {at}; it takes ISO 8601, as 2026-01-31T10:00:00.5+02:00 or \
+         20260131T100000Z, and numbers since 1970",
+    );
+    check(
+        "Date",
+        "01/05/2024",
+        "invalid_time: {}not a date or time that the column takes {at}; it takes ISO 8601, as 2026-01-31 or 20260131",
+    );
+    check("Date32", "2024-05-01T10:00Z", "invalid_time: {}has a time of day, which the column would lose {at}");
+    check(
+        "Time",
+        "10:00",
+        "invalid_time: {}not a date or time that the column takes {at}; it takes hours, minutes and seconds, as 13:45:00.5, \
+         and a number of seconds",
+    );
+}
+
+#[test]
 fn a_timestamp_that_is_none_or_in_another_unit_is_no_fault_of_the_record() {
     let check = |timestamp_ms: Option<i64>, kind: &str, policy: OnError, expected: &str| {
         let column = ColumnSpec::new("c", kind, DefaultValue::of_json(kind, "7")).unwrap().on_error(policy);

@@ -227,7 +227,9 @@ fn times_and_wrappers() {
     fields("at", [], &[("Nullable(DateTime)", "NULL")]);
     fields("at", [l(10, v(1, 5)), l(10, v(2, 9))].concat(), &[("DateTime64(9)", "5000000009")]);
     let bad = |bytes: &str| format!("not a date or time that the column takes at byte 2: {bytes}");
-    fields("at", l(10, moment(0, -1)), &[("DateTime", &bad("0x080010ffffffffffffffffff01"))]);
+    let times = "; it takes ISO 8601, as 2026-01-31T10:00:00.5+02:00 or 20260131T100000Z, and numbers since 1970";
+    let unlike = bad("0x080010ffffffffffffffffff01") + times;
+    fields("at", l(10, moment(0, -1)), &[("DateTime", &unlike)]);
     fields("at", l(10, moment(0, 1_000_000_000)), &[("String", &bad("0x0800108094ebdc03"))]);
     fields("times", [l(21, moment(1, 0)), l(21, moment(2, 0))].concat(), &[("Array(DateTime)", "[1, 2]")]);
     fields(
