@@ -57,9 +57,9 @@ fn a_list_of_records_fills_the_columns_of_a_flattened_nested() {
     // A record of lists is as before.
     let lists =
         r#"{"type": "record", "name": "L", "fields": [{"name": "a", "type": {"type": "array", "items": "int"}}]}"#;
-    check(lists, [long(2), long(1), long(2), long(0)].concat(), "[1, 2] / []");
+    check(lists, [long(2), long(1), long(2), long(0)].concat(), "[1, 2] / [[], []]");
     let either = format!("[{lists}, {}]", list(ELEMENT));
-    check(&either, [long(0), long(1), long(9), long(0)].concat(), "[9] / []");
+    check(&either, [long(0), long(1), long(9), long(0)].concat(), "[9] / [[]]");
     check(&either, [long(1), long(2), two, long(0)].concat(), "[1, 2] / [[\"x\", NULL], []]");
 }
 
