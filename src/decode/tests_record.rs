@@ -160,6 +160,24 @@ fn columns_are_filled_from_beside_the_value() {
 }
 
 #[test]
+fn what_a_column_takes_ends_where_it_was_read_to() {
+    let check = |columns: &[Mapped<'_>], record: &str| {
+        let plan = plan(columns.iter().map(spec).collect());
+        let found = decoded(&plan, &Record::of_value(record.as_bytes()));
+        assert!(found.starts_with("invalid_json") || found.starts_with("trailing_data"), "{record}: {found}");
+    };
+    for value in ["5x", "nullx", "truex", "NaNx"] {
+        check(&[("c", "String", "$")], value);
+        check(&[("c", "String", "c")], &format!("{{\"c\":{value}}}"));
+        // Taken whole, and parts of it by others.
+        check(
+            &[("c", "String", "c"), ("d", "String", "$.c.d"), ("e", "String", "$.c[0]")],
+            &format!("{{\"c\":{value}}}"),
+        );
+    }
+}
+
+#[test]
 fn a_text_that_is_no_time_is_told_what_is_one() {
     let check = |kind: &str, text: &str, expected: &str| {
         let record = format!("{{\"c\":\"{text}\"}}");
@@ -250,8 +268,12 @@ fn values_that_do_not_fit_are_replaced_where_that_is_wanted() {
     check("Time", OnError::Clamp, "\"1000:00:00\"", "c=3599999, after=1 (1 replaced)");
     check("Time64(3)", OnError::Clamp, "-9999999", "c=-3599999999, after=1 (1 replaced)");
     check("LowCardinality(UInt8)", OnError::Clamp, "999", "c=255, after=1 (1 replaced)");
+    check("UInt8", OnError::Default, "NaN", "c=7, after=1 (1 replaced)");
+    check("UInt8", OnError::Default, "[NaN]", "c=7, after=1 (1 replaced)");
     // What is no JSON at all is never replaced.
     check("UInt8", OnError::Default, "0300", "invalid_json");
+    check("UInt8", OnError::Default, "300x", "invalid_json");
+    check("UInt8", OnError::Default, "nullx", "invalid_json");
 }
 
 #[test]

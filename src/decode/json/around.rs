@@ -135,8 +135,8 @@ impl Noted {
         match first {
             b'{' if !target.fields.is_empty() => self.fields(json, target, way, scratch)?,
             b'[' if !target.elements.is_empty() => self.elements(json, target, way, scratch)?,
-            // Null in the place of the list has to be just that.
-            b'n' if way.is_some() => json.check_value()?,
+            // A column takes it later, or it is null in the place of the list.
+            _ if way.is_some() || !target.columns.is_empty() => json.skip_taken_value()?,
             _ => json.skip_value()?,
         }
         let of_each = target.nested.iter().filter(|_| first == b'[').map(|(_, column)| (*column, true));

@@ -137,7 +137,7 @@ impl Carried {
                     if self.schema != NO_SCHEMA {
                         return Ok(payload.map(|payload| (payload, Around::Open)));
                     }
-                    json.skip_value()?;
+                    json.skip_taken_value()?;
                 }
                 () if is_schema || is_payload => return Err(Fault { code: ErrorCode::DuplicateKey, at }),
                 // No wrapper has other fields; of change events most begin with one.

@@ -441,6 +441,15 @@ impl<'a> Cursor<'a> {
         self.pass_value::<true>()
     }
 
+    /// Takes a value that a column takes as well, or was to take: a number or a word has to be one, and not just begin as one.
+    pub(crate) fn skip_taken_value(&mut self) -> Result<(), Fault> {
+        match self.next_token() {
+            b'"' | b'{' | b'[' => self.skip_value(),
+            _ if self.skip_unbounded().is_some() => Ok(()),
+            _ => self.check_value(),
+        }
+    }
+
     /// Does not recurse: the open brackets are bits of a number.
     fn pass_value<const STRICT: bool>(&mut self) -> Result<(), Fault> {
         let outer_depth = self.depth;

@@ -169,8 +169,7 @@ impl JsonDecoder {
             json.back_to(start);
         }
         if self.root.fields.is_empty() && !self.root.columns.is_empty() && rest.is_ignored() {
-            json.next_token();
-            json.skip_value()
+            json.skip_taken_value()
         } else if rest.is_ignored() {
             self.decode_object(json, columns)
         } else {

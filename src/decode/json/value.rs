@@ -354,12 +354,7 @@ pub(super) fn begin(json: &mut Cursor<'_>, bracket: u8) -> Outcome {
 #[cold]
 pub(super) fn mismatch(json: &mut Cursor<'_>) -> Fault {
     let at = json.at;
-    let passed = match json.peek() {
-        b'"' | b'{' | b'[' => json.skip_value(),
-        _ if json.skip_unbounded().is_some() => Ok(()),
-        _ => json.check_value(),
-    };
-    match passed {
+    match json.skip_taken_value() {
         Ok(()) => Fault { code: ErrorCode::TypeMismatch, at },
         Err(fault) => fault,
     }

@@ -87,7 +87,7 @@ impl Walk {
             b'[' if !target.elements.is_empty() => self.elements(json, target, columns),
             _ => {
                 columns.leave_field();
-                json.skip_value()
+                if target.columns.is_empty() { json.skip_value() } else { json.skip_taken_value() }
             }
         }
     }
@@ -187,5 +187,5 @@ fn replace(json: &mut Cursor<'_>, start: Mark, column: usize, fault: Fault, colu
         return Err(fault);
     }
     json.back_to(start);
-    json.skip_value()
+    json.skip_taken_value()
 }

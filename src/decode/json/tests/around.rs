@@ -137,6 +137,8 @@ fn what_is_wrong_is_named_with_its_place() {
     check(items, r#"{"items":[{}],}"#, r#"invalid_json: row 0: not json at byte 14: "}""#);
     check(items, r#"{"items":[{},]}"#, r#"invalid_json: row 0: not json at byte 13: "]}""#);
     check(items, r#"{"items":[{}],"z":[1,"x"}"#, r#"invalid_json: row 0: not json at byte 24: "}""#);
+    check(items, r#"{"items":[{}],"id":5x}"#, r#"invalid_json: row 0: not json at byte 20: "x}""#);
+    check(items, r#"{"items":nullx}"#, r#"invalid_json: row 0: not json at byte 13: "x}""#);
     check(items, r#"{"items":nul}"#, r#"invalid_json: row 0: not json at byte 9: "nul}""#);
     for deep in [
         format!(r#"{{"items":[{{"z":{}"#, "[".repeat(126)),
