@@ -302,3 +302,25 @@ fn keys_are_what_is_below_their_payload() {
     let record = Record { key: Some(key), ..Record::of_value(br#"{"payload":{}}"#) };
     assert_eq!(decoded_by(&mut decoder, &plan, &record), "id=hi");
 }
+
+#[test]
+fn a_record_that_is_cut_or_damaged_is_refused_and_harms_no_other() {
+    let schema = fields(&[("v", &named("int64", "io.debezium.time.MicroTimestamp")), ("w", r#"{"type":"bytes"}"#)]);
+    let good = record(&schema, r#"{"v":7000000,"w":"aGk="}"#);
+    for (changes, kind) in [(CONNECT, "v"), (DEBEZIUM, "$.payload.v")] {
+        let plan = with(changes, vec![spec(&("v", "DateTime", kind)), column("w", "String")]);
+        let mut decoder = RecordDecoder::json(&plan);
+        for end in 0..good.len() {
+            let cut = decoded_by(&mut decoder, &plan, &Record::of_value(&good.as_bytes()[..end]));
+            assert!(cut.contains(": "), "{end}: {cut}");
+        }
+        for at in 0..good.len() {
+            let mut damaged = good.clone().into_bytes();
+            damaged[at] = if damaged[at] == b'"' { b'}' } else { b'"' };
+            decoded_by(&mut decoder, &plan, &Record::of_value(&damaged));
+        }
+        if changes == CONNECT {
+            assert_eq!(decoded_by(&mut decoder, &plan, &Record::of_value(good.as_bytes())), "v=7, w=hi");
+        }
+    }
+}

@@ -42,6 +42,23 @@ struct UnknownSchemas {
     from: Option<Offset>,
 }
 
+impl UnknownSchemas {
+    fn note(&mut self, id: u32, offset: Offset) -> Option<HaltReason> {
+        let from = *self.from.get_or_insert(offset);
+        // No registry gives the id 0, so each record counts that names it.
+        if id == 0 || !self.ids.contains(&id) {
+            self.ids.push(id);
+        }
+        if self.ids.len() < UNKNOWN_IN_A_ROW {
+            return None;
+        }
+        let mut ids = std::mem::take(self).ids;
+        ids.dedup();
+        let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
+        Some(HaltReason::UnknownSchemas { ids: ids.join(", "), from })
+    }
+}
+
 impl Slot {
     pub(super) fn new(fill: PartitionFill, anchor: Option<Anchor>) -> Self {
         let unknown = UnknownSchemas::default();
@@ -60,19 +77,7 @@ impl Slot {
     #[cold]
     pub(super) fn suspects(&mut self, offset: Offset, error: &DecodeError) -> Option<HaltReason> {
         let id = error.schema_id.filter(|_| error.code == ErrorCode::UnknownSchema)?;
-        let UnknownSchemas { ids, from } = &mut self.unknown;
-        let from = *from.get_or_insert(offset);
-        // No registry gives the id 0, so each record counts that names it.
-        if id == 0 || !ids.contains(&id) {
-            ids.push(id);
-        }
-        if ids.len() < UNKNOWN_IN_A_ROW {
-            return None;
-        }
-        let mut ids = std::mem::take(&mut self.unknown).ids;
-        ids.dedup();
-        let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
-        Some(HaltReason::UnknownSchemas { ids: ids.join(", "), from })
+        self.unknown.note(id, offset)
     }
 
     /// A record below the first wanted one: the anchor, or a leftover of the fetch before a seek.
@@ -160,5 +165,32 @@ fn letter(message: &Message<'_>, offset: Offset, resume: &Resume) -> DeadLetter 
         error_field: None,
         schema_id: None,
         event_time_us: crate::clock::unix_ms().saturating_mul(1000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_ids_in_a_row_are_none() {
+        let check = |named: &[u32], expected: Option<(&str, u64)>| {
+            let mut unknown = UnknownSchemas::default();
+            let mut said = None;
+            for (offset, id) in (7..).zip(named) {
+                assert_eq!(said, None, "{named:?}");
+                said = unknown.note(*id, Offset::new(offset));
+            }
+            let expected =
+                expected.map(|(ids, from)| HaltReason::UnknownSchemas { ids: ids.to_owned(), from: Offset::new(from) });
+            assert_eq!(said, expected, "{named:?}");
+        };
+        check(&[4_096], None);
+        check(&[4_096, 4_097], None);
+        check(&[4_096, 4_097, 4_098], Some(("4096, 4097, 4098", 7)));
+        // One id is one schema, however many records name it; but 0 is none.
+        check(&[5, 5, 5, 5, 6, 6, 5], None);
+        check(&[5, 5, 6, 7], Some(("5, 6, 7", 7)));
+        check(&[0, 0, 0], Some(("0", 7)));
     }
 }
