@@ -129,7 +129,7 @@ impl Effects {
 
     /// Everything that decides where these partitions go on. The group's offsets before the state tables, and stable:
     /// whatever is read after them is at least as new. The topic's id before and after: what lies between belongs to one
-    /// topic.
+    /// topic. A partition of which Kafka cannot say something, as one without a leader, is left out: the others go on.
     pub(super) async fn read_facts(
         &self,
         id: LaneId,
@@ -150,19 +150,28 @@ impl Effects {
         if self.topic_id(id).await? != topic_id {
             return Err(format!("topic {} was made anew meanwhile", self.group.topic(id)));
         }
-        let mut facts = BTreeMap::new();
-        for key in keys {
-            let log = answer(&mut logs, *key)?;
-            let stored_offset = answer(&mut committed, *key)?;
-            let stored = stored.remove(key).unwrap_or_default();
+        let mut facts_of_one = |key: PartitionKey| {
+            let log = answer(&mut logs, key)?;
+            let stored_offset = answer(&mut committed, key)?;
+            let stored = stored.remove(&key).unwrap_or_default();
             let start = match (lane.start, &mut timed) {
                 (Start::Latest, _) => log.end(),
-                (Start::Timestamp(_), Some(timed)) => answer(timed, *key)?.unwrap_or(log.end()),
+                (Start::Timestamp(_), Some(timed)) => answer(timed, key)?.unwrap_or(log.end()),
                 (Start::Earliest | Start::Timestamp(_), _) => log.start(),
             };
-            facts.insert(*key, facts_of(topic_id, log, start, stored_offset, stored));
+            Ok::<_, Failure>(facts_of(topic_id, log, start, stored_offset, stored))
+        };
+        let (mut facts, mut failure) = (BTreeMap::new(), None);
+        for key in keys {
+            match facts_of_one(*key) {
+                Ok(found) => drop(facts.insert(*key, found)),
+                Err(text) => {
+                    lane.metrics.takeover_failed("read", &text);
+                    failure = Some(text);
+                }
+            }
         }
-        Ok(facts)
+        failure.filter(|_| facts.is_empty()).map_or(Ok(facts), Err)
     }
 
     async fn offsets_at_start(
@@ -177,11 +186,10 @@ impl Effects {
 
     /// The identity of the lane's topic now.
     pub(super) async fn topic_id(&self, id: LaneId) -> Result<Option<TopicId>, Failure> {
-        let identities = self.ask(|group| group.topic_identities(KAFKA_TIMEOUT)).await?;
-        match identities.get(&id) {
-            Some(TopicIdentity::Id(topic_id)) => Ok(Some(*topic_id)),
-            Some(TopicIdentity::WithoutId) => Ok(None),
-            Some(TopicIdentity::Unknown) | None => Err(format!("topic {} does not exist", self.group.topic(id))),
+        match self.ask(move |group| group.topic_identity(id, KAFKA_TIMEOUT)).await? {
+            TopicIdentity::Id(topic_id) => Ok(Some(topic_id)),
+            TopicIdentity::WithoutId => Ok(None),
+            TopicIdentity::Unknown => Err(format!("topic {} does not exist", self.group.topic(id))),
         }
     }
 

@@ -42,11 +42,12 @@ impl GroupHandle {
         Ok(self.keyed(found))
     }
 
-    /// The identity of each lane's topic now.
-    pub fn topic_identities(&self, timeout: Duration) -> Result<BTreeMap<LaneId, TopicIdentity>, KafkaFault> {
-        let topics: Vec<&str> = self.topics().iter().map(|(_, topic)| topic).collect();
-        let found = native::topic_identities(self.asking.client(), &topics, timeout)?;
-        Ok(found.into_iter().filter_map(|(topic, identity)| Some((self.topics().lane(&topic)?, identity))).collect())
+    /// The identity of a lane's topic now. Of others nothing is asked: one that may not be read any more is no trouble of
+    /// this one.
+    pub fn topic_identity(&self, lane: LaneId, timeout: Duration) -> Result<TopicIdentity, KafkaFault> {
+        let topic = self.topic(lane);
+        let mut found = native::topic_identities(self.asking.client(), &[topic], timeout)?;
+        Ok(found.remove(topic).unwrap_or(TopicIdentity::Unknown))
     }
 
     /// The id of the cluster; `None` if it could not be learned in time. The consumer's own connection knows it first: a
@@ -73,15 +74,6 @@ impl GroupHandle {
                 Some((key, range))
             })
             .collect())
-    }
-
-    /// The last stable offset: where a reader of committed data is at the end.
-    pub fn last_stable_offsets(
-        &self,
-        keys: &[PartitionKey],
-        timeout: Duration,
-    ) -> Result<PerPartition<Option<Offset>>, KafkaFault> {
-        self.offsets(keys, WantedOffset::LastStable, timeout)
     }
 
     /// Where the logs end for a reader of committed data, and for everybody else. Two requests, each with this timeout.

@@ -61,7 +61,7 @@ fn a_topic_has_another_id_when_it_is_made_again() {
     let topic = kafka.fresh_topic(1);
     let worker = kafka.worker(&fresh("group"), "a", &topic);
     let handle = worker.handle();
-    let identity = || handle.topic_identities(TIMEOUT).unwrap()[&LANE];
+    let identity = || handle.topic_identity(LANE, TIMEOUT).unwrap();
     let known = || matches!(identity(), TopicIdentity::Id(_)).then(&identity);
     let first = until("the topic to be known", known);
     assert_eq!(identity(), first);
@@ -118,10 +118,9 @@ fn an_open_transaction_is_above_the_last_stable_offset() {
     producer.send(record).map_err(|(error, _)| error).unwrap();
     producer.flush(TIMEOUT).unwrap();
     let handle = kafka.worker(&fresh("group"), "a", &topic).handle();
-    let log = handle.logs(&[key(0)], TIMEOUT).unwrap()[&key(0)].clone().unwrap();
-    let stable = handle.last_stable_offsets(&[key(0)], TIMEOUT).unwrap();
-    assert_eq!(log.end(), Offset::new(11));
-    assert_eq!(stable[&key(0)], Ok(Some(Offset::new(10))));
+    let ends = handle.ends(&[key(0), key(9)], TIMEOUT).unwrap();
+    assert_eq!(ends[&key(0)], Ok((Offset::new(10), Offset::new(11))));
+    assert!(ends[&key(9)].is_err(), "{ends:?}");
 }
 
 #[test]
@@ -132,7 +131,7 @@ fn a_cluster_that_is_not_there_is_an_error_in_time() {
     let handle = worker.handle();
     let short = Duration::from_millis(300);
     assert!(handle.committed(&[key(0)], short).is_err());
-    assert!(handle.topic_identities(short).is_err());
+    assert!(handle.topic_identity(LANE, short).is_err());
     assert!(handle.logs(&[key(0)], short).is_err());
     assert_eq!(handle.cluster_id(short), None);
 }
@@ -153,8 +152,8 @@ fn a_question_does_not_wait_behind_a_fetch() {
         seen += worker.read(64).len();
         (seen == 10).then_some(())
     });
-    let identity = worker.handle().topic_identities(TIMEOUT).unwrap();
-    assert!(matches!(identity[&LANE], TopicIdentity::Id(_)), "{identity:?}");
+    let identity = worker.handle().topic_identity(LANE, TIMEOUT).unwrap();
+    assert!(matches!(identity, TopicIdentity::Id(_)), "{identity:?}");
     let log = worker.handle().logs(&[key(0)], TIMEOUT).unwrap();
     assert_eq!(log[&key(0)].as_ref().map(|log| log.end()), Ok(Offset::new(10)));
 }
