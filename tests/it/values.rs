@@ -33,9 +33,10 @@ fn assert_contents_are_verified(scenario: &Scenario) {
 
 #[test]
 fn json_as_other_languages_write_it() {
-    let mut scenario =
-        scenario("json_values", "id UInt32, done Bool, n UInt8, f Float64, at DateTime64(3, 'UTC'), day Date");
-    scenario.kafka_lines.clear();
+    let mut scenario = scenario(
+        "json_values",
+        "id UInt32, done Bool, n UInt8, f Float64, at DateTime64(3, 'UTC'), day Date, g Float64 DEFAULT nan",
+    );
     let row = |id: u32, fields: &str| format!("{{\"id\":{id},{fields}}}");
     let times = [
         "2024-05-01T10:00",
@@ -53,8 +54,8 @@ fn json_as_other_languages_write_it() {
         row(1, r#""done":"False","n":5.0,"f":-Infinity"#),
         row(2, r#""n":5e1,"other":NaN,"f":"inf""#),
         row(3, r#""n":"7.00","other":{"deep":["\ud800",{"\udc00":"\x"}]}"#),
-        row(4, r#""day":"2024-05-01T00:00:00Z""#),
-        row(5, r#""day":"20240501""#),
+        row(4, r#""day":"2024-05-01T00:00:00Z","g":null"#),
+        row(5, r#""day":"20240501","g":1.5"#),
     ];
     records.extend((6..).zip(times).map(|(id, time)| row(id, &format!("\"at\":\"{time}\""))));
     let mut records: Vec<(i32, Vec<u8>)> = records.into_iter().map(|record| (0, record.into_bytes())).collect();
@@ -75,6 +76,10 @@ fn json_as_other_languages_write_it() {
     }
     expected.push_str("15\tfalse\t1\t0\t1970-01-01 00:00:00.000\t1970-01-01\n");
     assert_eq!(stored(&scenario, "id, done, n, f, at, day"), expected);
+    // Null and nothing are the default, as JSONEachRow has it.
+    let defaults =
+        scenario.servers.query(&format!("SELECT countIf(isNaN(g)), sumIf(g, NOT isNaN(g)) FROM {}", scenario.table));
+    assert_eq!(defaults, "15\t1.5\n");
     assert_contents_are_verified(&scenario);
     assert_eq!(connector.terminate(), Some(0));
 }

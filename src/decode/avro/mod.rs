@@ -24,6 +24,7 @@ mod cursor;
 mod defaults;
 mod json;
 mod natural;
+mod nested;
 mod resolve;
 mod schema;
 mod shape;

@@ -23,6 +23,7 @@ mod hints;
 mod keys;
 mod nested;
 mod rows;
+mod skip;
 mod value;
 mod walk;
 
