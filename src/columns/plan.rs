@@ -252,6 +252,8 @@ pub struct RowPlan {
     /// Names of fields that are not reported, though no column takes them.
     pub(crate) overlooked: HashSet<String>,
     pub(crate) changes: Changes,
+    /// What stands for values that the source did not send.
+    unavailable: Option<String>,
 }
 
 /// Whether Kafka Connect's schema travels along in records of JSON, beside a `payload`.
@@ -275,6 +277,8 @@ pub struct Changes {
     pub envelope: bool,
     /// Records without a value make a row.
     pub tombstone_rows: bool,
+    /// The columns of the table's sorting key are filled from keys: a key says which row a deletion is about.
+    pub deletes_by_key: bool,
 }
 
 /// The lists of flattened Nested columns that have no default of their own, each with the lists beside it. The server
@@ -358,6 +362,7 @@ impl RowPlan {
             unknown_fields,
             overlooked: HashSet::new(),
             changes,
+            unavailable: None,
         })
     }
 
@@ -365,6 +370,17 @@ impl RowPlan {
     #[must_use]
     pub fn with_changes(self, changes: Changes) -> Self {
         Self { changes, ..self }
+    }
+
+    /// The same plan for records where this text stands for values that the source did not send.
+    #[must_use]
+    pub fn with_unavailable(self, placeholder: Option<String>) -> Self {
+        Self { unavailable: placeholder, ..self }
+    }
+
+    /// The text that stands for values that the source did not send.
+    pub fn unavailable(&self) -> Option<&str> {
+        self.unavailable.as_deref()
     }
 
     /// The same plan with another answer to fields that no column takes.

@@ -39,6 +39,8 @@ pub struct Columns {
     /// Data columns that have begun the open row.
     begun: usize,
     row_is_open: bool,
+    /// A column has something of the image in the change event.
+    image_was_met: bool,
     rows: usize,
     /// The column whose value was begun last, for messages.
     field: Option<usize>,
@@ -98,6 +100,7 @@ impl Columns {
             row: 0,
             begun: 0,
             row_is_open: false,
+            image_was_met: false,
             rows: 0,
             field: None,
             replaced_in_open_row: 0,
@@ -148,6 +151,7 @@ impl Columns {
         assert!(!self.row_is_open, "a decoded row is committed or rolled back before the next one");
         self.row_is_open = true;
         self.row += 1;
+        self.image_was_met = false;
         self.begun = 0;
         self.field = None;
         self.replaced_in_open_row = 0;
@@ -262,6 +266,38 @@ impl Columns {
     #[inline]
     pub(crate) fn has_value(&self, column: usize) -> bool {
         self.data[column].row == self.row
+    }
+
+    /// How many data columns the open row has a value in.
+    #[inline]
+    pub(crate) fn begun(&self) -> usize {
+        self.begun
+    }
+
+    /// Notes that the image in a change event was read, when so many columns had a value before.
+    #[inline]
+    pub(crate) fn leave_image(&mut self, begun_before: usize) {
+        self.image_was_met |= self.begun > begun_before;
+    }
+
+    /// Whether the open row has something of the image in a change event.
+    #[inline]
+    pub(crate) fn image_was_met(&self) -> bool {
+        self.image_was_met
+    }
+
+    /// Puts something else in the place of a value that was taken, where the column's configuration says so.
+    #[cold]
+    pub(crate) fn replace_value(&mut self, column: usize, code: ErrorCode) -> bool {
+        self.field = Some(column);
+        self.replace(column, code)
+    }
+
+    /// Puts something else in the place of these columns' values, which are parts of a value that has none, where their
+    /// configuration says so. Gives whether the record can go on.
+    #[cold]
+    pub(crate) fn replace_parts(&mut self, parts: impl IntoIterator<Item = usize>) -> bool {
+        parts.into_iter().all(|column| self.open(column).is_none() || self.replace(column, ErrorCode::NoParts))
     }
 
     /// Whether the open row has a value in every data column.

@@ -96,6 +96,7 @@ pub(super) const KEYS: &[Key] = &[
     accepted(TOPIC, "bad_share_max"),
     accepted(TOPIC, "detectors"),
     accepted(TOPIC, "envelope"),
+    accepted(TOPIC, "unavailable_placeholder"),
     accepted(TOPIC, "tombstones"),
     accepted(TOPIC, "deleted"),
     accepted(ROUTE, "when"),

@@ -21,6 +21,8 @@ pub struct Mapping {
     pub unknown_fields: Unknown,
     /// What is around the fields. Default nothing.
     pub envelope: Envelope,
+    /// What stands for values that the source did not send, if anything does.
+    pub unavailable: Option<String>,
     /// The column that is 1 in rows that say that something was deleted, and 0 in all others. Default none.
     pub deleted: Option<Located<String>>,
     /// What happens with records without a value. Default skipped.
@@ -165,6 +167,9 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
+/// The default of Debezium's `unavailable.value.placeholder`.
+const UNAVAILABLE: &str = "__debezium_unavailable_value";
+
 const ENVELOPES: [(&str, Envelope); 3] =
     [("none", Envelope::None), ("debezium", Envelope::Debezium), ("connect", Envelope::Connect)];
 
@@ -176,10 +181,18 @@ pub(super) fn read_mapping(topic: &Section<'_>) -> Option<Mapping> {
     let here = &topic.location;
     let envelope = topic.choice("envelope", &ENVELOPES);
     let envelope = envelope.or(Envelope::None, here);
+    let placeholder =
+        topic.value("unavailable_placeholder", "the text of Debezium's `unavailable.value.placeholder`", |text| {
+            let empty = Problem::new("is empty", "write the text, or remove the key");
+            if text.is_empty() { Err(empty) } else { Ok(text.to_owned()) }
+        });
+    let placeholder = placeholder.optional();
     let deleted = topic.value("deleted", "the name of a column", parse_any_column).optional();
     let tombstones = topic.choice("tombstones", &[("skip", Tombstones::Skip), ("row", Tombstones::Row)]);
     let tombstones = tombstones.or(Tombstones::Skip, here);
     let (envelope, deleted, tombstones) = (envelope?, deleted?, tombstones?);
+    let placeholder = placeholder?.map(|placeholder| placeholder.value);
+    let by_envelope = (envelope.value == Envelope::Debezium).then(|| UNAVAILABLE.to_owned());
     if deleted.is_none() {
         let needed = [
             (envelope.value == Envelope::Debezium, "envelope: debezium", &envelope.location),
@@ -200,6 +213,7 @@ pub(super) fn read_mapping(topic: &Section<'_>) -> Option<Mapping> {
         field_names: field_names?.map(|style| style.value),
         unknown_fields: unknown_fields?,
         envelope: envelope.value,
+        unavailable: placeholder.or(by_envelope),
         deleted,
         tombstones: tombstones.value,
     })

@@ -30,6 +30,8 @@ pub(super) struct Envelope {
     columns: Columns,
     /// Fills rows from what was there before.
     before: ValueDecoder,
+    /// Columns are filled from the row in an event.
+    pub(super) needs_image: bool,
 }
 
 impl Envelope {
@@ -40,10 +42,12 @@ impl Envelope {
         let operations = Arc::new(RowPlan::new(vec![kind], Vec::new(), "UTC").map_err(|error| error.to_string())?);
         let columns = Columns::new(&operations).map_err(|error| error.to_string())?;
         let before = below_before(Target::of_values(plan));
+        let needs_image = before.has_image();
         Ok(Self {
             operation: ValueDecoder::new(&operations, Target::of_values(&operations), format, Part::Value)?,
             columns,
             before: ValueDecoder::new(plan, before, format, Part::Value)?,
+            needs_image,
         })
     }
 

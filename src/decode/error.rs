@@ -114,6 +114,16 @@ pub enum ErrorCode {
     InvalidEnvelope,
     /// The record has no `payload` where that is to be the row; reported as `invalid_envelope`.
     NoPayload,
+    /// A change without the row as it is now; reported as `invalid_envelope`.
+    NoAfter,
+    /// A deletion without the row as it was; reported as `invalid_envelope`.
+    NoBefore,
+    /// A deletion that does not say of which key; reported as `invalid_envelope`.
+    NoKey,
+    /// A value without the parts that a column is filled from, as a text for an object; reported as `type_mismatch`.
+    NoParts,
+    /// A placeholder for a value that the source did not send.
+    Unavailable,
     /// JSON, but no list, where the rows of a record are to be.
     NotAList,
     /// The record makes more rows than a block takes.
@@ -128,7 +138,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every word of [`ErrorCode::as_str`], by one code each, for tables of metrics and documents.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Empty,
         Self::InvalidUtf8,
         Self::InvalidJson,
@@ -158,6 +168,7 @@ impl ErrorCode {
         Self::TooMuchRepeated,
         Self::Unrouted,
         Self::TooManyColumns,
+        Self::Unavailable,
     ];
 
     /// Stable name, for metrics and dead letters.
@@ -170,7 +181,7 @@ impl ErrorCode {
             Self::TooDeep => "too_deep",
             Self::TrailingData => "trailing_data",
             Self::DuplicateKey => "duplicate_key",
-            Self::TypeMismatch => "type_mismatch",
+            Self::TypeMismatch | Self::NoParts => "type_mismatch",
             Self::OutOfRange | Self::BelowRange => "out_of_range",
             Self::NotAnInteger => "not_an_integer",
             Self::InvalidNumber => "invalid_number",
@@ -186,7 +197,10 @@ impl ErrorCode {
             Self::InvalidProtobuf | Self::NoKnownField | Self::OtherWireType => "invalid_protobuf",
             Self::InvalidCsv => "invalid_csv",
             Self::UnknownField => "unknown_field",
-            Self::InvalidEnvelope | Self::NoPayload => "invalid_envelope",
+            Self::InvalidEnvelope | Self::NoPayload | Self::NoAfter | Self::NoBefore | Self::NoKey => {
+                "invalid_envelope"
+            }
+            Self::Unavailable => "unavailable_value",
             Self::NotAList => "not_a_list",
             Self::TooManyRows | Self::SeveralMessages => "too_many_rows",
             Self::TooMuchRepeated => "too_much_repeated",
@@ -224,12 +238,17 @@ impl ErrorCode {
             | Self::UnknownField
             | Self::InvalidEnvelope
             | Self::NoPayload
+            | Self::NoAfter
+            | Self::NoBefore
+            | Self::NoKey
             | Self::NotAList
             | Self::TooManyRows
             | Self::TooMuchRepeated
             | Self::TooManyColumns
             | Self::Unrouted => Stage::Decode,
             Self::TypeMismatch
+            | Self::NoParts
+            | Self::Unavailable
             | Self::OutOfRange
             | Self::BelowRange
             | Self::NotAnInteger
@@ -285,6 +304,25 @@ impl ErrorCode {
             Self::TooMuchRepeated => "the rows repeat more than 64 MiB of what is around them",
             Self::Unrouted => "no route takes the record",
             Self::TooManyColumns => "the table may have no more columns",
+            Self::NoParts => "not the object or list that the path of the column goes through",
+            Self::Unavailable => {
+                "a placeholder for a value that the source did not send; let it send the value (Postgres: REPLICA IDENTITY \
+                 FULL), or say with `on_error` of the column what is stored"
+            }
+            Self::NoAfter => {
+                "`after`, the row as it is now, is missing, null or has no field of the table; let the source send it: \
+                 REPLICA IDENTITY FULL (Postgres), binlog_row_image=FULL (MySQL), capture.mode=change_streams_update_full \
+                 (MongoDB)"
+            }
+            Self::NoBefore => {
+                "`before`, the row that was deleted, is missing, null or has no field of the table; let the source send it: \
+                 REPLICA IDENTITY FULL (Postgres), binlog_row_image=FULL (MySQL), pre-images and a capture.mode with \
+                 pre_image (MongoDB); or fill the columns of the sorting key `from: $key..`"
+            }
+            Self::NoKey => {
+                "a deletion that does not say which row is deleted: fill the columns of the sorting key `from: $key..`, and \
+                 let the source send keys"
+            }
             Self::NoPayload => "no `payload`, which `envelope: connect` takes for the row",
             Self::InvalidEnvelope => "not a change event: `op` is none of c, r, u, d, t, m",
         }

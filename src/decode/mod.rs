@@ -23,6 +23,7 @@ mod text;
 mod time;
 mod time_text;
 mod typed;
+mod unavailable;
 
 pub use avro::{AvroFraming, AvroOptions, AvroSchema};
 pub use csv::CsvOptions;
@@ -38,6 +39,8 @@ pub use registered::Registry;
 
 #[cfg(test)]
 mod tests_carried;
+#[cfg(test)]
+mod tests_changes;
 #[cfg(test)]
 mod tests_drift;
 #[cfg(test)]

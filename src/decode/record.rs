@@ -13,6 +13,7 @@ use super::format::{Format, Part, Stop, ValueDecoder};
 use super::json::{RowCursor, append_json};
 use super::target::Target;
 use super::typed::{Typed, append_typed};
+use super::unavailable::Unavailable;
 use crate::columns::{ColumnBuilder, Columns, RowPlan, Source, UnknownFields};
 use crate::config::Records;
 use crate::registry::SchemaKey;
@@ -93,6 +94,11 @@ pub struct RecordDecoder {
     key: Option<ValueDecoder>,
     /// Columns that are filled from beside the value.
     beside: Vec<(usize, Source)>,
+    /// Columns that have to come from a key where nothing else says which row was deleted.
+    key_columns: Vec<usize>,
+    /// A column says which rows are deletions.
+    marks_deletions: bool,
+    unavailable: Option<Unavailable>,
 }
 
 impl RecordDecoder {
@@ -122,7 +128,12 @@ impl RecordDecoder {
             Source::Key(_) if key.is_some() => None,
             other => Some((column, other.clone())),
         };
+        let is_key = |(_, spec): &(usize, &crate::columns::ColumnSpec)| matches!(spec.source, Source::Key(_));
+        let key_columns = plan.columns().iter().enumerate().filter(is_key).map(|(column, _)| column).collect();
         Ok(Self {
+            key_columns,
+            unavailable: Unavailable::new(plan),
+            marks_deletions: plan.columns().iter().any(|spec| spec.source == Source::Deleted),
             value,
             envelope,
             rest: Rest::new(plan.unknown_fields, plan.overlooked.clone()),
@@ -273,11 +284,12 @@ impl RecordDecoder {
         columns: &mut Columns,
     ) -> Result<(), Failed<'r>> {
         self.rest.clear();
-        let deleted = match record.value {
+        let said = match record.value {
             Some(value) => self.fill_from_value(value, record, cursor, columns)?,
-            None if self.plan.changes.tombstone_rows => true,
+            None if self.plan.changes.tombstone_rows => Said::OfKey(ErrorCode::NoKey),
             None => return Err(Failed::OfNoRow),
         };
+        let deleted = said != Said::Present;
         if let (Some(decoder), Some(key)) = (&mut self.key, record.key) {
             match decoder.decode(key, record, &mut Rest::ignored(), columns) {
                 // As if there were no key.
@@ -286,6 +298,13 @@ impl RecordDecoder {
                 Err(Stop::Awaiting(key)) => return Err(Failed::Awaiting(key)),
             }
         }
+        if let Said::OfKey(code) = said
+            && self.marks_deletions
+            && !self.key_says_which(record, columns)
+        {
+            columns.leave_field();
+            return Err(Failed::Value(record.value.unwrap_or(&[]), Fault { code, at: 0 }));
+        }
         for (column, source) in &self.beside {
             append_beside(record, *column, source, deleted, columns)?;
         }
@@ -293,7 +312,14 @@ impl RecordDecoder {
         if self.rest.reports() && self.rest.has_new_columns() { Err(Failed::Drifted) } else { Ok(()) }
     }
 
-    /// Gives whether the record says that something was deleted.
+    /// Whether the key names the row that was deleted.
+    #[cold]
+    fn key_says_which(&self, record: &Record<'_>, columns: &Columns) -> bool {
+        let is_there = |column: &usize| self.key.is_none() || columns.has_value(*column);
+        self.plan.changes.deletes_by_key && record.key.is_some() && self.key_columns.iter().all(is_there)
+    }
+
+    /// Gives what the record says of its row.
     #[inline]
     fn fill_from_value<'r>(
         &mut self,
@@ -301,19 +327,21 @@ impl RecordDecoder {
         record: &Record<'r>,
         cursor: Option<&mut RowCursor>,
         columns: &mut Columns,
-    ) -> Result<bool, Failed<'r>> {
+    ) -> Result<Said, Failed<'r>> {
         let failed = |stop: Stop| match stop {
             Stop::Fault(fault) => Failed::Value(value, fault),
             Stop::Awaiting(key) => Failed::Awaiting(key),
             Stop::NoValue => Failed::OfNoRow,
         };
-        let mut deleted = false;
+        let mut said = Said::Present;
+        let mut needs_image = false;
         let mut decoder = &mut self.value;
         if let Some(envelope) = &mut self.envelope {
+            needs_image = envelope.needs_image;
             match envelope.operation(value, record).map_err(failed)? {
                 Operation::Present => {}
                 Operation::Deleted => {
-                    deleted = true;
+                    said = Said::Deleted;
                     decoder = envelope.before();
                 }
                 Operation::OfNoRow => return Err(Failed::OfNoRow),
@@ -326,14 +354,37 @@ impl RecordDecoder {
         match decoded {
             Ok(()) => {}
             // A tombstone with something around it.
-            Err(Stop::NoValue) if self.plan.changes.tombstone_rows => return Ok(true),
+            Err(Stop::NoValue) if self.plan.changes.tombstone_rows => return Ok(Said::OfKey(ErrorCode::NoKey)),
             Err(stop) => return Err(failed(stop)),
+        }
+        if needs_image && !columns.image_was_met() {
+            if said == Said::Present {
+                columns.leave_field();
+                return Err(Failed::Value(value, Fault { code: ErrorCode::NoAfter, at: 0 }));
+            }
+            said = Said::OfKey(ErrorCode::NoBefore);
+        }
+        if let Some(unavailable) = &self.unavailable
+            && let Some(at) = unavailable.find(value)
+        {
+            unavailable.replace(at, columns).map_err(|fault| Failed::Value(value, fault))?;
         }
         if let UnknownFields::Collect(column) = self.rest.policy {
             self.rest.finish(column, columns).map_err(|fault| Failed::Value(value, fault))?;
         }
-        Ok(deleted)
+        Ok(said)
     }
+}
+
+/// What a record says of its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// It is there.
+    Present,
+    /// It was deleted.
+    Deleted,
+    /// The same, where only the key can say which one it is; else this is wrong with the record.
+    OfKey(ErrorCode),
 }
 
 /// Where a record failed.

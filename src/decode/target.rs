@@ -15,15 +15,34 @@ pub(crate) struct Target {
     pub(crate) elements: Vec<(usize, Target)>,
     /// Which column of a flattened Nested takes a field of all its elements, where the value is a list of objects.
     pub(crate) nested: Vec<(String, usize)>,
+    /// It is the row in a change event, which may be a text that holds the object.
+    pub(crate) is_image: bool,
 }
 
 impl Target {
     /// The tree of the columns that are filled from the record's value.
     pub(crate) fn of_values(plan: &RowPlan) -> Self {
-        Self::of(plan, |source| match source {
+        let mut root = Self::of(plan, |source| match source {
             Source::Value(path) => Some(path),
             _ => None,
-        })
+        });
+        if plan.changes().envelope {
+            root.mark_image();
+            root.fields.iter_mut().filter(|(name, _)| name == "payload").for_each(|(_, payload)| payload.mark_image());
+        }
+        root
+    }
+
+    /// The row is below `after`. Who takes that only as a whole takes it as it is.
+    fn mark_image(&mut self) {
+        for (_, after) in self.fields.iter_mut().filter(|(name, _)| name == "after") {
+            after.is_image = after.has_children();
+        }
+    }
+
+    /// Whether columns are filled from the row in a change event.
+    pub(crate) fn has_image(&self) -> bool {
+        self.is_image || self.fields.iter().any(|(_, child)| child.has_image())
     }
 
     /// The tree of the columns that are filled from around the rows.
@@ -74,6 +93,7 @@ impl Target {
     fn absorb(&mut self, other: Self) {
         self.columns.extend(other.columns);
         self.nested.extend(other.nested);
+        self.is_image |= other.is_image;
         for (name, target) in other.fields {
             child(&mut self.fields, &name).absorb(target);
         }
@@ -97,6 +117,13 @@ impl Target {
         let fields = self.fields.iter().map(|(_, child)| child);
         let children = fields.chain(self.elements.iter().map(|(_, child)| child));
         self.columns.iter().copied().chain(children.flat_map(Self::all_columns)).collect()
+    }
+
+    /// The columns that take parts of the value; of a list without those that take a field of each element.
+    pub(crate) fn part_columns(&self, is_list: bool) -> Vec<usize> {
+        let is_of_each = |column: &usize| is_list && self.nested.iter().any(|(_, nested)| nested == column);
+        let below = self.all_columns().into_iter().skip(self.columns.len());
+        below.filter(|column| !self.columns.contains(column) && !is_of_each(column)).collect()
     }
 
     /// What becomes of a field.

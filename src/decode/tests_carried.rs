@@ -6,8 +6,10 @@ use super::tests_record::{decoded_by, spec};
 use super::{Format, Record, RecordDecoder};
 use crate::columns::{Carried, Changes, ColumnSpec, DefaultValue, RowPlan, Source, UnknownFields};
 
-const CONNECT: Changes = Changes { carried: Carried::Always, envelope: false, tombstone_rows: false };
-const DEBEZIUM: Changes = Changes { carried: Carried::Maybe, envelope: true, tombstone_rows: false };
+const CONNECT: Changes =
+    Changes { carried: Carried::Always, envelope: false, tombstone_rows: false, deletes_by_key: false };
+const DEBEZIUM: Changes =
+    Changes { carried: Carried::Maybe, envelope: true, tombstone_rows: false, deletes_by_key: false };
 
 fn with(changes: Changes, columns: Vec<ColumnSpec>) -> Arc<RowPlan> {
     Arc::new(RowPlan::new(columns, Vec::new(), "UTC").unwrap().with_changes(changes))
@@ -230,10 +232,15 @@ fn the_payload_is_the_row() {
     }
     let whole = with(CONNECT, vec![spec(&("v", "String", "$"))]);
     assert_eq!(stored(&whole, r#"{"schema":{"type":"string"},"payload":"text"}"#), "text");
+    let changes = Changes { tombstone_rows: true, deletes_by_key: true, ..CONNECT };
     let tombstones =
-        with(Changes { tombstone_rows: true, ..CONNECT }, vec![column("v", "UInt8").from_source(Source::Deleted)]);
-    assert_eq!(stored(&tombstones, r#"{"schema":null,"payload":null}"#), "1");
-    assert_eq!(stored(&tombstones, r#"{"schema":null,"payload":{}}"#), "0");
+        with(changes, vec![spec(&("k", "UInt8", "$key")), column("v", "UInt8").from_source(Source::Deleted)]);
+    for (value, expected) in
+        [(r#"{"schema":null,"payload":null}"#, "k=3, v=1"), (r#"{"schema":null,"payload":{}}"#, "k=3, v=0")]
+    {
+        let record = Record { key: Some(b"3"), ..Record::of_value(value.as_bytes()) };
+        assert_eq!(decoded_by(&mut RecordDecoder::json(&tombstones), &tombstones, &record), expected);
+    }
 }
 
 #[test]

@@ -84,7 +84,12 @@ fn parts(routing: &config::Routing, envelope: Envelope) -> Result<RowPlan, Strin
     let columns = routing.by.iter().map(part).collect::<Result<_, String>>()?;
     let plan = RowPlan::new(columns, Vec::new(), "UTC").map_err(|error| error.to_string())?;
     // Whether a record without a value makes a row is the table's matter; its key may say which.
-    Ok(plan.with_changes(Changes { carried: carried(envelope), envelope: false, tombstone_rows: true }))
+    Ok(plan.with_changes(Changes {
+        carried: carried(envelope),
+        envelope: false,
+        tombstone_rows: true,
+        deletes_by_key: false,
+    }))
 }
 
 /// Where a record, or a row of it, goes.

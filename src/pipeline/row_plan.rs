@@ -78,8 +78,19 @@ pub async fn row_plan(
         carried: carried(mapping.envelope),
         envelope: mapping.envelope == Envelope::Debezium,
         tombstone_rows: mapping.tombstones == Tombstones::Row,
+        deletes_by_key: is_filled_from_keys(&table.sorting_key, plan.columns()),
     };
-    Ok((plan.with_unknown_fields(unknown_fields).with_changes(changes), server_values))
+    let plan = plan.with_unknown_fields(unknown_fields).with_changes(changes);
+    Ok((plan.with_unavailable(mapping.unavailable.clone()), server_values))
+}
+
+/// Whether keys fill the columns of the sorting key: all of them, and there is one.
+fn is_filled_from_keys(sorting_key: &str, columns: &[ColumnSpec]) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let words = sorting_key.split(|c| !is_part(c));
+    let mut key = columns.iter().filter(|spec| sorting_key == spec.name || words.clone().any(|word| word == spec.name));
+    let is_from_key = |spec: &ColumnSpec| matches!(spec.source, Source::Key(_));
+    key.clone().next().is_some() && key.all(is_from_key)
 }
 
 /// Whether a schema travels along in records with this envelope.
@@ -156,7 +167,7 @@ fn mapped_spec(spec: ColumnSpec, mapped: Option<&ColumnMapping>, mapping: &Mappi
         ));
     }
     let spec = match from {
-        ColumnSource::Source(source) => spec.from_source(source.clone()),
+        ColumnSource::Source(source) => in_payload(spec.from_source(source.clone()), mapping),
         ColumnSource::Name | ColumnSource::Nothing => named_spec(spec, mapping),
     };
     Ok(ColumnSpec { on_error: *on_error, time_unit: *parse, ..spec })
@@ -188,6 +199,21 @@ fn in_envelope(spec: ColumnSpec) -> ColumnSpec {
     places.extend(names.iter().map(|path| below(&["payload", "after"], path)));
     let aliases = places.split_off(1);
     ColumnSpec { source: places.remove(0), aliases, ..spec }
+}
+
+/// The same column of an event that may be below `payload`, beside its schema.
+fn in_payload(spec: ColumnSpec, mapping: &Mapping) -> ColumnSpec {
+    let path = match &spec.source {
+        Source::Value(path) if mapping.envelope == Envelope::Debezium => path,
+        _ => return spec,
+    };
+    let payload = Path::of_fields(["payload"]).0;
+    // All of the record is all of it, and what is below `payload` is nowhere else.
+    if path.0.is_empty() || path.0.starts_with(&payload) {
+        return spec;
+    }
+    let below = Source::Value(Path(payload.into_iter().chain(path.0.iter().cloned()).collect()));
+    ColumnSpec { aliases: vec![below], ..spec }
 }
 
 fn value_path(source: &Source) -> Option<Path> {
@@ -230,5 +256,29 @@ fn coordinate_type(kind: CoordinateKind) -> &'static str {
         CoordinateKind::Partition => "Int32",
         CoordinateKind::Offset => "UInt64",
         CoordinateKind::Row | CoordinateKind::Replay => "UInt32",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_say_which_row_where_they_fill_the_sorting_key() {
+        let column = |name: &str, source: &str| {
+            let spec = ColumnSpec::new(name, "String", DefaultValue::TypeZero).unwrap();
+            spec.from_source(Source::parse(source).unwrap())
+        };
+        let columns = [column("id", "$key.id"), column("shop", "$key"), column("name", "name"), column("i", "$key.i")];
+        let check = |sorting_key: &str, expected: bool| {
+            assert_eq!(is_filled_from_keys(sorting_key, &columns), expected, "{sorting_key:?}");
+        };
+        check("id", true);
+        check("shop, id", true);
+        check("cityHash64(id), `shop`", true);
+        check("id, name", false);
+        check("id, lower(name)", false);
+        check("_offset", false);
+        check("", false);
     }
 }

@@ -408,13 +408,13 @@ fn columns_are_mapped_replaced_and_filtered_as_configured() {
 fn changes_of_a_database_end_in_a_replacing_table() {
     let mut scenario = scenario(
         "changes",
-        "id UInt64, name String, version UInt64, is_deleted UInt8",
+        "id UInt64, name String, changed UInt32, version UInt64, is_deleted UInt8",
         "ReplacingMergeTree(version, is_deleted) ORDER BY id",
     );
     scenario.topic_lines.extend([
         "envelope: debezium".to_owned(),
         "deleted: is_deleted".to_owned(),
-        "columns: { version: $offset }".to_owned(),
+        "columns: { version: $offset, changed: $.source.ts_ms }".to_owned(),
     ]);
     let events = [
         r#"{"op":"c","before":null,"after":{"id":1,"name":"a"}}"#,
@@ -422,14 +422,28 @@ fn changes_of_a_database_end_in_a_replacing_table() {
         r#"{"op":"u","before":{"id":1,"name":"a"},"after":{"id":1,"name":"c"}}"#,
         r#"{"op":"d","before":{"id":2,"name":"b"},"after":null}"#,
         r#"{"op":"t"}"#,
+        // Nothing says which row these are about: row 0 is not theirs.
+        r#"{"op":"r","before":null,"after":{"id":0,"name":"zero"}}"#,
+        r#"{"op":"d","before":null,"after":null}"#,
+        r#"{"op":"u","before":null,"after":null}"#,
+        r#"{"op":"u","after":[{"id":0,"name":"in a list"}]}"#,
+        // Of MongoDB the row is a text.
+        r#"{"op":"c","after":"{\"_id\":{\"$oid\":\"6\"},\"id\":{\"$numberLong\":\"6\"},\"name\":\"m\"}"}"#,
+        r#"{"schema":{},"payload":{"op":"u","after":{"id":1,"name":"d"},"source":{"ts_ms":17}}}"#,
+        r#"{"op":"u","after":{"id":1,"name":"__debezium_unavailable_value"}}"#,
     ];
     for event in events {
         scenario.kafka.produce_one(&scenario.topic, b"k", Some(event.as_bytes()), &[]);
     }
     scenario.kafka.produce_tombstone(&scenario.topic, 0);
-    run_until(&scenario, 4);
-    let now = scenario.servers.query(&format!("SELECT id, name FROM {} FINAL ORDER BY id", scenario.table));
-    assert_eq!(now, "1\tc\n");
+    run_until(&scenario, 11);
+    let dead = scenario.servers.query(&format!(
+        "SELECT kafka_offset, error_code, error LIKE '%REPLICA IDENTITY FULL%' FROM {}.dead_letters ORDER BY kafka_offset",
+        scenario.database
+    ));
+    assert_eq!(dead, "6\tinvalid_envelope\t1\n7\tinvalid_envelope\t1\n8\ttype_mismatch\t0\n11\tunavailable_value\t1\n");
+    let now = scenario.servers.query(&format!("SELECT id, name, changed FROM {} FINAL ORDER BY id", scenario.table));
+    assert_eq!(now, "0\tzero\t0\n1\td\t17\n6\tm\t0\n");
 
     let mut compacted = self::scenario(
         "tombstones_as_rows",

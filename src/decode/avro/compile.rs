@@ -28,6 +28,8 @@ pub(super) struct Place {
     /// The columns that take it as a whole.
     pub(super) columns: Box<[Column]>,
     pub(super) parts: Parts,
+    /// It is the row in a change event.
+    pub(super) is_image: bool,
 }
 
 /// What becomes of the parts of a value.
@@ -37,6 +39,10 @@ pub(super) enum Parts {
     None,
     /// Columns want fields of a record that is no record.
     NoFields,
+    /// These columns want parts of a value that has none.
+    Lacking(Box<[usize]>),
+    /// A document of MongoDB, as a text.
+    Document(Target),
     Record(RecordPlan),
     /// By their keys.
     Map(Box<[(Box<str>, Place)]>, Id),
@@ -241,9 +247,18 @@ impl Compiler<'_> {
                 Parts::Array(target.elements.iter().map(place).collect::<Result<_, String>>()?, *items)
             }
             _ if is_root && !target.fields.is_empty() => Parts::NoFields,
+            Shape::Null => Parts::None,
+            Shape::Scalar(Scalar::Sized(Blob::Text | Blob::Meant(_))) if target.is_image => {
+                Parts::Document(target.clone())
+            }
+            other if target.has_children() => {
+                let parts = target.part_columns(matches!(other, Shape::Array(_)));
+                if parts.is_empty() { Parts::None } else { Parts::Lacking(parts.into()) }
+            }
             _ => Parts::None,
         };
-        Ok(Place { shape, columns: columns.into(), parts })
+        let is_image = target.is_image && !matches!(parts, Parts::Union(_));
+        Ok(Place { shape, columns: columns.into(), parts, is_image })
     }
 
     fn field(&mut self, shape: Id, name: Option<&str>, target: &Target) -> Result<FieldPlan, String> {

@@ -42,6 +42,7 @@ pub use self::schema::AvroSchema;
 use self::schema::{Defaults, Parsed};
 use self::value::Values;
 use super::error::{ErrorCode, Fault};
+use super::json::Walk;
 use super::record::Rest;
 use super::target::Target;
 use crate::columns::{Columns, RowPlan};
@@ -87,7 +88,7 @@ enum Plans {
 
 /// What decoding keeps from one record to the next.
 #[derive(Debug, Default)]
-pub(crate) struct AvroScratch(Vec<u8>);
+pub(crate) struct AvroScratch(Vec<u8>, Option<Box<Walk>>);
 
 impl AvroPlan {
     /// Fills the open row from the value that begins at byte `at` of the record and ends with it; columns that it has nothing
@@ -101,7 +102,7 @@ impl AvroPlan {
         columns: &mut Columns,
     ) -> Result<(), Fault> {
         let mut avro = Cursor::new(record, at);
-        let mut values = Values { shapes: &self.shapes, scratch: &mut scratch.0 };
+        let mut values = Values { shapes: &self.shapes, scratch: &mut scratch.0, walk: &mut scratch.1 };
         let decoded = values.place(&mut avro, &self.root, Some(rest), columns);
         if scratch.0.capacity() > SCRATCH_BYTES_KEPT {
             scratch.0 = Vec::new();

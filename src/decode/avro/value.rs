@@ -19,7 +19,7 @@ use super::json;
 use super::shape::{Blob, DecimalOrder, Id, Items, Scalar, Shape, Symbol, Whole};
 use crate::columns::{ArrayColumn, ColumnBuilder, FixedColumn, MapColumn, TupleColumn};
 use crate::decode::error::{ErrorCode, Fault};
-use crate::decode::json::append_json;
+use crate::decode::json::{Walk, append_json};
 use crate::decode::time::DATE32_DAYS;
 use crate::decode::typed::{Typed, append_int, append_typed, decimal_of_bytes};
 
@@ -31,6 +31,8 @@ pub(super) struct Values<'p> {
     pub(super) shapes: &'p [Shape],
     /// Holds texts that are made.
     pub(super) scratch: &'p mut Vec<u8>,
+    /// Reads documents that are texts.
+    pub(super) walk: &'p mut Option<Box<Walk>>,
 }
 
 impl Values<'_> {

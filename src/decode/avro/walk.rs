@@ -7,6 +7,7 @@ use super::value::{Values, append_quick, skip};
 use super::{json, natural};
 use crate::columns::Columns;
 use crate::decode::error::{ErrorCode, Fault};
+use crate::decode::json::Walk;
 use crate::decode::record::Rest;
 
 type Outcome = Result<(), Fault>;
@@ -36,9 +37,39 @@ impl Values<'_> {
         }
         avro.back_to(start);
         columns.leave_field();
+        let before = columns.begun();
+        self.parts(avro, place, rest, columns)?;
+        if place.is_image {
+            columns.leave_image(before);
+        }
+        Ok(())
+    }
+
+    fn parts(
+        &mut self,
+        avro: &mut Cursor<'_>,
+        place: &Place,
+        rest: Option<&mut Rest>,
+        columns: &mut Columns,
+    ) -> Outcome {
         match &place.parts {
             Parts::None => Ok(()),
             Parts::NoFields => Err(Fault { code: ErrorCode::NotAnObject, at: avro.at }),
+            Parts::Lacking(parts) => {
+                let at = avro.at;
+                skip(avro, self.shapes, place.shape)?;
+                let replaced = columns.replace_parts(parts.iter().copied());
+                if replaced { Ok(()) } else { Err(Fault { code: ErrorCode::NoParts, at }) }
+            }
+            Parts::Document(target) => {
+                let (start, end) = avro.sized()?;
+                let text = &avro.bytes()[start..end];
+                simdutf8::basic::from_utf8(text).map_err(|_| invalid_utf8(text, start))?;
+                let walk = self.walk.get_or_insert_with(|| Box::new(Walk::new(columns.plan())));
+                walk.document(text, target, columns).map_err(|fault| Fault { at: start, ..fault })?;
+                walk.shrink();
+                Ok(())
+            }
             Parts::Record(record) => self.record(avro, record, rest, columns),
             Parts::Map(keys, shape) => self.map(avro, keys, *shape, rest, columns),
             Parts::Array(elements, items) => self.array(avro, elements, *items, columns),

@@ -41,6 +41,10 @@ pub(super) struct Buffers {
     pub(super) scratch: Vec<u8>,
     /// Holds bytes that stood as base64.
     bytes: Vec<u8>,
+    /// Holds a text that is a document.
+    pub(super) unescaped: Vec<u8>,
+    /// Holds a document as plain JSON.
+    pub(super) document: Vec<u8>,
 }
 
 impl HasScratch for Buffers {
@@ -51,7 +55,7 @@ impl HasScratch for Buffers {
 
 impl Buffers {
     pub(super) fn shrink(&mut self, kept: usize) {
-        for buffer in [&mut self.scratch, &mut self.bytes] {
+        for buffer in [&mut self.scratch, &mut self.bytes, &mut self.unescaped, &mut self.document] {
             if buffer.capacity() > kept {
                 *buffer = Vec::new();
             }

@@ -19,6 +19,7 @@ mod around;
 mod carried;
 mod cursor;
 mod dynamic;
+mod extended;
 mod hints;
 mod keys;
 mod nested;

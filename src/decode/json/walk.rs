@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::SCRATCH_BYTES_KEPT;
 use super::cursor::{Cursor, Mark};
+use super::extended;
 use super::hints::{Buffers, Hints, append_hinted};
 use super::nested::append_field_of_each;
 use super::value::append_value;
@@ -76,6 +77,15 @@ impl Walk {
             return Ok(());
         }
         json.back_to(start);
+        if target.is_image {
+            return self.image(json, target, columns);
+        }
+        self.parts(json, target, columns)
+    }
+
+    /// The value at the cursor to the columns that take parts of it.
+    fn parts(&mut self, json: &mut Cursor<'_>, target: &Target, columns: &mut Columns) -> Outcome {
+        let start = json.mark();
         if json.peek() == b'[' {
             for (field, column) in &target.nested {
                 self.field_of_each(json, field, *column, columns)?;
@@ -85,11 +95,64 @@ impl Walk {
         match json.peek() {
             b'{' if !target.fields.is_empty() => self.fields(json, target, None, columns),
             b'[' if !target.elements.is_empty() => self.elements(json, target, columns),
-            _ => {
+            b'n' => {
                 columns.leave_field();
-                if target.columns.is_empty() { json.skip_value() } else { json.skip_taken_value() }
+                json.literal(b"null")
+            }
+            first => {
+                let at = json.at;
+                columns.leave_field();
+                if target.columns.is_empty() { json.skip_value() } else { json.skip_taken_value() }?;
+                let parts = target.part_columns(first == b'[');
+                if columns.replace_parts(parts) {
+                    return Ok(());
+                }
+                // What only begins as a value is not JSON.
+                match json.next_token() {
+                    b',' | b'}' | b']' | 0 => Err(Fault { code: ErrorCode::NoParts, at }),
+                    _ => Err(json.fault(ErrorCode::InvalidJson)),
+                }
             }
         }
+    }
+
+    /// The row in a change event. Of MongoDB it is a text.
+    fn image(&mut self, json: &mut Cursor<'_>, target: &Target, columns: &mut Columns) -> Outcome {
+        let before = columns.begun();
+        if json.peek() == b'"' {
+            let at = json.at;
+            let mut unescaped = std::mem::take(&mut self.buffers.unescaped);
+            let read = json
+                .string(&mut unescaped)
+                .and_then(|text| self.document(text, target, columns).map_err(|fault| Fault { at, ..fault }));
+            self.buffers.unescaped = unescaped;
+            read?;
+        } else {
+            self.parts(json, target, columns)?;
+        }
+        columns.leave_image(before);
+        Ok(())
+    }
+
+    /// A document of MongoDB, as a text of its own, to the columns that take parts of it.
+    pub(in crate::decode) fn document(&mut self, text: &[u8], target: &Target, columns: &mut Columns) -> Outcome {
+        let mut plain = std::mem::take(&mut self.buffers.document);
+        columns.leave_field();
+        let read = match extended::to_plain(text, &mut plain) {
+            Ok(()) => {
+                let mut json = Cursor::new(&plain);
+                json.next_token();
+                self.parts(&mut json, target, columns)
+            }
+            // What a text is that holds no object: nothing that has parts.
+            Err(Fault { code: ErrorCode::InvalidJson, .. }) if columns.replace_parts(target.part_columns(false)) => {
+                Ok(())
+            }
+            Err(Fault { code: ErrorCode::InvalidJson, at }) => Err(Fault { code: ErrorCode::NoParts, at }),
+            Err(fault) => Err(fault),
+        };
+        self.buffers.document = plain;
+        read
     }
 
     /// What a field holds in each object of the list at the cursor, to one column of a flattened Nested.

@@ -51,6 +51,8 @@ pub(super) struct Taker {
     /// The columns that take it as a whole.
     pub(super) columns: Vec<(usize, Fill)>,
     pub(super) inside: Inside,
+    /// It is the row in a change event.
+    pub(super) is_image: bool,
 }
 
 /// Columns that take parts of a value.
@@ -67,6 +69,10 @@ pub(super) enum Inside {
         target: Target,
         whole: bool,
     },
+    /// A document of MongoDB, as a text.
+    Document(Target),
+    /// These columns want parts of a value that has none.
+    Lacking(Box<[usize]>),
 }
 
 /// A key of a map that a path names.
@@ -242,7 +248,9 @@ impl Compiler<'_> {
             _ => None,
         };
         let inside = match (label, field.kind) {
-            (Label::Many, Kind::Message(message)) if well_known.is_none() => {
+            (Label::Many, Kind::Message(message))
+                if well_known.is_none() && !(target.nested.is_empty() && target.elements.is_empty()) =>
+            {
                 for (name, column) in &target.nested {
                     if let ColumnBuilder::Array(array) = &mut self.columns[*column] {
                         let wanted = std::iter::once((Some(name.as_str()), array.values.as_mut()));
@@ -255,8 +263,8 @@ impl Compiler<'_> {
                 columns.clear();
                 Inside::Json { target: target.clone(), whole: true }
             }
-            (Label::Many, _) => Inside::Elements(self.element_takers(field, target)),
-            (Label::Map(entry), _) => {
+            (Label::Many, _) if !target.elements.is_empty() => Inside::Elements(self.element_takers(field, target)),
+            (Label::Map(entry), _) if !target.fields.is_empty() => {
                 let [key, value] = shapes.entry(entry);
                 let mut taker = |(text, child): &(String, Target)| {
                     Some((MapKey::parse(text, key.kind)?, self.taker(value, value.label, child)))
@@ -270,9 +278,13 @@ impl Compiler<'_> {
             (Label::One, Kind::Message(message)) if !target.fields.is_empty() => {
                 Inside::Message(self.node(message, target))
             }
-            (Label::One, _) => Inside::Nothing,
+            (Label::One, Kind::String) if target.is_image => Inside::Document(target.clone()),
+            _ => {
+                let parts = target.part_columns(label == Label::Many);
+                if parts.is_empty() { Inside::Nothing } else { Inside::Lacking(parts.into()) }
+            }
         };
-        Taker { columns, inside }
+        Taker { columns, inside, is_image: target.is_image }
     }
 
     fn element_takers(&mut self, field: &Field, target: &Target) -> Vec<(usize, Taker)> {
@@ -372,6 +384,7 @@ fn is_dynamic(well_known: Option<WellKnown>) -> bool {
 
 /// Adds the columns of one place to those of another that has turned out to be the same.
 fn merge(known: &mut Target, other: &Target) {
+    known.is_image |= other.is_image;
     known.columns.extend(&other.columns);
     known.nested.extend_from_slice(&other.nested);
     for (name, child) in &other.fields {

@@ -181,8 +181,35 @@ impl<'r> Reader<'r, '_> {
         for (column, fill) in &taker.columns {
             self.column(field, fill, pieces.clone(), depth, *column, columns)?;
         }
+        let before = columns.begun();
+        self.inside(field, label, taker, pieces, depth, columns)?;
+        if taker.is_image {
+            columns.leave_image(before);
+        }
+        Ok(())
+    }
+
+    fn inside(
+        &mut self,
+        field: &'r Field,
+        label: Label,
+        taker: &'r Taker,
+        pieces: Range<usize>,
+        depth: u32,
+        columns: &mut Columns,
+    ) -> Outcome {
         match &taker.inside {
             Inside::Nothing => Ok(()),
+            Inside::Lacking(parts) => {
+                let at = self.place(&pieces);
+                let replaced = columns.replace_parts(parts.iter().copied());
+                if replaced { Ok(()) } else { Err(Fault { code: ErrorCode::NoParts, at }) }
+            }
+            Inside::Document(target) => {
+                let at = self.place(&pieces);
+                let Typed::Text(text) = self.scalar(field, &pieces)? else { unreachable!("the field is a string") };
+                self.scratch.walk.document(text.as_bytes(), target, columns).map_err(|fault| Fault { at, ..fault })
+            }
             Inside::Message(node) => {
                 let depth = self.deeper(&pieces, depth)?;
                 self.node(node, pieces, depth, None, columns)
