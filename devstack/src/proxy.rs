@@ -10,7 +10,7 @@ mod message;
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -23,6 +23,11 @@ use message::{Messages, url_decoded};
 const MATCHED_BODY_BYTES: usize = 4 << 10;
 /// How long a test may wait for a rule to strike or for a repeated request to be answered.
 const WAIT_LIMIT: Duration = Duration::from_secs(60);
+
+/// What nginx says.
+const TOO_LARGE: &[u8] =
+    b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Type: text/html\r\nContent-Length: 69\r\n\r\n\
+<html><head><title>413 Request Entity Too Large</title></head></html>";
 
 /// What is done to a request that matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,6 +214,8 @@ struct Shared {
     rules: Mutex<Vec<Arc<ArmedRule>>>,
     open: Mutex<Vec<TcpStream>>,
     rejecting: AtomicBool,
+    /// Larger bodies are refused.
+    body_bytes_max: AtomicU64,
     ended: AtomicBool,
 }
 
@@ -225,6 +232,7 @@ impl Proxy {
             rules: Mutex::default(),
             open: Mutex::default(),
             rejecting: AtomicBool::new(false),
+            body_bytes_max: AtomicU64::new(u64::MAX),
             ended: AtomicBool::new(false),
         });
         let of_thread = Arc::clone(&shared);
@@ -264,6 +272,11 @@ impl Proxy {
     /// Closes every new connection at once, or ends doing so.
     pub fn reject_new(&self, reject: bool) {
         self.shared.rejecting.store(reject, Ordering::SeqCst);
+    }
+
+    /// Passes no request on whose body is larger, and answers it as many a proxy does: status 413 and a page.
+    pub fn bound_bodies(&self, bytes_max: u64) {
+        self.shared.body_bytes_max.store(bytes_max, Ordering::SeqCst);
     }
 
     /// Closes the connections that are open.
@@ -347,6 +360,12 @@ fn pass_requests(client: &TcpStream, upstream: &TcpStream, shared: &Arc<Shared>)
     let mut requests = Messages::new(client.try_clone()?);
     let mut replies = Messages::new(upstream.try_clone()?);
     while let Some(head) = requests.head(true)? {
+        if requests.stated_bytes() > shared.body_bytes_max.load(Ordering::SeqCst) {
+            while requests.piece()?.is_some() {}
+            let mut client = client;
+            client.write_all(TOO_LARGE)?;
+            continue;
+        }
         let mut pieces = vec![head];
         let mut body_bytes = 0;
         while body_bytes < MATCHED_BODY_BYTES

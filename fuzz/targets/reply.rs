@@ -17,10 +17,12 @@ pub(crate) fn run(data: &[u8]) {
     let header = |text| Some(text).filter(|text: &&str| !text.is_empty());
     let (exception_code, summary) = (header(part()), header(part()));
     let body = part();
-    let reply = Reply { status, exception_code, summary, body };
+    let from_clickhouse = exception_code.is_some() || summary.is_some();
+    let reply = Reply { status, exception_code, summary, body, from_clickhouse };
     match Outcome::judge(&reply, ROWS) {
         Outcome::Acknowledged => {
             assert_eq!((status, exception_code, codes::parse(body)), (200, None, None));
+            assert!(from_clickhouse, "nobody else acknowledges an insert");
             let number = |text: &str| text.bytes().any(|byte| byte.is_ascii_digit());
             assert!(summary.is_none_or(number), "{summary:?}");
         }
@@ -30,6 +32,7 @@ pub(crate) fn run(data: &[u8]) {
             assert!(body.contains("oncesink:"));
         }
         Outcome::Ended { text, .. } => assert!(text.chars().count() <= TEXT_CHARACTERS_MAX),
+        Outcome::TooLarge { why } => assert!(status == 413 && !why.is_empty()),
         Outcome::Unknown { why } => assert!(!why.is_empty()),
     }
 }

@@ -147,6 +147,12 @@ impl Contact {
         self.last_success_unix_ms = Some(now_unix_ms);
     }
 
+    /// It answered that something is wrong.
+    pub fn complained(&mut self, now_unix_ms: i64, text: impl Into<String>) {
+        self.succeeded(now_unix_ms);
+        self.last_error = Some(TimedError { unix_ms: now_unix_ms, text: text.into() });
+    }
+
     /// It did not answer, or not as it should.
     pub fn failed(&mut self, now_unix_ms: i64, text: impl Into<String>) {
         self.ok = false;

@@ -282,7 +282,7 @@ pub fn close_block<'a>(
         return None;
     }
     let only_record = last_inserting.filter(|_| inserting == RecordCount(1));
-    Some(BlockSummary { number, lane, batches, alerts, only_record })
+    Some(BlockSummary { number, lane, batches, alerts, only_record, bytes: 0 })
 }
 
 #[cfg(test)]

@@ -86,6 +86,9 @@ const PASSED_WAIT_MAX: Duration = Duration::from_secs(3);
 /// Buffers of columns kept for reuse, for each table.
 const SPARES_MAX: usize = 1;
 
+/// Bytes of a record, as long as none was seen.
+const RECORD_BYTES: u64 = 1024;
+
 /// How long a block waits for more records while a bad row is searched: they have been read before.
 const SEARCH_LINGER: Duration = Duration::from_millis(50);
 
@@ -120,6 +123,12 @@ pub struct LaneFill {
     /// When the next checkpoint of a partition is due, whether records come or not.
     checkpoint_due: Option<Instant>,
     rows_limit: Option<u64>,
+    /// Something in front of the server refuses larger requests.
+    bytes_limit: Option<u64>,
+    /// Bytes of a record, in the last block.
+    record_bytes: u64,
+    /// The server has refused a JSON object that has a key twice.
+    single_keys: bool,
 }
 
 /// What a record did.
@@ -159,6 +168,9 @@ impl LaneFill {
             passed: None,
             checkpoint_due: None,
             rows_limit: None,
+            bytes_limit: None,
+            record_bytes: RECORD_BYTES,
+            single_keys: false,
             plan,
         })
     }
@@ -228,6 +240,17 @@ impl LaneFill {
         self.rows_limit = limit;
     }
 
+    /// Closes blocks at so many bytes of records from here on.
+    pub fn limit_bytes(&mut self, limit: u64) {
+        self.bytes_limit = Some(limit);
+    }
+
+    /// Makes a dead letter of each record with a JSON object that has a key twice, as the server refuses it.
+    pub fn want_single_keys(&mut self) {
+        self.single_keys = true;
+        self.decoder.all_columns_mut().for_each(Columns::want_single_keys);
+    }
+
     /// Takes emptied columns of a table back for the next block.
     pub fn recycle(&mut self, target: TargetNumber, mut columns: Columns) {
         let tables = self.plan.decoding.tables().len();
@@ -249,8 +272,15 @@ impl LaneFill {
         if rows == 0 || self.bytes >= self.plan.block_bytes_max {
             return 0;
         }
-        let record_bytes = self.payload_bytes.checked_div(self.records).unwrap_or(1024).max(1);
-        let left = u64::try_from(self.plan.block_bytes_max - self.bytes).unwrap_or(u64::MAX);
+        let mut left = u64::try_from(self.plan.block_bytes_max - self.bytes).unwrap_or(u64::MAX);
+        let mut record_bytes = self.payload_bytes.checked_div(self.records).unwrap_or(RECORD_BYTES).max(1);
+        if let Some(limit) = self.bytes_limit {
+            left = left.min(limit.saturating_sub(self.payload_bytes));
+            if left == 0 {
+                return 0;
+            }
+            record_bytes = record_bytes.max(self.record_bytes);
+        }
         usize::try_from(rows.min((left / record_bytes).max(1))).unwrap_or(usize::MAX)
     }
 
@@ -468,7 +498,10 @@ impl LaneFill {
             }
             (*key, &mut slot.fill, due)
         });
-        let summary = close_block(self.plan.lane, number, fills, alerts.count());
+        let mut summary = close_block(self.plan.lane, number, fills, alerts.count());
+        if let Some(summary) = &mut summary {
+            summary.bytes = self.payload_bytes;
+        }
         let unvouched = self.partitions.values().filter(|slot| slot.fill.is_unvouched());
         self.checkpoint_due = unvouched.filter_map(|slot| slot.checkpoint.map(|last| last + interval)).min();
         let summary = summary?;
@@ -505,9 +538,12 @@ impl LaneFill {
         let mut taken = BTreeMap::new();
         for target in filled {
             let columns = self.decoder.columns_mut(target);
-            let next = self.spares.get_mut(&target).and_then(Vec::pop).unwrap_or_else(|| {
+            let mut next = self.spares.get_mut(&target).and_then(Vec::pop).unwrap_or_else(|| {
                 Columns::new(columns.plan()).expect("the plan was checked when the first columns were made")
             });
+            if self.single_keys {
+                next.want_single_keys();
+            }
             taken.insert(target, std::mem::replace(columns, next));
         }
         taken
@@ -515,6 +551,7 @@ impl LaneFill {
 
     fn reset(&mut self) {
         self.oldest_ms = None;
+        self.record_bytes = self.payload_bytes.checked_div(self.records).unwrap_or(self.record_bytes).max(1);
         self.payload_bytes = 0;
         self.records = 0;
         self.bytes = 0;

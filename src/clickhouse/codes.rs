@@ -29,6 +29,7 @@ pub const READONLY: u32 = 164;
 
 const TOO_MANY_PARTS: u32 = 252;
 const NOT_IMPLEMENTED: u32 = 48;
+const INCORRECT_DATA: u32 = 117;
 const LOGICAL_ERROR: u32 = 49;
 
 /// The disposition of an error, by its number and, for the one number that means two things, its text.
@@ -38,6 +39,11 @@ pub fn disposition(code: u32, text: &str) -> Disposition {
         return Disposition::PermanentForBytes;
     }
     TABLE.iter().find(|(known, _, _)| *known == code).map_or(Disposition::Other, |(_, _, disposition)| *disposition)
+}
+
+/// Whether a JSON object was refused for a key that it has twice. The number alone says no more than that data is bad.
+pub fn is_key_twice(code: u32, text: &str) -> bool {
+    code == INCORRECT_DATA && text.contains("Duplicate path found")
 }
 
 /// Whether a code that an insert may owe to its records speaks of the statement where there are none.
@@ -116,7 +122,7 @@ const TABLE: &[(u32, &str, Disposition)] = &[
     (96, "CANNOT_WRITE_TO_SOCKET", Backoff),
     (107, "FILE_DOESNT_EXIST", Backoff),
     (UNKNOWN_SETTING, "UNKNOWN_SETTING", Configuration),
-    (117, "INCORRECT_DATA", PermanentForBytes),
+    (INCORRECT_DATA, "INCORRECT_DATA", PermanentForBytes),
     (124, "INCORRECT_ELEMENT_OF_SET", PermanentForBytes),
     (128, "TOO_LARGE_ARRAY_SIZE", PermanentForBytes),
     (130, "CANNOT_READ_ARRAY_FROM_TEXT", PermanentForBytes),

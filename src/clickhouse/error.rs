@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::codes::{self, Disposition};
+use crate::insert::page_text;
 
 /// A control statement that failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +19,16 @@ pub enum ControlError {
         server: String,
         /// What was seen instead of an answer.
         why: String,
+    },
+    /// Something else answered: a proxy, a load balancer, a page that asks for a password.
+    #[error("{doing}: something that is not clickhouse answered at {server}: {said}")]
+    Stranger {
+        /// What was tried.
+        doing: String,
+        /// The endpoint.
+        server: String,
+        /// The beginning of its answer.
+        said: String,
     },
     /// ClickHouse answered with an error.
     #[error("{doing}: clickhouse at {server} answered with code {code}: {text}")]
@@ -66,14 +77,18 @@ impl ControlError {
     pub const fn code(&self) -> Option<u32> {
         match self {
             Self::Refused { code, .. } => Some(*code),
-            Self::Unreachable { .. } | Self::Malformed { .. } | Self::Unusable { .. } | Self::Deadline { .. } => None,
+            Self::Unreachable { .. }
+            | Self::Stranger { .. }
+            | Self::Malformed { .. }
+            | Self::Unusable { .. }
+            | Self::Deadline { .. } => None,
         }
     }
 
     /// What to do about it.
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Unreachable { .. } | Self::Deadline { .. } => Disposition::Backoff,
+            Self::Unreachable { .. } | Self::Stranger { .. } | Self::Deadline { .. } => Disposition::Backoff,
             Self::Refused { code, text, .. } => match codes::disposition(*code, text) {
                 // A control statement carries no records: what it says wrong stays wrong.
                 Disposition::PermanentForBytes => Disposition::Configuration,
@@ -92,7 +107,7 @@ impl ControlError {
         match error {
             Error::BadResponse(text) => match codes::parse(text) {
                 Some(code) => Self::Refused { doing, server, code, text: codes::message(text).to_owned() },
-                None => Self::Unreachable { doing, server, why: text.clone() },
+                None => Self::Stranger { doing, server, said: page_text(text) },
             },
             Error::Network(source) => Self::Unreachable { doing, server, why: chain(source.as_ref()) },
             Error::TimedOut => Self::Unreachable { doing, server, why: "timed out".to_owned() },
@@ -133,6 +148,11 @@ mod tests {
         check(bad("Code: 202. DB::Exception: Too many"), Some(202), Disposition::Backoff);
         check(bad("Code: 53. DB::Exception: x"), Some(53), Disposition::Configuration);
         check(bad("502 Bad Gateway"), None, Disposition::Backoff);
+        let page = bad("<html><head><title>Sign in</title></head><body>..</body></html>");
+        assert_eq!(
+            ControlError::from_client("claiming", "http://h:1", &page).to_string(),
+            "claiming: something that is not clickhouse answered at http://h:1: Sign in"
+        );
         check(Error::Network("reset".into()), None, Disposition::Backoff);
         check(Error::TimedOut, None, Disposition::Backoff);
         check(Error::NotEnoughData, None, Disposition::Other);

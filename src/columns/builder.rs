@@ -62,6 +62,15 @@ const SHORT_BYTES: usize = 32;
 #[derive(Debug, Default)]
 pub(crate) struct JsonColumn {
     pub(crate) text: StringColumn,
+    /// There once the server has refused an object that has a key twice.
+    pub(crate) single_keys: Option<Box<KeyBuffers>>,
+}
+
+/// The keys of an object, one behind the other: where each is, and whether its value is an object.
+#[derive(Debug, Default)]
+pub(crate) struct KeyBuffers {
+    pub(crate) text: Vec<u8>,
+    pub(crate) keys: Vec<(std::ops::Range<usize>, bool)>,
 }
 
 impl JsonColumn {
@@ -398,6 +407,21 @@ impl ColumnBuilder {
             Self::Json(column) => column.text.data.clear(),
         }
         self.mark();
+    }
+
+    /// Takes no more JSON objects that have a key twice.
+    pub(super) fn want_single_keys(&mut self) {
+        match self {
+            Self::Json(column) => {
+                column.single_keys.get_or_insert_default();
+            }
+            Self::Nullable(column) => column.values.want_single_keys(),
+            Self::Array(column) => column.values.want_single_keys(),
+            Self::Map(column) => column.values.want_single_keys(),
+            Self::Tuple(column) => column.fields.iter_mut().for_each(Self::want_single_keys),
+            // No variant is JSON, and an object of a `Dynamic` is left to the server.
+            Self::Fixed(_) | Self::String(_) | Self::Dictionary(_) | Self::Variant(_) => {}
+        }
     }
 
     /// Bytes that the column will have in the block, before compression.

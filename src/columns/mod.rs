@@ -27,7 +27,9 @@ mod value;
 mod variant;
 mod zone;
 
-pub(crate) use builder::{ArrayColumn, ColumnBuilder, JsonColumn, MapColumn, StringColumn, TupleColumn, push_varint};
+pub(crate) use builder::{
+    ArrayColumn, ColumnBuilder, JsonColumn, KeyBuffers, MapColumn, StringColumn, TupleColumn, push_varint,
+};
 pub use conversion::Conversion;
 pub(crate) use dictionary::DictionaryColumn;
 pub(crate) use dynamic::DynamicKind;

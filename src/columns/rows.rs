@@ -145,6 +145,13 @@ impl Columns {
         self.rows = 0;
     }
 
+    /// Takes no more JSON objects that have a key twice: the server refuses them.
+    pub fn want_single_keys(&mut self) {
+        for column in &mut self.data {
+            column.builder.want_single_keys();
+        }
+    }
+
     /// Begins a row.
     #[inline]
     pub(crate) fn begin_row(&mut self) {

@@ -11,6 +11,7 @@ mod rowbinary;
 mod send;
 
 pub use condition::{Condition, Expected};
+pub(crate) use outcome::page_text;
 pub use outcome::{Outcome, Refusal, Reply};
 pub use request::{Body, ComputedColumn, InputColumn, Insert, InsertRequest, ServerDefault, Writer};
 pub(crate) use request::{selection, structure};

@@ -11,6 +11,9 @@ pub(crate) const PRESENT: &str = "oncesink:present";
 /// The text of the condition on the structure: the table is not as it was when the rows were made.
 pub(crate) const TABLE_CHANGED: &str = "oncesink:table_changed";
 
+/// The status of a request that is too large, for whoever bounds them.
+const PAYLOAD_TOO_LARGE: u16 = 413;
+
 /// What became of an insert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -26,6 +29,11 @@ pub enum Outcome {
         text: String,
         /// What the code asks for.
         disposition: Disposition,
+    },
+    /// Something in front of the server says that the request is too large. As unclear as no reply.
+    TooLarge {
+        /// What it said.
+        why: String,
     },
     /// No reply that says anything. It may still be running.
     Unknown {
@@ -56,6 +64,8 @@ pub struct Reply<'a> {
     pub exception_code: Option<&'a str>,
     /// `X-ClickHouse-Summary`.
     pub summary: Option<&'a str>,
+    /// Whether any header begins with `X-ClickHouse-`: the server never leaves all of them out.
+    pub from_clickhouse: bool,
     /// The beginning of the body.
     pub body: &'a str,
 }
@@ -73,6 +83,11 @@ impl Outcome {
         }
         if let Some(header) = reply.exception_code {
             return Self::Unknown { why: format!("an exception code that is no number: {header:?}") };
+        }
+        if !reply.from_clickhouse {
+            let why = stranger(reply.status, reply.body);
+            let too_large = reply.status == PAYLOAD_TOO_LARGE;
+            return if too_large { Self::TooLarge { why } } else { Self::Unknown { why } };
         }
         if reply.status != 200 {
             return Self::Unknown {
@@ -130,6 +145,24 @@ fn written_rows(summary: &str) -> Option<u64> {
     }
 }
 
+/// What something between us and the server said.
+pub(crate) fn stranger(status: u16, body: &str) -> String {
+    let said = page_text(body);
+    let colon = if said.is_empty() { "" } else { ": " };
+    format!("http status {status} from something that is not clickhouse{colon}{said}")
+}
+
+/// The title of a page, else the beginning of a text.
+pub(crate) fn page_text(body: &str) -> String {
+    const CHARACTERS_MAX: usize = 200;
+    let lower = body.to_ascii_lowercase();
+    let title = lower.find("<title>").and_then(|at| {
+        let start = at + "<title>".len();
+        body.get(start..start + lower.get(start..)?.find("</title>")?)
+    });
+    title.unwrap_or(body).trim().chars().take(CHARACTERS_MAX).collect()
+}
+
 /// Messages of the server can carry whole statements; logs and dead letters get the beginning.
 fn excerpt(text: &str) -> String {
     const CHARACTERS_MAX: usize = 2_000;
@@ -141,7 +174,7 @@ mod tests {
     use super::*;
 
     fn reply<'a>(status: u16, code: &'a str, body: &'a str) -> Reply<'a> {
-        Reply { status, exception_code: (!code.is_empty()).then_some(code), summary: None, body }
+        Reply { status, exception_code: (!code.is_empty()).then_some(code), summary: None, body, from_clickhouse: true }
     }
 
     #[test]
@@ -151,6 +184,8 @@ mod tests {
                 Outcome::Acknowledged => "acknowledged".to_owned(),
                 Outcome::Refused(refusal) => format!("{refusal:?}").to_lowercase(),
                 Outcome::Ended { code, disposition, .. } => format!("ended {code} {disposition:?}"),
+                Outcome::TooLarge { why } => format!("too large: {why}"),
+                Outcome::Unknown { why } if why.contains("not clickhouse") => why,
                 Outcome::Unknown { .. } => "unknown".to_owned(),
             };
             assert_eq!(outcome, expected, "{reply:?}");
@@ -183,6 +218,20 @@ mod tests {
         check(reply(204, "", ""), "unknown");
         check(reply(301, "", ""), "unknown");
         check(reply(500, "x", ""), "unknown");
+        // What stands between us and the server says nothing of the server, whatever its status.
+        let page = "<html>\r\n<head><title>413 Request Entity Too Large</title></head></html>";
+        let stranger = |status, body| Reply { from_clickhouse: false, ..reply(status, "", body) };
+        check(stranger(502, ""), "http status 502 from something that is not clickhouse");
+        check(stranger(200, " welcome "), "http status 200 from something that is not clickhouse: welcome");
+        check(stranger(200, ""), "http status 200 from something that is not clickhouse");
+        check(stranger(302, ""), "http status 302 from something that is not clickhouse");
+        check(stranger(429, "slow down"), "http status 429 from something that is not clickhouse: slow down");
+        check(
+            stranger(413, page),
+            "too large: http status 413 from something that is not clickhouse: 413 Request Entity Too Large",
+        );
+        // An exception of the server that somebody passes on without its headers.
+        check(stranger(500, "Code: 241. DB::Exception: Memory limit"), "ended 241 Backoff");
         let with_summary = |summary: &'static str| Reply { summary: Some(summary), ..reply(200, "", "") };
         check(with_summary(r#"{"written_rows":"10"}"#), "acknowledged");
         check(with_summary(r#"{"written_rows":10}"#), "acknowledged");

@@ -64,6 +64,7 @@ impl Sender {
                         exception_code: text("X-ClickHouse-Exception-Code").as_deref(),
                         summary: text("X-ClickHouse-Summary").as_deref(),
                         body: &body,
+                        from_clickhouse: head.headers.keys().any(|name| name.as_str().starts_with("x-clickhouse-")),
                     },
                     rows,
                 )

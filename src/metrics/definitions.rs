@@ -120,7 +120,7 @@ pub const INSERTS: Definition = counter(
     "oncesink_inserts_total",
     &["topic", "table", "into", "outcome"],
     "Inserts by table (target, dead_letters, alerts, ledger) and outcome (acknowledged, fenced, short, present, \
-     table_changed, error, unknown)",
+     table_changed, error, too_large, unknown)",
 );
 /// See its help.
 pub const ROUTED_ROWS: Definition = counter(

@@ -88,6 +88,7 @@ fn outcome(end: &InsertEnd) -> &'static str {
         InsertEnd::Present => "present",
         InsertEnd::TableChanged => "table_changed",
         InsertEnd::Ended(_) => "error",
+        InsertEnd::TooLarge(_) => "too_large",
         InsertEnd::Unknown(_) => "unknown",
     }
 }
@@ -193,6 +194,10 @@ impl LaneMetrics {
                         warn!(topic, table, into, %block, code, error = text, held_back, "insert ended with an error");
                     }
                 }
+            }
+            InsertEnd::TooLarge(why) => {
+                self.registry.retried("413");
+                warn!(topic, table, into, %block, error = why, "insert too large for what is in front of clickhouse");
             }
             InsertEnd::Unknown(why) => {
                 self.registry.retried("none");

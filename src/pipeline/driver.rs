@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::admin::Heartbeat;
+use crate::clickhouse::codes;
 use crate::commit::transactions::{BuildEnd, Job, TransactionEnd as KafkaEnd, TransactionThread};
 use crate::failpoint;
 use crate::pipeline::blocks::BlockStore;
@@ -21,7 +22,7 @@ use crate::pipeline::lag::LogEnd;
 use crate::pipeline::report::{Report, stores_block};
 use crate::price;
 use crate::protocol::action::{Action, Delay, Released};
-use crate::protocol::event::{Event, ProducerEnd, Ticket, TransactionEnd, TransactionNumber};
+use crate::protocol::event::{Event, InsertEnd, ProducerEnd, Ticket, TransactionEnd, TransactionNumber};
 use crate::protocol::state::State;
 use crate::protocol::step;
 use crate::source::poll_loop::{Command, SourceEvent};
@@ -230,6 +231,17 @@ impl Driver {
         {
             self.report.stored(block);
         }
+        if let Event::Inserted(block, table, end) = &event
+            && let Some(summary) = self.blocks.get_mut(*block).map(|block| &block.summary)
+        {
+            self.report.inserted(summary, *table, end);
+            if let InsertEnd::Ended(error) = end
+                && codes::is_key_twice(error.code, &error.text)
+            {
+                let lane = summary.lane;
+                self.send(Command::WantSingleKeys(lane));
+            }
+        }
         let state = self.state.take().expect("the state is put back after every step");
         let (state, actions) = step(state, event);
         self.state = Some(state);
@@ -273,6 +285,10 @@ impl Driver {
             Action::StopLane(lane) => self.send(Command::StopLane(lane)),
             Action::LimitRows(lane, limit) => {
                 self.send(Command::LimitRows(lane, limit));
+            }
+            Action::LimitBytes(lane, limit) => {
+                self.report.bytes_limited(lane, limit);
+                self.send(Command::LimitBytes(lane, limit));
             }
             Action::CheckTopic(block, lane) => self.spawn(async move {
                 let checked = failpoint::between("before_topic_check", effects.topic_id(lane), "after_topic_check");

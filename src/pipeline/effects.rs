@@ -332,6 +332,7 @@ pub(super) fn end_of(outcome: Outcome) -> InsertEnd {
             };
             InsertEnd::Ended(ServerError { code, text, kind })
         }
+        Outcome::TooLarge { why } => InsertEnd::TooLarge(why),
         Outcome::Unknown { why } => InsertEnd::Unknown(why),
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Never decides anything, and never shows a record's contents.
 
+mod inserts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -204,15 +206,6 @@ impl Report {
             Event::Claimed(_, Err(text)) | Event::Drained(_, Err(text)) | Event::Looked(_, Err(text)) => {
                 self.change(|status| status.clickhouse.failed(now, text.as_str()));
             }
-            Event::Inserted(_, _, end) => self.change(|status| match end {
-                InsertEnd::Unknown(why) => status.clickhouse.failed(now, why.as_str()),
-                InsertEnd::Acknowledged
-                | InsertEnd::Fenced
-                | InsertEnd::Short
-                | InsertEnd::Present
-                | InsertEnd::TableChanged
-                | InsertEnd::Ended(_) => status.clickhouse.succeeded(now),
-            }),
             Event::ProducerBuilt(end) => self.change(|status| match end {
                 ProducerEnd::Ready => {
                     status.producer.state = ProducerState::Ready;
@@ -233,7 +226,9 @@ impl Report {
                 }
                 TransactionEnd::NotOwned(_) | TransactionEnd::InstanceReplaced => {}
             }),
-            Event::Started
+            // Told with its block.
+            Event::Inserted(..)
+            | Event::Started
             | Event::Assigned(_)
             | Event::Revoked { .. }
             | Event::FetchFailed(..)
@@ -336,30 +331,9 @@ impl Report {
                     self.effects.lane(lane).metrics.takeover_ended(partitions, clock::now() - began);
                 }
             }
-            Note::SearchBegan(lane, rows, error) => {
-                self.searches.insert(lane, 0);
-                let topic = &self.effects.lane(lane).tables.cell.topic;
-                tracing::info!(
-                    topic, %rows, code = error.code,
-                    "bisecting a block to isolate the records that the server rejects; the others are stored meanwhile"
-                );
-            }
-            Note::SearchEnded(lane) => {
-                let rejected = self.searches.remove(&lane).unwrap_or(0);
-                let topic = &self.effects.lane(lane).tables.cell.topic;
-                tracing::info!(topic, rejected, "bisection finished");
-            }
-            Note::Condemned(key, offset, error) => {
-                *self.searches.entry(key.lane).or_default() += 1;
-                let topic = &self.effects.lane(key.lane).tables.cell.topic;
-                let cause = format!("condemned {topic} {}", error.code);
-                if let Some(held_back) = self.metrics.throttled().permit(&cause, clock::now()) {
-                    tracing::warn!(
-                        topic, partition = %key.partition, %offset, code = error.code, error = error.text, held_back,
-                        "the server refuses this record for good: it becomes a dead letter"
-                    );
-                }
-            }
+            Note::SearchBegan(lane, rows, error) => self.search_began(lane, rows, &error),
+            Note::SearchEnded(lane) => self.search_ended(lane),
+            Note::Condemned(key, offset, error) => self.condemned(key, offset, &error),
         }
     }
 

@@ -34,6 +34,8 @@ pub enum Action {
     StopLane(LaneId),
     /// Close blocks at this many rows (`None`: as configured).
     LimitRows(LaneId, Option<u64>),
+    /// Close blocks at so many bytes of records from here on.
+    LimitBytes(LaneId, u64),
     /// Read the topic id again before the block is inserted (N9). Reply: `TopicChecked`.
     CheckTopic(BlockNumber, LaneId),
     /// Insert a block into one table, fenced on these claims. Reply: `Inserted`.

@@ -20,6 +20,8 @@ pub struct BlockSummary {
     pub alerts: RecordCount,
     /// The only record whose rows the block inserts, if it is exactly one: the end of a search for a bad row.
     pub only_record: Option<(PartitionKey, Offset)>,
+    /// Bytes of the records that it was made of.
+    pub bytes: u64,
 }
 
 impl BlockSummary {

@@ -140,6 +140,8 @@ pub enum InsertEnd {
     TableChanged,
     /// An error reply: the statement has ended, part of it may be there (H4, F4).
     Ended(ServerError),
+    /// Something in front of the server says that the request is too large. Whether the server got it nobody knows.
+    TooLarge(Failure),
     /// No such reply: it may be running still, or never start.
     Unknown(Failure),
 }

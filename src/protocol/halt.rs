@@ -68,6 +68,13 @@ pub enum HaltReason {
         /// Why the others are not.
         why: String,
     },
+    /// A record does not get through to the server, because something in front of it bounds requests.
+    RecordTooLarge {
+        /// The record's offset.
+        offset: Offset,
+        /// What that said.
+        why: String,
+    },
     /// A record has fields that the table has no column for.
     NewFields {
         /// The record's offset.
@@ -87,6 +94,7 @@ impl HaltReason {
             | Self::LogTruncated { .. }
             | Self::Gap { .. }
             | Self::OtherConnector { .. }
+            | Self::RecordTooLarge { .. }
             | Self::NewerMetadata => true,
             Self::AnchorDiffers { .. }
             | Self::DamagedTwice { .. }
@@ -112,6 +120,7 @@ impl HaltReason {
             Self::UnknownSchemas { .. } => "unknown_schemas",
             Self::NewerMetadata => "newer_metadata",
             Self::PartlyStored { .. } => "partly_stored",
+            Self::RecordTooLarge { .. } => "record_too_large",
             Self::NewFields { .. } => "new_fields",
         }
     }
@@ -170,6 +179,11 @@ impl fmt::Display for HaltReason {
             Self::NewerMetadata => {
                 f.write_str("the committed offset was written by a newer version of oncesink: run that version")
             }
+            Self::RecordTooLarge { offset, why } => write!(
+                f,
+                "the record at offset {offset} is alone in its insert and still too large for something in front of \
+                 ClickHouse: {why}; raise the limit there (of nginx `client_max_body_size`), and it goes on by itself",
+            ),
             Self::NewFields { offset, field, fix } => write!(
                 f,
                 "the record at offset {offset} has a field `{field}` that no column takes (`schema_drift: halt`): run \

@@ -139,6 +139,10 @@ impl State {
             InsertEnd::Short => self.on_short(id, &block, actions),
             InsertEnd::Unknown(_) if planted!(ResendAfterSilence) => self.insert_next(id, block, None, actions),
             InsertEnd::Ended(_) if planted!(ResendAfterError) => self.insert_next(id, block, None, actions),
+            InsertEnd::TooLarge(why) => {
+                self.flag_views(table, &block);
+                self.on_too_large(id, &block, why, actions);
+            }
             InsertEnd::Unknown(_) => {
                 self.flag_views(table, &block);
                 self.drop_block(id, &block, Delay::Backoff(self.lanes[&id].failures), actions);
@@ -280,6 +284,29 @@ impl State {
                 partition.unverified = Some(OffsetRange::new(start, end));
             }
         }
+    }
+
+    /// Smaller blocks from here on; a record that is too large by itself stops its partition, since as a dead letter it
+    /// would be as large.
+    fn on_too_large(&mut self, id: LaneId, block: &BlockSummary, why: Failure, actions: &mut Vec<Action>) {
+        let single_letter = || {
+            let key = block.batches.iter().find(|(_, batch)| batch.dead_inserted > RecordCount(0));
+            key.map(|(key, batch)| (*key, batch.range.start()))
+        };
+        let alone = match (block.only_record, block.rows().0, block.dead().0) {
+            (record, _, 0) => record,
+            (_, 0, 1) => single_letter(),
+            _ => None,
+        };
+        if let Some((key, offset)) = alone {
+            self.halt(key, HaltReason::RecordTooLarge { offset, why }, actions);
+            return self.drop_block(id, block, Delay::Backoff(0), actions);
+        }
+        let lane = self.lane(id);
+        let limit = (lane.bytes_limit.unwrap_or(block.bytes).min(block.bytes) / 2).max(1);
+        lane.bytes_limit = Some(limit);
+        actions.push(Action::LimitBytes(id, limit));
+        self.drop_block(id, block, Delay::Backoff(0), actions);
     }
 
     fn drop_block(&mut self, id: LaneId, block: &BlockSummary, delay: Delay, actions: &mut Vec<Action>) {

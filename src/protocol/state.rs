@@ -85,6 +85,8 @@ pub(crate) struct Lane {
     pub(crate) acknowledged: VecDeque<BlockSummary>,
     /// Records that the server refuses are searched.
     pub(crate) search: Option<Search>,
+    /// Blocks are closed at so many bytes of records: larger ones do not get through to the server.
+    pub(crate) bytes_limit: Option<u64>,
     /// A refusal that does not say whether records or the server are to blame.
     pub(crate) suspicion: Option<Suspicion>,
 }
@@ -304,6 +306,7 @@ impl Lane {
             queued: VecDeque::new(),
             acknowledged: VecDeque::new(),
             search: None,
+            bytes_limit: None,
             suspicion: None,
         }
     }

@@ -250,6 +250,7 @@ impl Core {
             batches,
             alerts: RecordCount(1),
             only_record: None,
+            bytes: 1_000,
         };
         let only = block.batches.iter().find(|(_, batch)| batch.inserted == RecordCount(1));
         block.only_record = only.map(|(key, batch)| (*key, batch.range.start())).filter(|_| block.rows().0 == 1);

@@ -39,6 +39,7 @@ fn try_only(core: &mut Core, number: u64, offset: u64, end: InsertEnd) {
         batches: [(key, batch)].into(),
         alerts: RecordCount(0),
         only_record: Some((key, Offset::new(offset))),
+        bytes: 0,
     }));
     core.check_topic(number);
     core.answer_insert(end);

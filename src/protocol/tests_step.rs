@@ -93,6 +93,7 @@ fn h4_no_end_but_an_acknowledgement_is_followed_by_another_insert() {
     let config = ServerError { kind: ServerErrorKind::Configuration, ..passing.clone() };
     let ends = [
         unknown(),
+        InsertEnd::TooLarge(String::new()),
         InsertEnd::Fenced,
         InsertEnd::Present,
         InsertEnd::Short,
@@ -124,7 +125,8 @@ fn the_tables_of_a_block_follow_each_other() {
             .insert(key, Batch { routed: routes.into_iter().map(routed).collect(), present: RecordCount(7), ..batch });
     }
     let (number, none) = (BlockNumber(1), RecordCount(0));
-    core.send(Event::BlockClosed(BlockSummary { number, lane: LANE, batches, alerts: none, only_record: None }));
+    let block = BlockSummary { number, lane: LANE, batches, alerts: none, only_record: None, bytes: 0 };
+    core.send(Event::BlockClosed(block));
     core.check_topic(1);
     // What each table finds is what the look found and what the tables before it got.
     for (table, rows) in [(0, [7, 7]), (1, [8, 7]), (3, [12, 7])] {
@@ -150,6 +152,32 @@ fn a_table_that_was_changed_is_waited_for_and_no_record_is_searched() {
         assert!(!core.asked(|action| matches!(action, Action::LimitRows(..))), "{end:?}");
         assert!(core.asked(|action| matches!(action, Action::Pause(_, Delay::Slow))), "{end:?}");
         assert!(core.read().is_none(), "{end:?}");
+    }
+}
+
+/// Whether the server got it nobody knows: takeover, as after no reply.
+#[test]
+fn a_block_that_does_not_get_through_is_cut_smaller_from_then_on() {
+    let too_large = || InsertEnd::TooLarge("http status 413".to_owned());
+    let mut core = Core::owning(&[0]);
+    for (number, limit) in [(1, 500), (2, 250), (3, 125)] {
+        core.close(number, &[(0, range(0, 4), 4)]);
+        core.check_topic(number);
+        core.answer_insert(too_large());
+        assert_eq!(core.released(number), [Released::Dropped]);
+        assert!(core.asked(|action| *action == Action::LimitBytes(LANE, limit)), "{limit}");
+        core.end_pauses();
+        core.take_over();
+    }
+    // One record, alone: as a dead letter it would be as large.
+    core.close(4, &[(0, range(0, 1), 1)]);
+    core.check_topic(4);
+    core.answer_insert(too_large());
+    match core.view(0) {
+        PartitionView::Halted(reason @ HaltReason::RecordTooLarge { offset, .. }) => {
+            assert!(*offset == Offset::ZERO && reason.may_pass());
+        }
+        other => panic!("{other:?}"),
     }
 }
 
@@ -181,6 +209,7 @@ fn n3_a_block_that_inserts_nothing_still_writes_its_fenced_ledger_row() {
         batches: [(key, batch)].into(),
         alerts,
         only_record: None,
+        bytes: 0,
     }));
     core.check_topic(1);
     assert!(core.commit().is_none());

@@ -193,6 +193,8 @@ impl PollLoop {
             }
             Command::StopLane(id) => self.stop_lane(id),
             Command::LimitRows(id, limit) => self.lane(id).fill.limit_rows(limit),
+            Command::WantSingleKeys(id) => self.lane(id).fill.want_single_keys(),
+            Command::LimitBytes(id, limit) => self.lane(id).fill.limit_bytes(limit),
             Command::Recycle(id, target, columns) => self.lane(id).fill.recycle(target, columns),
             Command::Released(id) => {
                 let lane = self.lane(id);

@@ -1,7 +1,10 @@
 //! Records that only the server can refuse: they become dead letters, and cost the others moments.
 
+use devstack::proxy::Proxy;
+
 use crate::kafka_support::now;
 use crate::support::scenario::Scenario;
+use crate::support::{admin, wait_for};
 
 /// What one record in so many is like.
 const BAD: [(&str, &str); 3] = [
@@ -46,9 +49,65 @@ fn n4_every_hundredth_record_is_refused_by_the_server_and_the_others_are_stored_
     assert!(connector.log().contains("bisection finished"));
     assert_eq!(connector.terminate(), Some(0));
     scenario.assert_exactly_once();
-    let letters = scenario.servers.query(&format!(
+    assert_eq!(letters(&scenario), "153\tinsert\t5\n36\tinsert\t6\n376\tinsert\t5\n");
+}
+
+fn letters(scenario: &Scenario) -> String {
+    scenario.servers.query(&format!(
         "SELECT error_code, stage, count() FROM {}.dead_letters GROUP BY ALL ORDER BY ALL",
         scenario.database
-    ));
-    assert_eq!(letters, "153\tinsert\t5\n36\tinsert\t6\n376\tinsert\t5\n");
+    ))
+}
+
+/// The first refusal teaches it: the others are seen before they are sent.
+#[test]
+fn json_objects_with_a_key_twice_become_dead_letters_at_once() {
+    let mut scenario = Scenario::shared("key_twice", 1);
+    scenario.servers.query(&format!("ALTER TABLE {} ADD COLUMN doc JSON", scenario.table));
+    let doc = |id: u64| match id % 50 {
+        7 => r#"{"a":1,"b":[2],"a":3}"#,
+        // The server takes a value and an object.
+        8 => r#"{"a":1,"a":{"b":2}}"#,
+        _ => r#"{"a":1,"b":{"a":2}}"#,
+    };
+    let payload = |id: u64| (0, format!(r#"{{"id":{id},"sensor":"s","temp":1,"doc":{}}}"#, doc(id)));
+    scenario.produce_payloads(&(0..1_000).map(payload).collect::<Vec<_>>());
+    let mut connector = scenario.start("a");
+    scenario.wait_until_done();
+    assert_eq!(connector.log().matches("insert ended with an error").count(), 1);
+    assert_eq!(connector.terminate(), Some(0));
+    scenario.assert_exactly_once();
+    assert_eq!(letters(&scenario), "duplicate_key\tdecode\t20\n");
+}
+
+/// Something in front of the server bounds requests: smaller blocks, until one record is too large by itself.
+#[test]
+fn blocks_are_cut_to_what_a_proxy_lets_through() {
+    let mut scenario = Scenario::shared("too_large", 1);
+    let proxy = Proxy::to_url(&scenario.servers.clickhouse_url).unwrap();
+    scenario.clickhouse_through = Some(proxy.url());
+    let noise = |seed: u64, words: u64| -> String {
+        (0..words).map(|word| format!("{:x}", (seed * 1_000 + word + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect()
+    };
+    let record =
+        |id: u64, words: u64| (0, format!(r#"{{"id":{id},"sensor":"s","temp":1,"note":"{}"}}"#, noise(id, words)));
+    let mut records: Vec<(i32, String)> = (0..2_000).map(|id| record(id, 20)).collect();
+    records.insert(1_000, record(3_000, 20_000));
+    scenario.produce_payloads(&records);
+    proxy.bound_bodies(100_000);
+    let mut connector = scenario.start("a");
+    connector.wait_for_log("http status 413 from something that is not clickhouse: 413 Request Entity Too Large");
+    connector.wait_for_log("set `batch.bytes_max`");
+    connector.wait_for_log("the record at offset 1000 is alone in its insert and still too large");
+    let address = admin::address(&mut connector);
+    wait_for("the status to say so", || {
+        let status = admin::get(&address, "/status")?;
+        if status.contains("record_too_large") { Ok(()) } else { Err(status) }
+    });
+    proxy.bound_bodies(u64::MAX);
+    assert_eq!(connector.terminate(), Some(0));
+    let mut connector = scenario.start("a");
+    scenario.wait_until_done();
+    assert_eq!(connector.terminate(), Some(0));
+    scenario.assert_exactly_once();
 }

@@ -82,7 +82,8 @@ impl World {
                     self.progress += 1;
                 }
             }
-            Action::Halt(..) | Action::Note(_) => {}
+            // Rows have no bytes here.
+            Action::Halt(..) | Action::Note(_) | Action::LimitBytes(..) => {}
             Action::Finished => {
                 assert!(worker.source.stopping, "finished without a stop");
                 assert!(worker.blocks.is_empty(), "finished with blocks under way");

@@ -267,7 +267,9 @@ impl World {
             self.resend(at);
         } else {
             let statement = &self.clickhouse.statements[at];
-            let end = InsertEnd::Unknown("timeout".to_owned());
+            let too_large = !self.exhaustive && self.moves.is_multiple_of(4);
+            let why = "injected".to_owned();
+            let end = if too_large { InsertEnd::TooLarge(why) } else { InsertEnd::Unknown(why) };
             let event = Event::Inserted(statement.insert.block, statement.insert.table, end);
             self.workers[statement.worker].ready.push(event);
         }

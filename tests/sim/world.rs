@@ -46,6 +46,9 @@ pub(crate) enum Phase {
     Stopping,
 }
 
+/// Calm steps after which what waits for another record, of which there is none, waits in vain.
+const WITNESS_STEPS: usize = 10_000;
+
 /// Calm steps after which a run that is not done counts as stuck.
 const CALM_STEPS_MAX: usize = 30_000;
 
@@ -236,7 +239,8 @@ impl World {
             if let Some(violation) = self.oracle.violation.take() {
                 return Err(violation);
             }
-            if self.phase == Phase::Calm && self.is_done() {
+            let waits = steps > WITNESS_STEPS && steps.is_multiple_of(100) && self.waits_for_witnesses();
+            if self.phase == Phase::Calm && (waits || self.is_done()) {
                 self.ends_well()?;
                 self.stop_all();
                 steps = 0;
@@ -292,7 +296,7 @@ impl World {
 
     /// Whether all is delivered where nothing moves any more, or halted for a reason.
     pub(crate) fn ends_well(&mut self) -> Result<(), String> {
-        if !self.is_done() {
+        if !self.is_done() && !self.waits_for_witnesses() {
             return Err(format!("stuck: {}", self.describe()));
         }
         let mut halted = self.halted()?;
@@ -329,7 +333,9 @@ impl World {
         });
         match (views.next(), views.next()) {
             // The reset was done: it has to be noticed.
-            (Some(PartitionView::Halted(HaltReason::TopicRecreated)), None) => false,
+            (Some(PartitionView::Halted(HaltReason::TopicRecreated | HaltReason::RecordTooLarge { .. })), None) => {
+                false
+            }
             (Some(PartitionView::Halted(_)), None) => true,
             (Some(PartitionView::Running { committed }), None) => {
                 let delivered = self.kafka.logs[&key].records.range(committed.get()..).next().is_none();
@@ -341,12 +347,11 @@ impl World {
 
     /// Whether a lane waits for another record that goes into the table, to tell a bad one from a bad day of the server.
     fn wants_witness(&self, lane: LaneId) -> bool {
-        let views = self.workers.iter().filter_map(|worker| worker.state.as_ref()).flat_map(State::overview);
         let mut poison = false;
-        for (key, view) in views.filter(|(key, _)| key.lane == lane) {
-            let PartitionView::Running { committed } = view else { continue };
-            for offset in self.kafka.logs[&key].records.range(committed.get()..) {
-                let unit = self.kafka.unit(key, *offset);
+        for key in self.keys.iter().filter(|key| key.lane == lane) {
+            let committed = self.kafka.committed.get(key).map_or(0, |committed| committed.offset.get());
+            for offset in self.kafka.logs[key].records.range(committed..) {
+                let unit = self.kafka.unit(*key, *offset);
                 match kind(unit) {
                     Kind::Poison => poison |= !self.oracle.is_stored(unit),
                     Kind::Good if !self.oracle.is_stored(unit) => return false,
@@ -355,6 +360,11 @@ impl World {
             }
         }
         poison && self.scenario.doubtful
+    }
+
+    /// Whether all that is not delivered waits for another record, which will not come.
+    fn waits_for_witnesses(&self) -> bool {
+        self.keys.iter().all(|key| self.wants_witness(key.lane) || self.key_is_done(*key))
     }
 
     /// Which partitions stand still; for a reason that nothing in this run explains, an error.
@@ -374,6 +384,7 @@ impl World {
                 | HaltReason::OtherConnector { .. }
                 | HaltReason::BadShare { .. }
                 | HaltReason::UnknownSchemas { .. }
+                | HaltReason::RecordTooLarge { .. }
                 | HaltReason::NewFields { .. }
                 | HaltReason::NewerMetadata => false,
             };

@@ -54,6 +54,14 @@ impl Messages {
         Ok(Some(head))
     }
 
+    /// The bytes of the body, where the head says how many.
+    pub(super) fn stated_bytes(&self) -> u64 {
+        match self.rest {
+            Rest::Bytes(bytes) => bytes,
+            Rest::Chunks | Rest::Chunk(_) | Rest::UntilClosed | Rest::Nothing => 0,
+        }
+    }
+
     /// The next piece of the body with its framing; None at the end of the message.
     pub(super) fn piece(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut piece = Vec::new();

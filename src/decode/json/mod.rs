@@ -24,6 +24,7 @@ mod hints;
 mod keys;
 mod nested;
 mod rows;
+mod single_keys;
 mod skip;
 mod value;
 mod walk;

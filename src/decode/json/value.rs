@@ -27,6 +27,7 @@
 
 use super::cursor::Cursor;
 use super::dynamic::append_dynamic;
+use super::single_keys::check_single_keys;
 
 use crate::columns::{
     ArrayColumn, ColumnBuilder, DictionaryColumn, FixedColumn, FixedKind, JsonColumn, MapColumn, StringColumn,
@@ -74,7 +75,7 @@ fn append_composite(json: &mut Cursor<'_>, column: &mut ColumnBuilder, scratch: 
         ColumnBuilder::Tuple(column) => append_tuple(json, column, scratch, append_value),
         ColumnBuilder::Variant(column) if column.is_dynamic() => append_dynamic(json, column, scratch),
         ColumnBuilder::Variant(column) => append_variant(json, column, scratch),
-        ColumnBuilder::Json(column) => append_text_of(json, column),
+        ColumnBuilder::Json(column) => append_text_of(json, column, scratch),
     }
 }
 
@@ -126,13 +127,17 @@ fn is_of_kind(column: &ColumnBuilder, is: fn(&FixedKind) -> bool) -> bool {
 }
 
 /// Appends the text of an object, which is checked to be JSON.
-fn append_text_of(json: &mut Cursor<'_>, column: &mut JsonColumn) -> Outcome {
+fn append_text_of(json: &mut Cursor<'_>, column: &mut JsonColumn, scratch: &mut Vec<u8>) -> Outcome {
     if json.peek() != b'{' {
         return Err(mismatch(json));
     }
     let start = json.at;
     json.check_value()?;
-    column.text.push(json.since(start));
+    let text = json.since(start);
+    if let Some(keys) = &mut column.single_keys {
+        check_single_keys(text, keys, scratch).map_err(|fault| Fault { at: start + fault.at, ..fault })?;
+    }
+    column.text.push(text);
     Ok(())
 }
 

@@ -20,6 +20,10 @@ pub enum Command {
     StopLane(LaneId),
     /// Cut the lane's blocks at so many rows.
     LimitRows(LaneId, Option<u64>),
+    /// Make a dead letter of a record with a JSON object that has a key twice.
+    WantSingleKeys(LaneId),
+    /// Close the lane's blocks at so many bytes of records.
+    LimitBytes(LaneId, u64),
     /// Emptied columns, for reuse.
     Recycle(LaneId, TargetNumber, Columns),
     /// A block of the lane is let go.
