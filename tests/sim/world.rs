@@ -348,9 +348,17 @@ impl World {
     /// Whether a lane waits for another record that goes into the table, to tell a bad one from a bad day of the server.
     fn wants_witness(&self, lane: LaneId) -> bool {
         let mut poison = false;
-        for key in self.keys.iter().filter(|key| key.lane == lane) {
-            let committed = self.kafka.committed.get(key).map_or(0, |committed| committed.offset.get());
-            for offset in self.kafka.logs[key].records.range(committed..) {
+        // What stands still at a gap, or for good, gives no other record either.
+        let committed =
+            |key: &PartitionKey| self.kafka.committed.get(key).map_or(0, |committed| committed.offset.get());
+        let gap = |key: &PartitionKey| !self.scenario.skip_gaps && committed(key) < self.kafka.logs[key].start;
+        let views: Vec<_> =
+            self.workers.iter().filter_map(|worker| worker.state.as_ref()).flat_map(State::overview).collect();
+        let halted = |key: &PartitionKey| {
+            views.iter().any(|(known, view)| known == key && matches!(view, PartitionView::Halted(_)))
+        };
+        for key in self.keys.iter().filter(|key| key.lane == lane && !gap(key) && !halted(key)) {
+            for offset in self.kafka.logs[key].records.range(committed(key)..) {
                 let unit = self.kafka.unit(*key, *offset);
                 match kind(unit) {
                     Kind::Poison => poison |= !self.oracle.is_stored(unit),
