@@ -143,6 +143,16 @@ pub(crate) struct ArrayColumn {
     pub(crate) values: Box<ColumnBuilder>,
 }
 
+impl ArrayColumn {
+    /// Appends a list of so many defaults.
+    pub(crate) fn push_zeros(&mut self, elements: u64) {
+        for _ in 0..elements {
+            self.values.push_zero();
+        }
+        self.offsets.push(elements);
+    }
+}
+
 /// Lists of keys and values.
 #[derive(Debug)]
 pub(crate) struct MapColumn {

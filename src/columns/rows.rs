@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::builder::ColumnBuilder;
 use super::plan::{CoordinateKind, Filler, PlanError, RowPlan};
+use super::row_bytes::append_value;
 use super::source::OnError;
 use super::value::{Value, last_value};
 use crate::decode::{ErrorCode, Stage};
@@ -55,6 +56,8 @@ struct DataColumn {
     builder: ColumnBuilder,
     /// The row that was begun last in this column.
     row: u64,
+    /// The row in which the default was given last.
+    defaulted_row: u64,
     /// The row in which a value was replaced last.
     replaced_row: u64,
     /// Values that were replaced, in rows kept since they were taken.
@@ -84,7 +87,7 @@ impl Columns {
                 if let Some(unit) = spec.time_unit {
                     builder.set_time_unit(unit);
                 }
-                Ok(DataColumn { builder, row: 0, replaced_row: 0, replaced: 0 })
+                Ok(DataColumn { builder, row: 0, defaulted_row: 0, replaced_row: 0, replaced: 0 })
             })
             .collect::<Result<Vec<_>, _>>()?;
         let coordinates = plan
@@ -183,6 +186,7 @@ impl Columns {
 
     /// Gives an opened column its default.
     pub(crate) fn append_default(&mut self, column: usize) {
+        self.data[column].defaulted_row = self.row;
         match &self.plan.fillers[column] {
             Filler::TypeZero => self.data[column].builder.push_zero(),
             // How long it is shows when the row is complete.
@@ -360,11 +364,40 @@ impl Columns {
         });
         for (column, elements) in lengths.collect::<Vec<_>>() {
             if let Some(ColumnBuilder::Array(list)) = self.open(column) {
-                for _ in 0..elements {
-                    list.values.push_zero();
-                }
-                list.offsets.push(elements);
+                list.push_zeros(elements);
             }
+        }
+    }
+
+    /// Whether the decoded row has the default in a column, for want of a value of its own.
+    pub(crate) fn is_defaulted(&self, column: usize) -> bool {
+        self.data[column].defaulted_row == self.row
+    }
+
+    /// Appends, as `RowBinary`, what the decoded row would have in a column that its record lacked; nothing where only the
+    /// server knows it.
+    pub(crate) fn append_default_bytes(&self, column: usize, bytes: &mut Vec<u8>) {
+        let plan = &self.plan;
+        let empty = || {
+            let new = ColumnBuilder::new(&plan.columns[column].column_type, &plan.server_zone);
+            new.expect("making the plan has checked every time zone")
+        };
+        match &plan.fillers[column] {
+            Filler::Constant(constant) => append_value(constant, bytes),
+            Filler::TypeZero => {
+                let mut zero = empty();
+                zero.push_zero();
+                append_value(&zero, bytes);
+            }
+            Filler::Nested => {
+                let beside = plan.nested.iter().filter(|(place, _)| *place == column).flat_map(|(_, beside)| beside);
+                let elements = beside.map(|beside| self.data[*beside].builder.open_elements()).max().unwrap_or(0);
+                if let ColumnBuilder::Array(mut list) = empty() {
+                    list.push_zeros(elements);
+                    append_value(&ColumnBuilder::Array(list), bytes);
+                }
+            }
+            Filler::ServerSide(_) => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::Message;
 use crate::decode::{Headers, Record};
+use crate::types::Offset;
 
 impl Headers for Message<'_> {
     fn last(&self, name: &str) -> Option<Option<&[u8]>> {
@@ -66,6 +67,11 @@ impl OwnedRecord {
             partition: message.partition().0,
             offset: message.offset()?.to_kafka(),
         })
+    }
+
+    /// Where it stands in its partition.
+    pub fn offset(&self) -> Option<Offset> {
+        Offset::from_kafka(self.offset)
     }
 
     /// The record of `topic`.

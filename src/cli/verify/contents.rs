@@ -168,6 +168,17 @@ impl Hashes {
     }
 }
 
+/// The row that a record makes, column by column of those that are compared.
+#[derive(Debug)]
+pub(super) struct RowByColumn {
+    pub(super) target: TargetNumber,
+    pub(super) hashes: Vec<u64>,
+    /// The hashes of what the columns have by default.
+    pub(super) defaults: Vec<u64>,
+    /// Which columns have their default because the record lacks them.
+    pub(super) lacking: Vec<bool>,
+}
+
 /// Hashes records.
 #[derive(Debug)]
 pub(super) struct Hasher {
@@ -206,18 +217,27 @@ pub(super) fn dead_hash(record: &Record<'_>, bytes: &mut Vec<u8>) -> u64 {
 impl Hasher {
     /// The hash of each compared column of the row that a record makes, and its table; `None` where it makes none.
     pub(super) fn column_hashes(&mut self, record: &Record<'_>) -> Option<(TargetNumber, Vec<u64>)> {
+        self.columns(record).map(|row| (row.target, row.hashes))
+    }
+
+    /// The same, with what each column would have if the record lacked it, and whether it does.
+    pub(super) fn columns(&mut self, record: &Record<'_>) -> Option<RowByColumn> {
         let target = self.decoder.decode_patiently(record).ok()?;
         let columns = self.decoder.columns_mut(target);
         let compared = self.tables[target.index()].compared();
-        let mut hashes = Vec::new();
+        let (mut hashes, mut defaults, mut lacking) = (Vec::new(), Vec::new(), Vec::new());
         for column in (0..compared.len()).filter(|column| compared[*column]) {
             let only: Vec<bool> = (0..compared.len()).map(|other| other == column).collect();
             self.bytes.clear();
             append_open_row(columns, &only, &mut self.bytes);
             hashes.push(hash(&self.bytes));
+            self.bytes.clear();
+            columns.append_default_bytes(column, &mut self.bytes);
+            defaults.push(hash(&self.bytes));
+            lacking.push(columns.is_defaulted(column));
         }
         columns.rollback_row();
-        Some((target, hashes))
+        Some(RowByColumn { target, hashes, defaults, lacking })
     }
 }
 

@@ -7,6 +7,7 @@
 mod compare;
 mod contents;
 mod left_out;
+mod past;
 mod records;
 mod report;
 mod several;
@@ -90,8 +91,8 @@ The connector may run or not. Rows above the committed offset are counted, not j
 recognised when the connector goes on. Offsets that Kafka has removed (retention) cannot be compared; rows of records that
 compaction has removed (`cleanup.policy` has `compact`) are counted, and are no finding.
 
-With --contents records are decoded as the connector would today: a row that was changed on purpose (ALTER UPDATE, a
-column added or a default changed later) is a finding. Columns that do not come from the record alone are left out, and
+With --contents records are decoded as the connector would today: a row that was changed on purpose (ALTER UPDATE) is a
+finding. Rows of before an ALTER that show the default of a column that was added, or an older default, are noted only. Columns that do not come from the record alone are left out, and
 named.
 
 Exit codes: 0 no findings, 1 findings, 2 a server or the configuration cannot be used.";
@@ -258,6 +259,7 @@ impl Verification<'_> {
             }
         }
         let mut observer = self.compare_windows(observer, &subjects, &mut reports).await?;
+        self.excuse_the_past(&mut observer, &subjects, &mut reports).await?;
         self.name_columns(&mut observer, &subjects, &mut reports).await?;
         self.outside(&observer, &subjects, &mut reports).await?;
         if self.complete {

@@ -18,6 +18,10 @@ use crate::types::{Offset, OffsetRange, Partition};
 
 const READ_TIMEOUT: Duration = Duration::from_millis(100);
 const READ_LIMIT: usize = 10_000;
+/// Records that are held at once, where they are compared column by column.
+const HELD_MAX: usize = 4_096;
+/// The same in bytes.
+const HELD_BYTES_MAX: usize = 16 << 20;
 /// A broker that sends nothing for so long will not send anything.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
@@ -143,6 +147,42 @@ pub(super) fn record_at(
 ) -> Result<Option<OwnedRecord>, KafkaFault> {
     let range = OffsetRange::new(offset, offset.next());
     first_record(observer, topic, partition, range, |message| OwnedRecord::of(&message)).map(Option::flatten)
+}
+
+/// The first records of a range, as many as are well held at once, and up to where they reach.
+pub(super) fn some_records(
+    observer: &mut Observer,
+    topic: &str,
+    partition: Partition,
+    range: OffsetRange,
+) -> Result<(Vec<OwnedRecord>, Offset), KafkaFault> {
+    observer.assign(topic, &BTreeMap::from([(partition, range.start())]))?;
+    let (mut last_heard, mut records, mut bytes) = (clock::now(), Vec::new(), 0);
+    let reached = 'reading: loop {
+        let batch = observer.read(READ_TIMEOUT, READ_LIMIT);
+        if !batch.is_empty() {
+            last_heard = clock::now();
+        }
+        for message in batch.iter().filter(|message| message.partition() == partition) {
+            match (message.error(), message.offset()) {
+                (None, Some(offset)) if offset >= range.end() => break 'reading range.end(),
+                (None, Some(offset)) if records.len() >= HELD_MAX || bytes >= HELD_BYTES_MAX => break 'reading offset,
+                (None, _) => {
+                    bytes += message.payload().map_or(0, <[u8]>::len) + message.key().map_or(0, <[u8]>::len);
+                    records.extend(OwnedRecord::of(&message));
+                }
+                (Some(fault), Some(end)) if fault.code == RDKafkaErrorCode::PartitionEOF => {
+                    if end >= range.end() {
+                        break 'reading range.end();
+                    }
+                }
+                (Some(fault), _) => return Err(explained(fault, topic)),
+            }
+        }
+        check_silence(observer, topic, last_heard)?;
+    };
+    observer.assign(topic, &BTreeMap::new())?;
+    Ok((records, reached))
 }
 
 fn first_record<T>(
