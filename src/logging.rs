@@ -10,8 +10,11 @@ use std::io::IsTerminal;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clock;
@@ -79,15 +82,74 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
-    let lines = if human {
-        lines.with_ansi(colours).boxed()
-    } else {
-        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
-    };
+    let lines = if human { lines.with_ansi(colours).boxed() } else { lines.event_format(JsonLines).boxed() };
     Ok(tracing_subscriber::registry()
         .with(filter(level.unwrap_or("info"))?)
         .with(LibrdkafkaThrottle::default())
         .with(lines))
+}
+
+/// One JSON object a line: time, level, the event's own fields, and who says it. Of a line that comes over the `log` crate
+/// the place in the source is left out: it is a path on the machine that built the library.
+#[derive(Debug)]
+struct JsonLines;
+
+impl<S, N> FormatEvent<S, N> for JsonLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut time = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut time))?;
+        let metadata = event.metadata();
+        let mut line = serde_json::Map::new();
+        line.insert("timestamp".to_owned(), time.into());
+        line.insert("level".to_owned(), metadata.level().as_str().into());
+        line.insert("target".to_owned(), metadata.target().into());
+        event.record(&mut JsonFields(&mut line));
+        writeln!(writer, "{}", serde_json::Value::Object(line))
+    }
+}
+
+/// The fields of an event, into its line.
+struct JsonFields<'a>(&'a mut serde_json::Map<String, serde_json::Value>);
+
+impl JsonFields<'_> {
+    fn put(&mut self, field: &Field, value: impl Into<serde_json::Value>) {
+        let name = match field.name() {
+            "log.target" => "target",
+            name if name.starts_with("log.") => return,
+            name => name,
+        };
+        self.0.insert(name.to_owned(), value.into());
+    }
+}
+
+impl Visit for JsonFields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value);
+    }
 }
 
 /// A plain level is ours and librdkafka's; the libraries below say at `debug` what nobody asks for.
@@ -166,7 +228,28 @@ mod tests {
         assert_eq!(line["message"], "partition halted");
         assert_eq!(line["topic"], "readings");
         assert_eq!(line["partition"], 3);
+        assert_eq!(line["target"], "oncesink::logging::tests");
         assert!(line["timestamp"].as_str().unwrap().ends_with('Z'), "{line}");
+    }
+
+    /// As the `log` crate's lines arrive, which name the file they were built from.
+    #[test]
+    fn json_lines_name_no_source_file() {
+        let lines = logged(false, None, || {
+            tracing::warn!(
+                log.target = "rdkafka::client",
+                log.module_path = "rdkafka",
+                log.file = "/home/builder/client.rs",
+                log.line = 7,
+                share = 0.5,
+                ok = true,
+                "unknown"
+            );
+        });
+        let line: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+        let keys: Vec<&str> = line.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, ["level", "message", "ok", "share", "target", "timestamp"], "{line}");
+        assert_eq!(line["target"], "rdkafka::client");
     }
 
     #[test]

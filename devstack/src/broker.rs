@@ -70,6 +70,8 @@ pub struct BrokerOptions {
     /// Adds a SASL_SSL listener beside the plain one. Its user may do what no access rule is about; who comes over the plain
     /// one may do everything.
     pub sasl_ssl: Option<SaslSsl>,
+    /// More lines of `server.properties`, which win over those of this crate. A broker that is restarted reads the file anew.
+    pub properties: String,
 }
 
 /// A running broker; killed when dropped.
@@ -108,7 +110,8 @@ impl Broker {
             sasl.ca.issue_into(folder.path())?;
         }
         let sasl_address = sasl.map(|(_, address)| address);
-        let properties = properties(folder.path(), bootstrap, sasl_address, loopback(folder.port("controller")?));
+        let mut properties = properties(folder.path(), bootstrap, sasl_address, loopback(folder.port("controller")?));
+        properties.push_str(&options.properties);
         std::fs::write(&properties_path, properties).with_context(|| format!("write {}", properties_path.display()))?;
         if !folder.path().join("data/meta.properties").exists() {
             format_folder(folder.path(), &class_path, &properties_path, options.sasl_ssl.as_ref())?;

@@ -61,6 +61,7 @@ impl Stack {
         let broker_options = BrokerOptions {
             folder: folder("kafka"),
             sasl_ssl: ca.clone().map(|ca| SaslSsl { ca, user: user.0.clone(), password: user.1.clone() }),
+            properties: String::new(),
         };
         let engine_options = EngineOptions {
             folder: folder("clickhouse"),

@@ -24,8 +24,9 @@ use tokio::sync::watch;
 
 pub use heartbeat::Heartbeat;
 pub use status::{
-    AuditDifference, AwaitedSchema, Contact, Halted, LeftOutTopic, MemoryStatus, OpenTransaction, PartitionState,
-    PartitionStatus, ProcessState, ProducerState, ProducerStatus, RegistryStatus, Status, TimedError,
+    AuditDifference, AwaitedSchema, Contact, DeadLetterCount, GroupStranger, Halted, LeftOutTopic, MemoryStatus,
+    OpenTransaction, PartitionState, PartitionStatus, ProcessState, ProducerState, ProducerStatus, RegistryStatus,
+    Status, TimedError,
 };
 
 use crate::metrics::Metrics;

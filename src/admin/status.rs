@@ -42,6 +42,9 @@ pub struct Status {
     /// Topics that match a pattern of the configuration and are not read.
     #[serde(default)]
     pub left_out: Vec<LeftOutTopic>,
+    /// Members of the consumer group that are not of this connector.
+    #[serde(default)]
+    pub group_strangers: Vec<GroupStranger>,
     /// What of the tables does not fit the configuration since they were changed, and how to mend it.
     #[serde(default)]
     pub unfit_tables: Vec<String>,
@@ -67,6 +70,7 @@ impl Status {
             memory: MemoryStatus { bytes: 0, bytes_max: memory_max_bytes },
             audit_differences: Vec::new(),
             left_out: Vec::new(),
+            group_strangers: Vec::new(),
             unfit_tables: Vec::new(),
             partitions: Vec::new(),
         }
@@ -97,6 +101,11 @@ impl Status {
                 obstacles.push(format!("{name}: {reason}"));
             }
         }
+        if self.producer.state == ProducerState::Failed
+            && let Some(error) = &self.producer.last_error
+        {
+            obstacles.push(format!("transactions: {}", error.text));
+        }
         if !self.group_joined {
             obstacles.push("the consumer group has not been joined".to_owned());
         }
@@ -108,6 +117,7 @@ impl Status {
         self.halted().next().is_none()
             && self.audit_differences.is_empty()
             && self.left_out.is_empty()
+            && self.group_strangers.is_empty()
             && self.unfit_tables.is_empty()
     }
 
@@ -240,6 +250,36 @@ impl fmt::Display for LeftOutTopic {
     }
 }
 
+/// A member of the group that is not of this connector.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupStranger {
+    /// What it calls itself: its `client.id`.
+    pub client_id: String,
+    /// Where it is.
+    pub host: String,
+    /// How the group gives partitions out; empty while that is not settled.
+    pub protocol: String,
+    /// How many partitions of our topics it has.
+    pub partition_count: u64,
+    /// The first of these.
+    pub partitions: Vec<String>,
+}
+
+impl fmt::Display for GroupStranger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { client_id, host, protocol, partition_count, partitions } = self;
+        write!(f, "client id {client_id:?} at {host}")?;
+        if !protocol.is_empty() {
+            write!(f, ", protocol {protocol}")?;
+        }
+        match (partition_count, partitions.as_slice()) {
+            (0, _) => f.write_str(", without partitions of our topics"),
+            (1, [one]) => write!(f, ", has {one}"),
+            (count, first) => write!(f, ", has {count} partitions: {}", first.join(", ")),
+        }
+    }
+}
+
 /// The transactional producer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProducerStatus {
@@ -301,6 +341,9 @@ pub struct PartitionStatus {
     pub last_insert_unix_ms: Option<i64>,
     /// What went wrong last, kept after it passed.
     pub last_error: Option<TimedError>,
+    /// What became dead letters since this process was given the partition, by reason and field; the first twenty reasons.
+    #[serde(default)]
+    pub dead_letters: Vec<DeadLetterCount>,
     /// Why it stands still, where it does.
     pub halted: Option<Halted>,
 }
@@ -328,6 +371,31 @@ pub enum PartitionState {
     Paused,
     /// It stands still until a person acts.
     Halted,
+}
+
+/// Dead letters of one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterCount {
+    /// The reason, as in the dead-letter table.
+    pub code: String,
+    /// The column or field whose value was wrong, if it was one.
+    pub field: String,
+    /// How many there are.
+    pub records: u64,
+    /// Where the first one is.
+    pub first_offset: u64,
+    /// When the last block with one was stored.
+    pub last_unix_ms: i64,
+}
+
+impl fmt::Display for DeadLetterCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.records, self.code)?;
+        if !self.field.is_empty() {
+            write!(f, " in `{}`", self.field)?;
+        }
+        write!(f, " (first at offset {})", self.first_offset)
+    }
 }
 
 /// Why a partition stands still.
@@ -360,6 +428,18 @@ mod tests {
         check(&|status| status.group_joined = false, &["the consumer group has not been joined"]);
         check(&|status| status.kafka = Contact::default(), &["kafka: it has not answered yet"]);
         check(&|status| status.clickhouse.failed(2, "connection refused"), &["clickhouse: connection refused"]);
+        let producer_failed = |status: &mut Status| {
+            status.producer.state = ProducerState::Failed;
+            status.producer.last_error = Some(TimedError { unix_ms: 2, text: "no coordinator".to_owned() });
+        };
+        check(&producer_failed, &["transactions: no coordinator"]);
+        check(
+            &|status| {
+                producer_failed(status);
+                status.producer.state = ProducerState::Ready;
+            },
+            &[],
+        );
         check(
             &|status| {
                 status.clickhouse.failed(2, "connection refused");
@@ -373,6 +453,13 @@ mod tests {
     fn a_status_survives_json() {
         let mut status = Status::starting("readings", "host-1", 5, 1);
         status.kafka.failed(6, "no broker");
+        status.group_strangers.push(GroupStranger {
+            client_id: "flink".to_owned(),
+            host: "10.0.0.9".to_owned(),
+            protocol: "range".to_owned(),
+            partition_count: 1,
+            partitions: vec!["readings [1]".to_owned()],
+        });
         let awaited = AwaitedSchema { schema: "id 7".to_owned(), since_unix_ms: 4, reason: None };
         status.schema_registry = Some(RegistryStatus { contact: Contact::default(), awaited: vec![awaited] });
         status.partitions.push(PartitionStatus {
@@ -387,6 +474,13 @@ mod tests {
             open_transaction: Some(OpenTransaction { offset: 8, since_unix_ms: 7 }),
             last_insert_unix_ms: None,
             last_error: None,
+            dead_letters: vec![DeadLetterCount {
+                code: "out_of_range".to_owned(),
+                field: "price".to_owned(),
+                records: 2,
+                first_offset: 7,
+                last_unix_ms: 3,
+            }],
             halted: None,
         });
         let text = serde_json::to_string(&status).unwrap();

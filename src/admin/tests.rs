@@ -139,6 +139,7 @@ async fn readiness_says_why_not() {
         open_transaction: None,
         last_insert_unix_ms: None,
         last_error: None,
+        dead_letters: Vec::new(),
         halted: Some(Halted { code: "gap".to_owned(), reason: "offsets are gone".to_owned() }),
     });
     port.status.send_replace(Arc::new(status));

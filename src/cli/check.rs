@@ -8,8 +8,6 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::Args;
-use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use serde::Serialize;
@@ -29,8 +27,8 @@ use crate::pipeline::offset_version::{FIX, OffsetVersion};
 use crate::pipeline::routes::check_coordinates;
 use crate::pipeline::row_plan::row_plan;
 use crate::pipeline::topic_decoding::TopicDecoding;
-use crate::source::KafkaFault;
 use crate::source::observer::Observer;
+use crate::source::{BrokerSettings, Coordinator, KafkaFault};
 use crate::types::Partition;
 
 /// Where the cluster cannot be reached there is no id; nothing of what is asked then depends on it.
@@ -171,7 +169,7 @@ async fn ask_kafka(
             group_findings(&observer, &settings.name, topic, &partitions, findings);
         }
     }
-    transaction_findings(&settings, findings).await;
+    transaction_findings(&observer, &settings, findings).await;
     Ok((cluster_id, settings))
 }
 
@@ -237,43 +235,60 @@ fn group_findings(observer: &Observer, group: &str, topic: &str, partitions: &[P
     );
 }
 
-/// What the brokers allow transactions. Asks one broker; the setting is the same on all where somebody cares for them.
-async fn transaction_findings(settings: &Settings, findings: &mut Findings) {
+/// What the brokers allow transactions. Asks one broker; the settings are the same on all where somebody cares for them.
+async fn transaction_findings(observer: &Observer, settings: &Settings, findings: &mut Findings) {
     let place = "transactions";
     let ours = settings.kafka.transaction_timeout.as_millis();
-    match broker_setting(settings, "transaction.max.timeout.ms").await {
-        Ok(Some(most)) if most.parse::<u128>().is_ok_and(|most| most < ours) => findings.error(
+    let found = match broker_settings(settings).await {
+        Ok(found) => found,
+        Err(why) => {
+            let why = observer.trouble().unwrap_or(why);
+            return findings.push(
+                place,
+                Severity::Note,
+                format!("the brokers' settings cannot be read: {why}"),
+                format!(
+                    "they have to allow transactions of {ours} ms (transaction.max.timeout.ms, 15 minutes by default)"
+                ),
+                "nothing to do where the default stands; or allow DescribeConfigs on the cluster",
+            );
+        }
+    };
+    if let Some(most) = found.get("transaction.max.timeout.ms")
+        && most.parse::<u128>().is_ok_and(|most| most < ours)
+    {
+        findings.error(
             place,
             format!("transaction.timeout.ms is {ours}, the brokers allow {most} (transaction.max.timeout.ms)"),
             "the producer would be refused",
             format!("set `kafka.properties: {{ transaction.timeout.ms: {most} }}` or less"),
-        ),
-        Ok(_) => {}
-        Err(why) => findings.push(
-            place,
-            Severity::Note,
-            format!("the brokers' settings cannot be read: {why}"),
-            format!("they have to allow transactions of {ours} ms (transaction.max.timeout.ms, 15 minutes by default)"),
-            "nothing to do where the default stands; or allow DescribeConfigs on the cluster",
-        ),
+        );
+    }
+    // Where the internal topic was made while there were more brokers it is there all the same: so no error.
+    for (coordinator, why) in [
+        (Coordinator::Transactions, "no offset can be committed, so nothing is consumed"),
+        (Coordinator::Group, "nobody gives partitions out, so nothing is consumed"),
+    ] {
+        if let Some(obstacle) = found.obstacle(coordinator) {
+            findings.push(
+                "brokers",
+                Severity::Warning,
+                obstacle,
+                why,
+                "start more brokers, or set the factor in the brokers' server.properties to how many there are; nothing \
+                 to do where the cluster lacks brokers for a while only",
+            );
+        }
     }
 }
 
-async fn broker_setting(settings: &Settings, name: &str) -> Result<Option<String>, String> {
+async fn broker_settings(settings: &Settings) -> Result<BrokerSettings, String> {
     let mut config = ClientConfig::new();
     for (property, value) in settings.kafka.consumer_properties() {
         config.set(property, value);
     }
     config.set("bootstrap.servers", &settings.kafka.brokers);
-    // A plain client knows nothing of groups, and warns of every property of consumers.
-    let admin: AdminClient<DefaultClientContext> = config.create().map_err(|error| error.to_string())?;
-    let metadata = admin.inner().fetch_metadata(None, BROKER_CONFIG_TIMEOUT).map_err(|error| error.to_string())?;
-    let broker = metadata.brokers().first().ok_or("no broker is known")?.id();
-    let options = AdminOptions::new().request_timeout(Some(BROKER_CONFIG_TIMEOUT));
-    let described = admin.describe_configs([&ResourceSpecifier::Broker(broker)], &options).await;
-    let described = described.map_err(|error| error.to_string())?.into_iter().next().ok_or("no answer")?;
-    let described = described.map_err(|code| code.to_string())?;
-    Ok(described.entries.into_iter().find(|entry| entry.name == name).and_then(|entry| entry.value))
+    BrokerSettings::read(&config, BROKER_CONFIG_TIMEOUT).await
 }
 
 /// An error means that the server did not answer.

@@ -26,6 +26,9 @@ const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Characters of a last error that fit beside the other columns.
 const ERROR_SHOWN_MAX: usize = 60;
 
+/// Partitions whose dead letters are listed: a person reads it.
+const DEAD_LETTERS_SHOWN_MAX: usize = 20;
+
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -53,7 +56,7 @@ Examples:
 
 Where no connector answers, it says so and shows what Kafka knows: committed offset, end and lag.
 
-Exit codes: 0 a connector runs, no partition is halted and no topic left out, 1 otherwise, 2 Kafka or the configuration cannot be used.";
+Exit codes: 0 a connector runs, no partition is halted, no topic left out and no stranger in the group, 1 otherwise, 2 Kafka or the configuration cannot be used.";
 
 /// What is known without a connector.
 #[derive(Debug, Serialize)]
@@ -260,8 +263,17 @@ fn running_text(status: &Status) -> String {
     for difference in &status.audit_differences {
         writeln!(text, "audit: {difference}; run `oncesink verify`").expect("writing to a string does not fail");
     }
+    for stranger in &status.group_strangers {
+        writeln!(text, "group: a member is not of this connector: {stranger}")
+            .expect("writing to a string does not fail");
+    }
     for topic in &status.left_out {
         writeln!(text, "left out: topic {topic}").expect("writing to a string does not fail");
+    }
+    for one in status.partitions.iter().filter(|one| !one.dead_letters.is_empty()).take(DEAD_LETTERS_SHOWN_MAX) {
+        let counts: Vec<String> = one.dead_letters.iter().map(ToString::to_string).collect();
+        writeln!(text, "dead letters: {} [{}]: {}", one.topic, one.partition, counts.join(", "))
+            .expect("writing to a string does not fail");
     }
     for halted in status.halted() {
         if let Some(reason) = &halted.halted {
@@ -313,7 +325,8 @@ fn cells<const N: usize>(cells: [&str; N]) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::admin::{
-        AwaitedSchema, Contact, Halted, LeftOutTopic, OpenTransaction, PartitionState, ProcessState, RegistryStatus,
+        AwaitedSchema, Contact, DeadLetterCount, GroupStranger, Halted, LeftOutTopic, OpenTransaction, PartitionState,
+        ProcessState, RegistryStatus,
     };
 
     #[test]
@@ -342,7 +355,21 @@ mod tests {
             open_transaction: Some(OpenTransaction { offset: 12, since_unix_ms: 3_000 }),
             last_insert_unix_ms: Some(1_000),
             last_error: None,
+            dead_letters: vec![DeadLetterCount {
+                code: "out_of_range".to_owned(),
+                field: "price".to_owned(),
+                records: 2,
+                first_offset: 7,
+                last_unix_ms: 3,
+            }],
             halted: Some(Halted { code: "gap".to_owned(), reason: "records are gone".to_owned() }),
+        });
+        status.group_strangers.push(GroupStranger {
+            client_id: "flink".to_owned(),
+            host: "10.0.0.9".to_owned(),
+            protocol: "range".to_owned(),
+            partition_count: 2,
+            partitions: vec!["t [1]".to_owned(), "t [2]".to_owned()],
         });
         let reason = "table iot.u does not exist".to_owned();
         status.left_out.push(LeftOutTopic { topic: "u".to_owned(), reason });
@@ -359,7 +386,9 @@ mod tests {
             "taking over",
             "1970-01-01T00:00:01Z",
             "halted: t [3]: records are gone",
+            "dead letters: t [3]: 2 out_of_range in `price` (first at offset 7)",
             "open transaction: t [3]: since 1970-01-01T00:00:03Z, nothing from offset 12 on can be read",
+            "group: a member is not of this connector: client id \"flink\" at 10.0.0.9, protocol range, has 2 partitions: t [1], t [2]",
             "left out: topic u: table iot.u does not exist",
         ] {
             assert!(text.contains(part), "{part} in {text}");

@@ -34,12 +34,13 @@ const MIGRATIONS: &[Migration] = &[Migration {
                 MODIFY COMMENT 'oncesink schema 2'",
 }];
 
-const SCHEMAS: [(&str, &str); 5] = [
+const SCHEMAS: [(&str, &str); 6] = [
     ("ownership", include_str!("../../schemas/ownership.sql")),
     ("ledger", include_str!("../../schemas/ledger.sql")),
     ("dead_letters", include_str!("../../schemas/dead_letters.sql")),
     ("dead_letter_events", include_str!("../../schemas/dead_letter_events.sql")),
     ("alerts", include_str!("../../schemas/alerts.sql")),
+    ("halted_samples", include_str!("../../schemas/halted_samples.sql")),
 ];
 
 #[derive(Debug, Clone, Row, Deserialize)]
@@ -194,7 +195,7 @@ mod tests {
     #[test]
     fn every_table_carries_its_version_and_database() {
         let statements = statements(&state(), Duration::from_secs(604_800));
-        assert_eq!(statements.len(), 6);
+        assert_eq!(statements.len(), 7);
         for statement in statements.iter().skip(1) {
             assert!(statement.contains("CREATE TABLE IF NOT EXISTS `once`."), "{statement}");
             let version = if statement.contains(".ownership") { 2 } else { 1 };
@@ -217,9 +218,9 @@ mod tests {
             }
             (result, _) => panic!("{existing:?}: {result:?}"),
         };
-        check(&[], Ok(6));
+        check(&[], Ok(7));
         check(&all("oncesink schema 1"), Ok(1));
-        check(&all("oncesink schema 1")[..2], Ok(4));
+        check(&all("oncesink schema 1")[..2], Ok(5));
         check(&all("oncesink schema 1")[1..], Ok(1));
         let current = || -> Vec<Existing> {
             let comment = |schema: &str| format!("oncesink schema {}", version_of(schema));

@@ -62,6 +62,11 @@ impl StateTables {
         TableName::new(&self.database, "dead_letter_events")
     }
 
+    /// The first records of each reason that made a partition stop.
+    pub fn halted_samples(&self) -> TableName {
+        TableName::new(&self.database, "halted_samples")
+    }
+
     /// Alerts and their acknowledgement.
     pub fn alerts(&self) -> TableName {
         TableName::new(&self.database, "alerts")

@@ -206,6 +206,7 @@ async fn grants(
         state.dead_letters(),
         state.dead_letter_events(),
         state.alerts(),
+        state.halted_samples(),
         system("processes"),
         system("replicas"),
     ];
@@ -217,7 +218,7 @@ async fn grants(
             findings.push(grant("SELECT", &table.quoted(), user));
         }
     }
-    for table in readable.iter().take(6) {
+    for table in readable.iter().take(7) {
         if !granted(session, "INSERT", &table.quoted()).await? {
             findings.push(grant("INSERT", &table.quoted(), user));
         }

@@ -1,7 +1,7 @@
 //! The transactional producer: its properties, and delivery reports that are counted.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -13,15 +13,35 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use super::transactions::{AlertMessage, TransactionSettings};
 use crate::config::producer_takes;
-use crate::source::TransactionError;
 use crate::source::group::log_line;
+use crate::source::unowned::CLIENT_ID;
+use crate::source::{Heard, TransactionError};
 
 /// A producer whose delivery reports are counted by its context.
 pub(super) type AlertProducer = BaseProducer<Deliveries>;
 
 /// Which messages of the transaction at hand were delivered.
-#[derive(Debug, Default)]
-pub(super) struct Deliveries(Mutex<Counts>);
+#[derive(Debug)]
+pub(super) struct Deliveries {
+    counts: Mutex<Counts>,
+    heard: Heard,
+}
+
+impl Deliveries {
+    /// Of a producer with this configuration.
+    pub(super) fn new(config: &ClientConfig) -> Self {
+        Self { counts: Mutex::default(), heard: Heard::new(config) }
+    }
+
+    /// What the brokers last had against us.
+    pub(super) fn heard(&self) -> Option<String> {
+        self.heard.reason()
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -31,7 +51,12 @@ struct Counts {
 
 impl ClientContext for Deliveries {
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(target: "librdkafka", %error, "{reason}");
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        let sentence = self.heard.heard(code, reason);
+        // It comes after the reason, which was said.
+        if code != RDKafkaErrorCode::AllBrokersDown {
+            tracing::warn!(target: "librdkafka", "the producer: {sentence}");
+        }
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -43,7 +68,7 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts();
         match result {
             Ok(_) => counts.delivered += 1,
             Err((error, _)) => {
@@ -65,7 +90,7 @@ const FIXED: [(&str, &str); 5] = [
 
 pub(super) fn client_config(settings: &TransactionSettings) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("compression.type", "lz4");
+    config.set("compression.type", "lz4").set("client.id", CLIENT_ID);
     for (property, value) in &settings.properties {
         config.set(property, value);
     }
@@ -92,7 +117,7 @@ pub(super) fn deliver(
         return Ok(());
     }
     let deliveries = producer.context();
-    *deliveries.0.lock().unwrap_or_else(PoisonError::into_inner) = Counts::default();
+    *deliveries.counts() = Counts::default();
     for alert in alerts {
         if let Err(error) = enqueue(producer, alert) {
             return Err(Ok(format!("alert for topic {}: {error}", alert.topic)));
@@ -102,7 +127,7 @@ pub(super) fn deliver(
     if let Some((code, text)) = producer.client().fatal_error() {
         return Err(Err(TransactionError { code, fatal: true, retriable: false, requires_abort: false, text }));
     }
-    let counts = deliveries.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let counts = deliveries.counts();
     if let Some(error) = &counts.first_error {
         return Err(Ok(format!("alerts were not delivered: {error}")));
     }

@@ -13,6 +13,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
@@ -22,7 +23,7 @@ use super::outcome::{self, Failure};
 use super::producer::{self, AlertProducer, Deliveries};
 use crate::protocol::facts::Metadata;
 use crate::source::handle::GroupHandle;
-use crate::source::{TransactionError, send_offsets};
+use crate::source::{Coordinator, TransactionError, coordinator_obstacle, send_offsets};
 use crate::types::{AssignmentNumber, Offset, PartitionKey};
 
 /// What the producer is built from.
@@ -179,6 +180,8 @@ const JOBS_MAX: usize = 4;
 
 /// For `init_transactions`, which may have to wait for an older transaction to be aborted.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(10);
+/// For each question to the brokers about why there is no producer.
+const WHY_TIMEOUT: Duration = Duration::from_secs(3);
 /// For alerts and for sending offsets. Below the shortest transaction timeout.
 const STEP_TIMEOUT: Duration = Duration::from_secs(8);
 /// For each try to abort.
@@ -263,7 +266,8 @@ impl Worker {
     fn build(&mut self) -> BuildEnd {
         // First, so that its requests are over before the new epoch begins.
         self.producer = None;
-        let created = producer::client_config(&self.settings).create_with_context(Deliveries::default());
+        let config = producer::client_config(&self.settings);
+        let created = config.create_with_context(Deliveries::new(&config));
         let producer: AlertProducer = match created {
             Ok(producer) => producer,
             Err(error) => {
@@ -275,7 +279,13 @@ impl Worker {
                 self.producer = Some(producer);
                 BuildEnd::Built
             }
-            Err(error) => build_failure(&TransactionError::from(error)),
+            Err(error) => {
+                let mut error = TransactionError::from(error);
+                if let Some(why) = why_none(&self.settings, &error, producer.context().heard()) {
+                    error.text = why;
+                }
+                build_failure(&error)
+            }
         }
     }
 
@@ -304,12 +314,46 @@ impl Worker {
     }
 }
 
+/// Why there is no producer, in words for a person, where the client's own do not say it.
+fn why_none(settings: &TransactionSettings, error: &TransactionError, heard: Option<String>) -> Option<String> {
+    let id = settings.transactional_id();
+    let is = |code: RDKafkaErrorCode, words: &str| error.code == code || error.text.contains(words);
+    let rule = "kafka-acls.sh --add --allow-principal User:..";
+    if is(RDKafkaErrorCode::TransactionalIdAuthorizationFailed, "Transactional Id authorization failed") {
+        return Some(format!(
+            "the cluster does not let this user use the transactional id {id}: {rule} --operation Write --operation \
+             Describe --transactional-id {id}"
+        ));
+    }
+    if is(RDKafkaErrorCode::ClusterAuthorizationFailed, "Cluster authorization failed") {
+        return Some(format!(
+            "the cluster does not let this user write idempotently: {rule} --operation IdempotentWrite --cluster"
+        ));
+    }
+    if !may_pass(error) {
+        return None;
+    }
+    if heard.is_some() {
+        return heard;
+    }
+    let mut config = ClientConfig::new();
+    for (property, value) in &settings.properties {
+        config.set(property, value);
+    }
+    config.set("bootstrap.servers", &settings.brokers);
+    coordinator_obstacle(&config, Coordinator::Transactions, WHY_TIMEOUT)
+}
+
 fn build_failure(error: &TransactionError) -> BuildEnd {
     let text = format!("starting transactions: {}", error.text);
     if outcome::is_fenced(error.code) {
         return BuildEnd::Fenced { text };
     }
-    let retry = error.retriable
+    BuildEnd::Failed { text, retry: may_pass(error) }
+}
+
+fn may_pass(error: &TransactionError) -> bool {
+    error.retriable
         || matches!(
             error.code,
             RDKafkaErrorCode::OperationTimedOut
@@ -318,8 +362,7 @@ fn build_failure(error: &TransactionError) -> BuildEnd {
                 | RDKafkaErrorCode::NotCoordinator
                 | RDKafkaErrorCode::CoordinatorLoadInProgress
                 | RDKafkaErrorCode::ConcurrentTransactions
-        );
-    BuildEnd::Failed { text, retry }
+        )
 }
 
 /// One transaction on its way.

@@ -294,6 +294,12 @@ pub const SCHEMAS_AWAITED: Definition = gauge(
     "Schemas that records name and that the registry has not given yet; partitions with such records wait",
 );
 /// See its help.
+pub const STRANGER_PARTITIONS: Definition = gauge(
+    "oncesink_stranger_partitions",
+    &["topic"],
+    "Partitions that the consumer group has given to members that are not of this connector: nothing of them is read; `/status` names the members",
+);
+/// See its help.
 pub const TOPICS_LEFT_OUT: Definition = gauge(
     "oncesink_topics_left_out",
     PROCESS,
@@ -338,6 +344,7 @@ pub const ALL: &[Definition] = &[
     AUDIT_TIME_SECONDS,
     SCHEMA_REGISTRY_REQUESTS,
     SCHEMAS_AWAITED,
+    STRANGER_PARTITIONS,
     TOPICS_LEFT_OUT,
     PARTITIONS_ASSIGNED,
     PARTITION_HALTED,

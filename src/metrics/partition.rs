@@ -10,7 +10,6 @@ use tracing::{error, info, warn};
 use super::account::Skip;
 use super::definitions as names;
 use super::registry::{Registry, float};
-use crate::protocol::halt::HaltReason;
 use crate::types::{Offset, OffsetRange, Partition};
 
 /// The handles of one partition of a lane.
@@ -85,14 +84,14 @@ impl PartitionMetrics {
     }
 
     /// The partition stands still until a person acts.
-    pub fn halted(&self, reason: &HaltReason) {
+    pub fn halted(&self, code: &str, reason: &str) {
         self.halted.set(1.0);
         error!(
             topic = &*self.topic,
             partition = %self.partition,
             table = &*self.table,
-            code = reason.code(),
-            %reason,
+            code,
+            reason,
             "partition halted",
         );
     }

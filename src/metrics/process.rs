@@ -78,6 +78,11 @@ impl Metrics {
         self.topics_left_out.set(float(topics));
     }
 
+    /// So many partitions of the topic are with members of the group that are not of this connector.
+    pub fn stranger_partitions(&self, topic: &str, partitions: u64) {
+        self.registry.gauge(&names::STRANGER_PARTITIONS, &[topic]).set(float(partitions));
+    }
+
     /// A Kafka transaction has ended.
     pub fn transaction_ended(&self, end: &TransactionEnd, partitions: usize, elapsed: Duration) {
         self.commit_seconds.record(elapsed.as_secs_f64());
@@ -129,7 +134,6 @@ mod tests {
     use crate::metrics::{BatchTally, InsertReport, RegistryReply};
     use crate::protocol::action::Why;
     use crate::protocol::event::{InsertEnd, ServerError, ServerErrorKind, Table};
-    use crate::protocol::halt::HaltReason;
     use crate::types::{BlockNumber, Offset, OffsetRange, Partition, RecordCount, TargetNumber};
 
     /// Metrics after one of each event.
@@ -180,12 +184,13 @@ mod tests {
         partition.rewound(range);
         partition.gap(range);
         partition.views_unverified(range);
-        partition.halted(&HaltReason::TopicRecreated);
+        partition.halted("topic_recreated", "why");
         metrics.memory(1, 2);
         metrics.transaction_ended(&TransactionEnd::Committed, 4, second);
         metrics.transaction_ended(&TransactionEnd::NotOwned(BTreeSet::new()), 4, second);
         metrics.transaction_ended(&TransactionEnd::Ambiguous("timed out".to_owned()), 4, second);
         metrics.producer_failed("no broker");
+        metrics.stranger_partitions("readings", 1);
         metrics.schemas().replied(RegistryReply::Refused);
         metrics.schemas().awaited(3);
         metrics.upkeep();
@@ -240,7 +245,7 @@ mod tests {
         let metrics = Metrics::new("readings");
         let partition = metrics.lane("readings", "iot.readings").partition(Partition(0));
         partition.lag(1_000, Duration::from_secs(60));
-        partition.halted(&HaltReason::NewerMetadata);
+        partition.halted("newer_metadata", "why");
         partition.revoked();
         let text = metrics.render();
         for name in ["oncesink_consumer_lag_records{", "oncesink_consumer_lag_seconds{", "oncesink_partition_halted{"] {

@@ -127,6 +127,11 @@ impl BlockStore {
 }
 
 impl StoredBlock {
+    /// Its dead letters.
+    pub(super) fn dead_letters(&self) -> &Arc<DeadLetters> {
+        &self.dead_letters
+    }
+
     /// Alerts of it, for their counters.
     pub(super) fn alert_set(&self) -> &AlertSet {
         &self.alerts

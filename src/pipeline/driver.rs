@@ -62,6 +62,8 @@ pub(super) struct Driver {
     blocks: BlockStore,
     report: Report,
     tasks: JoinSet<Event>,
+    /// Samples of records that partitions stopped for, on their way into their table.
+    samples: JoinSet<()>,
     commands: std::sync::mpsc::SyncSender<Command>,
     transactions: TransactionThread,
     alert_topic: Option<Arc<str>>,
@@ -96,6 +98,7 @@ impl Driver {
             blocks: BlockStore::default(),
             report,
             tasks: JoinSet::new(),
+            samples: JoinSet::new(),
             commands,
             transactions,
             alert_topic: alert_topic.map(Arc::from),
@@ -248,6 +251,7 @@ impl Driver {
         for action in actions {
             self.perform(action);
         }
+        self.report.event_done();
     }
 
     fn perform(&mut self, action: Action) {
@@ -310,13 +314,21 @@ impl Driver {
                 if let Some(released) = self.blocks.release(block) {
                     match how {
                         Released::Committed => self.report.committed(&released),
-                        Released::Dropped => {}
+                        Released::Dropped => self.report.dropped(&released),
                     }
                     self.send(Command::Released(released.summary.lane));
                 }
             }
             Action::Pause(ticket, delay) => self.pause(ticket, delay),
-            Action::Halt(key, reason) => self.report.halted(key, &reason),
+            Action::Halt(key, reason) => {
+                if let Some(statement) = self.report.halted(key, &reason) {
+                    while let Some(kept) = self.samples.try_join_next() {
+                        kept.expect("keeping a sample panicked");
+                    }
+                    // Of no consequence to the protocol, so it waits for nothing of this.
+                    self.samples.spawn(async move { effects.keep_sample(&statement).await });
+                }
+            }
             Action::Note(note) => self.report.note(note),
             Action::Finished => self.ended = Some(Ended::Stopped),
             Action::ExitDuplicateInstance(text) => self.ended = Some(Ended::DuplicateInstance(text)),

@@ -84,6 +84,14 @@ impl Effects {
         Self { session: Mutex::new(Arc::new(session)), group, writer, lanes, outdated, table_doubts, wanted_columns }
     }
 
+    /// Keeps a sample of records that a partition stopped for. Where it cannot be kept that is said, and no more.
+    pub(super) async fn keep_sample(&self, statement: &str) {
+        let session = self.session();
+        if let Err(error) = session.execute("keeping a sample of records that cannot be stored", statement).await {
+            tracing::warn!(%error, "no sample is kept of the records that a partition stopped for");
+        }
+    }
+
     pub(super) fn lane(&self, id: LaneId) -> &LaneEffects {
         self.lanes.get(&id).expect("lanes are fixed by the configuration")
     }

@@ -17,6 +17,7 @@ mod group_watch;
 mod inserts;
 mod lag;
 pub mod lane_setup;
+mod offences;
 pub mod offset_version;
 mod report;
 pub mod routes;
@@ -52,6 +53,7 @@ use crate::pipeline::client_watch::Patience;
 use crate::pipeline::discovery::Discovery;
 use crate::pipeline::driver::Driver;
 use crate::pipeline::effects::Effects;
+use crate::pipeline::group_watch::GroupWatch;
 use crate::pipeline::lane_setup::{LaneError, LaneSetup, Process, fetch_bytes, lane_setup};
 use crate::pipeline::report::Report;
 use crate::pipeline::table_watch::TableWatch;
@@ -221,9 +223,13 @@ async fn run_consumer(
     let cluster_id = wait_for(views, stop, unfit, "kafka", || {
         let asking = asking.clone();
         async move {
-            let answer = tokio::task::spawn_blocking(move || asking.cluster_id(CLUSTER_ID_TIMEOUT)).await;
-            let no_broker = || NotYet::Passing(format!("no broker of {} answers", settings.kafka.brokers));
-            answer.expect("asking for the cluster's id panicked").ok_or_else(no_broker)
+            let answer = tokio::task::spawn_blocking(move || {
+                asking.cluster_id(CLUSTER_ID_TIMEOUT).ok_or_else(|| asking.trouble(CLUSTER_ID_TIMEOUT))
+            });
+            answer.await.expect("asking for the cluster's id panicked").map_err(|trouble| {
+                let no_broker = || format!("no broker of {} answers", settings.kafka.brokers);
+                NotYet::Passing(trouble.unwrap_or_else(no_broker))
+            })
         }
     });
     let Some(cluster_id) = cluster_id.await? else { return Ok(Life::Ended(Ended::Stopped)) };
@@ -287,7 +293,7 @@ async fn run_consumer(
     let poll_loop = PollLoop::new(consumer, &plans, commands, event_sender, Arc::clone(&memory))
         .expect("the columns were checked when the plan was made");
     let poll_thread = std::thread::Builder::new().name("poll".to_owned()).spawn(move || poll_loop.run())?;
-    let watching = group_watch::watch_for_ever(group.clone(), settings.name.clone(), command_sender.clone());
+    let watching = GroupWatch::new(settings, group.clone(), command_sender.clone(), views).watch_for_ever();
     beside.spawn(async { match watching.await {} });
     beside.spawn(client_watch::watch(group.clone(), Arc::clone(patience)));
     if let Some(interval) = settings.audit_interval {
@@ -413,7 +419,7 @@ async fn wait_for<T, E: Into<NotYet>, F: Future<Output = Result<T, E>>>(
             Err(NotYet::Unfit(text)) if unfit == Unfit::Ends => return Err(RunError::Unfit(text)),
             Err(NotYet::Unfit(text) | NotYet::Passing(text)) => text,
         };
-        if let Some(held_back) = views.metrics.throttled().permit(&format!("start {whom}"), clock::now()) {
+        if let Some(held_back) = views.metrics.throttled().permit(&format!("start {whom} {text}"), clock::now()) {
             tracing::warn!(error = text, held_back, "waiting for {whom}");
         }
         views.status.send_modify(|status| {

@@ -15,12 +15,14 @@ use crate::admin::{
 };
 use crate::block::lane_fill::FilledBlock;
 use crate::clock;
+use crate::dead_letter::DeadLetters;
 use crate::decode::NewColumn;
 use crate::metrics::{BlockAccount, Metrics, PartitionMetrics};
 use crate::pipeline::blocks::StoredBlock;
 use crate::pipeline::driver::Ended;
 use crate::pipeline::effects::Effects;
 use crate::pipeline::lag::{Lag, LogEnd};
+use crate::pipeline::offences::Offences;
 use crate::protocol::action::{Note, Why};
 use crate::protocol::event::{Event, InsertEnd, ProducerEnd, Table, TransactionEnd};
 use crate::protocol::facts::Facts;
@@ -28,7 +30,7 @@ use crate::protocol::halt::HaltReason;
 use crate::protocol::state::{PartitionView, State};
 use crate::registry::{SchemaKey, Schemas};
 use crate::source::group::GroupEvent;
-use crate::types::{LaneId, Offset, OffsetRange, PartitionKey};
+use crate::types::{LaneId, Offset, OffsetRange, PartitionKey, RecordCount};
 
 /// Keeps what is shown.
 #[derive(Debug)]
@@ -45,6 +47,10 @@ pub(super) struct Report {
     schemas: Option<Schemas>,
     /// Lanes with a record whose schema is not there yet.
     awaiting: BTreeMap<LaneId, Instant>,
+    /// Dead letters that no log line has told yet.
+    untold: BTreeMap<LaneId, Offences>,
+    /// Those of the block that the event at hand has dropped.
+    dropped: Option<Arc<DeadLetters>>,
     /// Lanes with a record that the table lacks columns for.
     lacking: BTreeMap<LaneId, Instant>,
 }
@@ -63,6 +69,10 @@ struct Partition {
     last_error: Option<TimedError>,
     /// Why its next batch cannot be read.
     unreadable: Option<String>,
+    /// What became dead letters.
+    dead_letters: Offences,
+    /// Which of the records made the partition stop, where that was it.
+    offenders: Option<String>,
 }
 
 impl Report {
@@ -83,6 +93,8 @@ impl Report {
             searches: BTreeMap::new(),
             held: BTreeMap::new(),
             awaiting: BTreeMap::new(),
+            untold: BTreeMap::new(),
+            dropped: None,
             lacking: BTreeMap::new(),
         }
     }
@@ -103,6 +115,8 @@ impl Report {
                 last_insert_unix_ms: None,
                 last_error: None,
                 unreadable: None,
+                dead_letters: Offences::default(),
+                offenders: None,
             });
         }
         self.change(|status| {
@@ -255,11 +269,47 @@ impl Report {
         for (key, batch) in &block.summary.batches {
             if let Some(partition) = self.partitions.get_mut(key) {
                 partition.last_insert_unix_ms = Some(now);
+                if batch.dead_inserted > RecordCount(0) {
+                    let offences = Offences::of(block.dead_letters(), key.partition, now);
+                    partition.dead_letters.add(&offences);
+                    self.untold.entry(key.lane).or_default().add(&offences);
+                }
                 if let Some(gap) = batch.gap {
                     partition.metrics.gap(gap);
                 }
             }
         }
+    }
+
+    /// A block is dropped: until the event at hand is dealt with, its dead letters say why a partition stops.
+    pub(super) fn dropped(&mut self, block: &StoredBlock) {
+        self.dropped = Some(Arc::clone(block.dead_letters()));
+    }
+
+    /// The event at hand is dealt with.
+    pub(super) fn event_done(&mut self) {
+        self.dropped = None;
+    }
+
+    /// Tells what became dead letters, a line a minute for each topic.
+    fn tell_dead_letters(&mut self) {
+        let effects = Arc::clone(&self.effects);
+        let throttled = self.metrics.throttled();
+        self.untold.retain(|lane, offences| {
+            let tables = &effects.lane(*lane).tables;
+            let topic = tables.cell.topic.as_str();
+            if throttled.permit(&format!("dead letters {topic}"), clock::now()).is_none() {
+                return true;
+            }
+            tracing::warn!(
+                topic,
+                records = offences.records().0,
+                reasons = offences.words(),
+                "records became dead letters: {} holds each with its bytes and reason",
+                tables.state.dead_letters()
+            );
+            false
+        });
     }
 
     /// A block is committed: its alerts are published.
@@ -337,15 +387,30 @@ impl Report {
         }
     }
 
-    /// A partition stands still.
-    pub(super) fn halted(&mut self, key: PartitionKey, reason: &HaltReason) {
-        if let Some(partition) = self.partitions.get_mut(&key) {
-            let said = partition.last_error.as_ref().is_some_and(|error| error.text == reason.to_string());
-            if !said {
-                partition.metrics.halted(reason);
-            }
-            partition.last_error = Some(TimedError { unix_ms: clock::unix_ms(), text: reason.to_string() });
+    /// A partition stands still. Gives the statement that keeps a sample of the records that it stopped for, where it did.
+    pub(super) fn halted(&mut self, key: PartitionKey, reason: &HaltReason) -> Option<String> {
+        let partition = self.partitions.get_mut(&key)?;
+        let now = clock::unix_ms();
+        let mut sample = None;
+        if let HaltReason::BadShare { dead, .. } = reason {
+            let tables = &self.effects.lane(key.lane).tables;
+            let letters = self.dropped.as_deref();
+            let offences = letters.map(|letters| Offences::of(letters, key.partition, now));
+            // Where a search has found them the block at hand is one of many.
+            let counted = letters.zip(offences).filter(|(_, offences)| offences.records() == *dead);
+            partition.offenders = counted.as_ref().map(|(_, offences)| {
+                format!("{}; {} keeps the first of each", offences.words(), tables.state.halted_samples())
+            });
+            sample = counted.and_then(|(letters, offences)| {
+                offences.keep_samples(letters, key.partition, &tables.state.halted_samples(), &tables.cell)
+            });
         }
+        let text = partition.why_halted(reason);
+        if partition.last_error.as_ref().is_none_or(|error| error.text != text) {
+            partition.metrics.halted(reason.code(), &text);
+        }
+        partition.last_error = Some(TimedError { unix_ms: now, text });
+        sample
     }
 
     /// The next batch of a partition cannot be read: it stands still, the others go on.
@@ -450,6 +515,7 @@ impl Report {
 
     /// Puts the status together and shows it.
     pub(super) fn publish(&mut self, state: &State, memory_bytes: u64) {
+        self.tell_dead_letters();
         let now = clock::unix_ms();
         let views: BTreeMap<PartitionKey, PartitionView<'_>> = state.overview().collect();
         let paused: BTreeSet<LaneId> =
@@ -499,6 +565,13 @@ impl Drop for Report {
 }
 
 impl Partition {
+    fn why_halted(&self, reason: &HaltReason) -> String {
+        match (&self.offenders, reason) {
+            (Some(offenders), HaltReason::BadShare { .. }) => format!("{reason}. Of this block: {offenders}"),
+            _ => reason.to_string(),
+        }
+    }
+
     fn status(
         &mut self,
         topic: &str,
@@ -518,7 +591,7 @@ impl Partition {
                 }
             },
             PartitionView::Halted(reason) => {
-                let halted = Halted { code: reason.code().to_owned(), reason: reason.to_string() };
+                let halted = Halted { code: reason.code().to_owned(), reason: self.why_halted(reason) };
                 (PartitionState::Halted, None, Some(halted))
             }
         };
@@ -544,6 +617,7 @@ impl Partition {
             open_transaction,
             last_insert_unix_ms: self.last_insert_unix_ms,
             last_error: self.last_error.clone(),
+            dead_letters: self.dead_letters.counts(),
             halted,
         }
     }

@@ -166,7 +166,9 @@ impl fmt::Display for HaltReason {
             Self::BadShare { dead, records, from } => write!(
                 f,
                 "{dead} of {records} records from offset {from} cannot be stored, more than `bad_share_max` \
-                 allows: the producer's format has probably changed",
+                 allows: the producer's format has probably changed. None of them is stored or skipped yet. Mend the \
+                 producer or the mapping; or let values that fit no column be replaced (`on_error`); or let more records \
+                 become dead letters (`bad_share_max`); then start the connector anew",
             ),
             Self::UnknownSchemas { ids, from } => write!(
                 f,

@@ -7,32 +7,19 @@
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::native::KafkaFault;
+use super::trouble::Heard;
 
 /// What the client has to say of itself between two questions at most; the rest waits for the next.
 const EVENTS_MAX: usize = 64;
 
 /// The client.
 pub(crate) struct Asking {
-    client: BaseConsumer<AskingContext>,
+    client: BaseConsumer<Heard>,
     config: ClientConfig,
 }
-
-/// Says nothing: whoever asks gets the error, and the consumer reports what is wrong with the cluster.
-pub(crate) struct AskingContext;
-
-impl ClientContext for AskingContext {
-    fn error(&self, _error: KafkaError, _reason: &str) {}
-
-    fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
-}
-
-impl ConsumerContext for AskingContext {}
 
 impl Asking {
     /// A client with the settings of a consumer; nothing is waited for.
@@ -42,7 +29,7 @@ impl Asking {
     pub(crate) fn new(consumer: &ClientConfig) -> Result<Self, KafkaFault> {
         let mut config = consumer.clone();
         config.remove("group.instance.id");
-        let client = config.create_with_context(AskingContext);
+        let client = config.create_with_context(Heard::new(&config));
         let client = client.map_err(|error| KafkaFault::from_client("building the client for questions", &error))?;
         Ok(Self { client, config })
     }
@@ -56,13 +43,17 @@ impl Asking {
     }
 
     /// The client, for one question.
-    pub(crate) fn client(&self) -> &BaseConsumer<AskingContext> {
+    pub(crate) fn client(&self) -> &BaseConsumer<Heard> {
         // Errors and log lines wait to be fetched, and there is no bound on how many.
         for _ in 0..EVENTS_MAX {
-            if self.client.poll(Duration::ZERO).is_none() {
-                break;
-            }
+            // An event that was served looks like an empty queue.
+            drop(self.client.poll(Duration::ZERO));
         }
         &self.client
+    }
+
+    /// The fault, with what the client has heard of the brokers meanwhile.
+    pub(crate) fn explained(&self, fault: KafkaFault) -> KafkaFault {
+        self.client().context().explained(fault)
     }
 }

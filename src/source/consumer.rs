@@ -20,6 +20,8 @@ use super::asking::Asking;
 use super::group::{Assignments, GroupContext, GroupEvent, LaneTopics, event_of_fatal};
 use super::handle::GroupHandle;
 use super::native::{self, Batch, BatchQueue, KafkaFault};
+use super::trouble::Heard;
+use super::unowned::CLIENT_ID;
 use crate::config::{FETCH_LIMITS, RESPONSE_BYTES_MAX_DEFAULT, consumer_takes};
 use crate::types::{AssignmentNumber, LaneId, Offset, Partition, PartitionKey};
 
@@ -145,7 +147,7 @@ impl KafkaConsumer {
         let topics = LaneTopics::new(settings.topics.clone()).map_err(|topic| ConsumerError::TopicTwice { topic })?;
         let doing = "building the consumer";
         let consumer: BaseConsumer<GroupContext> = config
-            .create_with_context(GroupContext::new(topics, assignments))
+            .create_with_context(GroupContext::new(topics, assignments, Heard::new(&config)))
             .map_err(|error| KafkaFault::from_client(doing, &error))?;
         let consumer = Arc::new(consumer);
         let queues: BTreeMap<_, _> =
@@ -391,6 +393,8 @@ fn client_config(settings: &ConsumerSettings) -> Result<ClientConfig, ConsumerEr
         .set("partition.assignment.strategy", "cooperative-sticky")
         // A broker that is back is found within this; the default is ten seconds.
         .set("reconnect.backoff.max.ms", "2000")
+        // By which a member of the group is known to be ours.
+        .set("client.id", CLIENT_ID)
         // A full queue is looked at again after this; the default of a second is felt after every seek.
         .set("fetch.queue.backoff.ms", "20")
         // A fetch that waits for records holds up whatever is started meanwhile at the same broker.

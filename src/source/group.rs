@@ -15,7 +15,8 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::native::ForwardTarget;
+use super::native::{ForwardTarget, KafkaFault};
+use super::trouble::{Heard, without_thread};
 use crate::types::{AssignmentNumber, LaneId, Partition, PartitionKey};
 
 /// What happened to our membership, in order.
@@ -188,20 +189,28 @@ pub(crate) struct GroupContext {
     events: Mutex<Vec<GroupEvent>>,
     /// The client library has given its session up, and has no member id until it has joined again.
     session_lost: AtomicBool,
+    /// What the brokers last had against us.
+    heard: Heard,
 }
 
 /// What the client library says when it gives its session up.
 const SESSION_TIMED_OUT: &str = "SESSTMOUT";
 
 impl GroupContext {
-    pub(crate) fn new(topics: LaneTopics, assignments: std::sync::Arc<Assignments>) -> Self {
+    pub(crate) fn new(topics: LaneTopics, assignments: std::sync::Arc<Assignments>, heard: Heard) -> Self {
         Self {
             topics,
             assignments,
             queues: std::sync::OnceLock::new(),
             events: Mutex::new(Vec::new()),
             session_lost: AtomicBool::new(false),
+            heard,
         }
+    }
+
+    /// The fault, with what the brokers had against us meanwhile.
+    pub(crate) fn explained(&self, fault: KafkaFault) -> KafkaFault {
+        self.heard.explained(fault)
     }
 
     /// The events since the last call.
@@ -284,7 +293,7 @@ impl GroupContext {
 impl ClientContext for GroupContext {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-        if let Some(event) = event_of_error(code, reason) {
+        if let Some(event) = event_of_error(code, self.heard.heard(code, reason)) {
             self.push(self.judged(event));
         }
     }
@@ -310,8 +319,13 @@ impl ConsumerContext for GroupContext {
     }
 }
 
+/// The library says of each broken connection what it also tells as an error, which comes out as a sentence.
+const TOLD_AS_ERRORS: [&str; 2] = ["FAIL", "ERROR"];
+
 /// Passes a line of the client library on to our log.
 pub(crate) fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    let message = without_thread(message);
+    let level = if TOLD_AS_ERRORS.contains(&facility) { RDKafkaLogLevel::Debug } else { level };
     match level {
         RDKafkaLogLevel::Emerg
         | RDKafkaLogLevel::Alert
@@ -327,12 +341,12 @@ pub(crate) fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-/// The event that a client error is; `None` for the announcement of a fatal error, which is asked for by itself.
-fn event_of_error(code: RDKafkaErrorCode, reason: &str) -> Option<GroupEvent> {
+/// The event that a client error is; `None` for the announcement of a fatal error, which is asked for by itself, and for
+/// the news that no broker is left, which comes after the reason.
+fn event_of_error(code: RDKafkaErrorCode, text: String) -> Option<GroupEvent> {
     use RDKafkaErrorCode as Code;
-    let text = format!("{code}: {reason}");
     Some(match code {
-        Code::Fatal => return None,
+        Code::Fatal | Code::AllBrokersDown => return None,
         Code::FencedInstanceId => GroupEvent::Fenced { text },
         Code::PollExceeded => GroupEvent::ServedTooLate { text },
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::InvalidTopic => GroupEvent::UnknownTopic { text },
@@ -419,7 +433,7 @@ mod tests {
     #[test]
     fn a_member_that_has_lost_its_session_is_not_replaced_by_a_fencing() {
         let topics = LaneTopics::new([(LaneId(0), "a".to_owned())].into()).unwrap();
-        let context = GroupContext::new(topics, std::sync::Arc::new(Assignments::new()));
+        let context = GroupContext::new(topics, std::sync::Arc::new(Assignments::new()), Heard::default());
         let fenced = || GroupEvent::Fenced { text: "why".to_owned() };
         assert_eq!(context.judged(fenced()), fenced());
         context.log(RDKafkaLogLevel::Warning, "FAIL", "disconnected");
@@ -435,9 +449,10 @@ mod tests {
         use RDKafkaErrorCode as Code;
         let text = |code: Code| format!("{code}: why");
         let check = |code: Code, expected: Option<GroupEvent>| {
-            assert_eq!(event_of_error(code, "why"), expected, "{code:?}");
+            assert_eq!(event_of_error(code, text(code)), expected, "{code:?}");
         };
         check(Code::Fatal, None);
+        check(Code::AllBrokersDown, None);
         check(Code::FencedInstanceId, Some(GroupEvent::Fenced { text: text(Code::FencedInstanceId) }));
         check(Code::PollExceeded, Some(GroupEvent::ServedTooLate { text: text(Code::PollExceeded) }));
         check(
@@ -447,7 +462,7 @@ mod tests {
         for code in [Code::GroupAuthorizationFailed, Code::Authentication] {
             check(code, Some(GroupEvent::Denied { text: text(code) }));
         }
-        for code in [Code::AllBrokersDown, Code::BrokerTransportFailure] {
+        for code in [Code::Resolve, Code::BrokerTransportFailure] {
             check(code, Some(GroupEvent::Trouble { text: text(code) }));
         }
     }

@@ -13,6 +13,7 @@ use rdkafka::consumer::BaseConsumer;
 use super::asking::Asking;
 use super::group::{Assignments, GroupContext, LaneTopics};
 use super::native::{self, KafkaFault, StoredOffset, TopicIdentity, WantedOffset};
+use super::partitions::partitions;
 use crate::types::{LaneId, Offset, OffsetRange, Partition, PartitionKey};
 
 /// A shared handle of the consumer. While one exists the consumer is not closed.
@@ -38,7 +39,8 @@ impl GroupHandle {
         keys: &[PartitionKey],
         timeout: Duration,
     ) -> Result<PerPartition<Option<StoredOffset>>, KafkaFault> {
-        let found = native::committed_offsets(&self.consumer, &self.named(keys), timeout)?;
+        let found = native::committed_offsets(&self.consumer, &self.named(keys), timeout)
+            .map_err(|fault| self.context().explained(fault))?;
         Ok(self.keyed(found))
     }
 
@@ -46,7 +48,8 @@ impl GroupHandle {
     /// this one.
     pub fn topic_identity(&self, lane: LaneId, timeout: Duration) -> Result<TopicIdentity, KafkaFault> {
         let topic = self.topic(lane);
-        let mut found = native::topic_identities(self.asking.client(), &[topic], timeout)?;
+        let mut found = native::topic_identities(self.asking.client(), &[topic], timeout)
+            .map_err(|fault| self.asking.explained(fault))?;
         Ok(found.remove(topic).unwrap_or(TopicIdentity::Unknown))
     }
 
@@ -54,6 +57,13 @@ impl GroupHandle {
     /// client that asks nothing makes none.
     pub fn cluster_id(&self, timeout: Duration) -> Option<String> {
         native::cluster_id(&self.consumer, timeout)
+    }
+
+    /// Why no broker answers, as far as a client that asks for one of our topics hears of it within the timeout.
+    pub fn trouble(&self, timeout: Duration) -> Option<String> {
+        let (_, topic) = self.topics().iter().next()?;
+        let fault = partitions(self.asking.client(), topic, timeout).err()?;
+        Some(self.asking.explained(fault).text)
     }
 
     /// From the oldest retained offset up to the high watermark. Two requests, each with this timeout.
@@ -101,6 +111,11 @@ impl GroupHandle {
         self.offsets(keys, WantedOffset::AtTime(time_ms), timeout)
     }
 
+    /// All topics.
+    pub fn topic_names(&self) -> impl Iterator<Item = &str> {
+        self.topics().iter().map(|(_, topic)| topic)
+    }
+
     /// The topic of a lane.
     pub fn topic(&self, lane: LaneId) -> &str {
         self.topics().topic(lane)
@@ -112,7 +127,8 @@ impl GroupHandle {
         wanted: WantedOffset,
         timeout: Duration,
     ) -> Result<PerPartition<Option<Offset>>, KafkaFault> {
-        let found = native::offsets_of_log(self.asking.client(), &self.named(keys), wanted, timeout)?;
+        let found = native::offsets_of_log(self.asking.client(), &self.named(keys), wanted, timeout)
+            .map_err(|fault| self.asking.explained(fault))?;
         Ok(self.keyed(found))
     }
 

@@ -84,7 +84,7 @@ impl Lister {
     /// # Errors
     /// Where no broker answers in time.
     pub(crate) fn topics(&self) -> Result<Vec<ListedTopic>, KafkaFault> {
-        topics(self.asking.client(), self.timeout)
+        topics(self.asking.client(), self.timeout).map_err(|fault| self.asking.explained(fault))
     }
 
     /// Those of the topics that our user may describe and not read.
@@ -92,7 +92,7 @@ impl Lister {
     /// # Errors
     /// Where no broker answers in time.
     pub(crate) fn unreadable(&self, topics: &[&str]) -> Result<BTreeSet<String>, KafkaFault> {
-        unreadable(self.asking.client(), topics, self.timeout)
+        unreadable(self.asking.client(), topics, self.timeout).map_err(|fault| self.asking.explained(fault))
     }
 
     /// The id of the cluster; `None` before a broker has answered.

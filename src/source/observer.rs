@@ -5,18 +5,18 @@
 //! name, because that is the one that the cluster's access rules know.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use super::listing::{ListedTopic, topics, unreadable};
 use super::native::{self, Batch, BatchQueue, KafkaFault, StoredOffset, TopicIdentity, WantedOffset};
 use super::partitions::partitions;
+use super::trouble::{Heard, is_silence};
 use crate::config::KafkaSettings;
 use crate::types::{Offset, OffsetRange, Partition};
 
@@ -24,7 +24,10 @@ use crate::types::{Offset, OffsetRange, Partition};
 const QUEUED_KBYTES_MAX: &str = "65536";
 
 /// How many events of the client are looked at after a failure: the reason is among the first.
-const EVENTS_MAX: usize = 16;
+const EVENTS_MAX: usize = 64;
+
+/// A topic to ask for where it does not matter which.
+const ANY_TOPIC: &str = "__consumer_offsets";
 
 /// An answer of its own for each partition of a topic.
 pub type ByPartition<T> = BTreeMap<Partition, Result<T, KafkaFault>>;
@@ -32,27 +35,10 @@ pub type ByPartition<T> = BTreeMap<Partition, Result<T, KafkaFault>>;
 /// The client.
 pub struct Observer {
     /// Destroyed before the consumer, which it keeps alive.
-    queue: BatchQueue<ObserverContext>,
-    consumer: Arc<BaseConsumer<ObserverContext>>,
+    queue: BatchQueue<Heard>,
+    consumer: Arc<BaseConsumer<Heard>>,
     timeout: Duration,
 }
-
-/// Remembers why the cluster cannot be reached: the failed call itself only says that it timed out.
-#[derive(Debug, Default)]
-struct ObserverContext {
-    reason: Mutex<Option<String>>,
-}
-
-impl ClientContext for ObserverContext {
-    fn error(&self, error: KafkaError, reason: &str) {
-        // "All brokers down" comes after the reason and says less.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
-        }
-    }
-}
-
-impl ConsumerContext for ObserverContext {}
 
 /// Between two questions to a coordinator that is just being found.
 const COORDINATOR_RETRY_INTERVAL: Duration = Duration::from_millis(100);
@@ -94,8 +80,9 @@ impl Observer {
             .set("fetch.message.max.bytes", "1048576")
             .set("queued.min.messages", "30000")
             .set("queued.max.messages.kbytes", QUEUED_KBYTES_MAX);
-        let consumer: BaseConsumer<ObserverContext> = config
-            .create_with_context(ObserverContext::default())
+        let heard = Heard::new(&config);
+        let consumer: BaseConsumer<Heard> = config
+            .create_with_context(heard)
             .map_err(|error| KafkaFault::from_client("building the client", &error))?;
         let consumer = Arc::new(consumer);
         Ok(Self { queue: BatchQueue::new(Arc::clone(&consumer)), consumer, timeout })
@@ -106,9 +93,15 @@ impl Observer {
     /// # Errors
     /// Where no broker answers in time.
     pub fn cluster_id(&self) -> Result<String, KafkaFault> {
-        native::cluster_id(&self.consumer, self.timeout).ok_or_else(|| {
-            self.explained(KafkaFault::new("asking for the cluster's id", RDKafkaErrorCode::OperationTimedOut))
-        })
+        let doing = "asking for the cluster's id";
+        // A client that is asked nothing connects to nobody, and so never hears why it cannot.
+        if let Err(fault) = partitions(&self.consumer, ANY_TOPIC, self.timeout)
+            && is_silence(fault.code)
+        {
+            return Err(self.explained(KafkaFault { doing: doing.to_owned(), ..fault }));
+        }
+        native::cluster_id(&self.consumer, self.timeout)
+            .ok_or_else(|| self.explained(KafkaFault::new(doing, RDKafkaErrorCode::OperationTimedOut)))
     }
 
     /// All topics of the cluster.
@@ -244,21 +237,16 @@ impl Observer {
     /// Why nothing comes, where the client knows.
     pub fn trouble(&self) -> Option<String> {
         for _ in 0..EVENTS_MAX {
-            if self.consumer.poll(Duration::ZERO).is_none() {
-                break;
-            }
+            // An event that was served looks like an empty queue.
+            drop(self.consumer.poll(Duration::ZERO));
         }
-        self.consumer.context().reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.consumer.context().reason()
     }
 
     /// The fault with the reason that the client has heard of in the meantime.
     fn explained(&self, fault: KafkaFault) -> KafkaFault {
-        match self.trouble() {
-            Some(reason) if !fault.text.contains(&reason) => {
-                KafkaFault { text: format!("{}: {reason}", fault.text), ..fault }
-            }
-            _ => fault,
-        }
+        self.trouble();
+        self.consumer.context().explained(fault)
     }
 }
 

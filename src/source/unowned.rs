@@ -1,4 +1,4 @@
-//! Which partitions of the topics the group has given to nobody.
+//! Which partitions of the topics the group has given to nobody, and which to members that are not of this connector.
 //!
 //! A member that comes back under its static id while the group is stable is given what it had, without a rebalance
 //! (KIP-345); partitions that were added meanwhile, or that the coordinator lost sight of in a crash, stay without an owner
@@ -17,29 +17,67 @@ use crate::types::{Partition, PartitionKey};
 /// What the coordinator calls a group in which no rebalance is under way.
 const STABLE: &str = "Stable";
 
+/// How the members of a connector are called where nobody has set `client.id`.
+pub(crate) const CLIENT_ID: &str = "oncesink";
+
+/// What a look at the group has found.
+#[derive(Debug, Default)]
+pub struct GroupLook {
+    /// The partitions that no member has, while no rebalance is under way; otherwise none.
+    pub unowned: BTreeSet<PartitionKey>,
+    /// The members that are not of this connector.
+    pub strangers: Vec<Stranger>,
+}
+
+/// A member of the group that is not of this connector.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stranger {
+    /// What it calls itself.
+    pub client_id: String,
+    /// Where it is.
+    pub host: String,
+    /// How the group's partitions are given out, such as `range`; empty while that is not settled.
+    pub protocol: String,
+    /// The partitions of our topics that it has.
+    pub partitions: BTreeSet<(String, Partition)>,
+}
+
 impl GroupHandle {
-    /// The partitions that no member has, while no rebalance is under way; otherwise none. Each question, one for the group
-    /// and one for each topic, blocks for up to the timeout; the first that fails is the last.
-    pub fn unowned(&self, group: &str, timeout: Duration) -> Result<BTreeSet<PartitionKey>, KafkaFault> {
+    /// Looks at the group. `client_id` is ours, and that of all instances with this configuration. Each question, one for
+    /// the group and one for each topic, blocks for up to the timeout; the first that fails is the last.
+    pub fn look_at_group(&self, group: &str, client_id: &str, timeout: Duration) -> Result<GroupLook, KafkaFault> {
         let fault = |error| KafkaFault::from_client("describing the group", &error);
         let found = self.asking.client().fetch_group_list(Some(group), timeout).map_err(fault)?;
-        let Some(described) = found.groups().iter().find(|known| known.name() == group && known.state() == STABLE)
-        else {
-            return Ok(BTreeSet::new());
+        let Some(described) = found.groups().iter().find(|known| known.name() == group) else {
+            return Ok(GroupLook::default());
         };
-        let mut owned = BTreeSet::new();
+        let mut look = GroupLook::default();
+        let mut owned = Some(BTreeSet::new());
         for member in described.members() {
-            // What cannot be read may be anything: nothing is said then.
-            let Some(assignment) = member.assignment().and_then(read_assignment) else { return Ok(BTreeSet::new()) };
-            owned.extend(assignment);
+            let assignment = member.assignment().and_then(read_assignment);
+            if member.client_id() != client_id && !member.client_id().starts_with(CLIENT_ID) {
+                let ours = |(topic, _): &(String, Partition)| self.topics().lane(topic).is_some();
+                look.strangers.push(Stranger {
+                    client_id: member.client_id().to_owned(),
+                    host: member.client_host().trim_start_matches('/').to_owned(),
+                    protocol: described.protocol().to_owned(),
+                    partitions: assignment.iter().flatten().filter(|one| ours(one)).cloned().collect(),
+                });
+            }
+            // What cannot be read may be anything: nothing is said of partitions without an owner then.
+            owned = owned.zip(assignment).map(|(mut owned, assignment)| {
+                owned.extend(assignment);
+                owned
+            });
         }
-        let mut unowned = BTreeSet::new();
+        look.strangers.sort_unstable();
+        let Some(owned) = owned.filter(|_| described.state() == STABLE) else { return Ok(look) };
         for (lane, topic) in self.topics().iter() {
             let partitions = partitions(self.asking.client(), topic, timeout)?.unwrap_or_default();
             let missing = partitions.into_iter().filter(|partition| !owned.contains(&(topic.to_owned(), *partition)));
-            unowned.extend(missing.map(|partition| PartitionKey { lane, partition }));
+            look.unowned.extend(missing.map(|partition| PartitionKey { lane, partition }));
         }
-        Ok(unowned)
+        Ok(look)
     }
 }
 

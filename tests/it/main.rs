@@ -6,6 +6,7 @@
 
 mod audit;
 mod binary_formats;
+mod brokers;
 mod clickhouse_drain;
 mod clickhouse_fence;
 mod clickhouse_fixture;
@@ -25,6 +26,7 @@ mod drift;
 mod failpoints;
 mod faults;
 mod formats;
+mod group;
 mod hostile;
 mod kafka_addresses;
 mod kafka_consumer;

@@ -1,6 +1,8 @@
 //! Bad records of every kind: each has its stated fate, and costs its neighbours nothing.
 
+use crate::support::admin;
 use crate::support::scenario::Scenario;
+use crate::support::wait_for;
 
 /// A record, and stage and field of the dead letter that it becomes, if it does.
 type Case<'a> = (&'a [u8], Option<(&'a str, &'a str)>);
@@ -23,7 +25,7 @@ fn every_kind_of_bad_record_has_its_fate() {
         (br#"{"id":1} trailing"#, Some(("decode", ""))),
         (br#"[1,2]"#, Some(("decode", ""))),
         (b"", Some(("decode", ""))),
-        (b"{\"id\":4,\"sensor\":\"\xff\xfe\"}", Some(("decode", ""))),
+        (b"{\"id\":4,\"sensor\":\"\xff\xfe\"}", Some(("decode", "sensor"))),
         (deep.as_bytes(), Some(("decode", ""))),
         (large.as_bytes(), None),
         (br#"{"id":99,"sensor":"last","temp":-1}"#, None),
@@ -33,6 +35,13 @@ fn every_kind_of_bad_record_has_its_fate() {
     scenario.topic_lines.push("bad_share_max: 100%".to_owned());
     let mut connector = scenario.start("a");
     scenario.wait_until_done();
+    let port = admin::address(&mut connector);
+    // In a line of the log, and in the status, with their reasons and fields.
+    connector.wait_for_log("records became dead letters: ");
+    connector.wait_for_log(" in `id` (first at offset ");
+    let (_, text) = scenario.run(&["status", "--admin", &port]);
+    let told = format!("dead letters: {} [0]: ", scenario.topic);
+    assert!(text.lines().any(|line| line.starts_with(&told) && line.contains(" in `id` (first at offset ")), "{text}");
     assert_eq!(connector.terminate(), Some(0));
     scenario.assert_exactly_once();
     for (offset, (payload, fate)) in cases.iter().enumerate() {
@@ -84,6 +93,24 @@ fn a_partition_whose_records_are_mostly_bad_stops_and_the_others_go_on() {
     let mut connector = scenario.start("a");
     connector.wait_for_log("bad_share_max");
     scenario.wait_until_stored();
+    let port = admin::address(&mut connector);
+    let (code, text) = scenario.run(&["status", "--admin", &port]);
+    assert_eq!(code, 1, "{text}");
+    for part in [" invalid_json (first at offset 0)", "`on_error`", ".halted_samples keeps the first of each"] {
+        assert!(text.contains(part) && connector.log().contains(part), "{part}: {text}\n{}", connector.log());
+    }
+    assert!(!text.contains("other format"), "the status shows no records: {text}");
+    // A sample is neither a row nor a dead letter.
+    let sql = format!(
+        "SELECT kafka_partition, kafka_offset, raw_message, raw_bytes, error_code FROM {}.halted_samples FINAL \
+         ORDER BY kafka_offset",
+        scenario.database
+    );
+    wait_for("the sample", || {
+        let found = scenario.servers.query(&sql);
+        let expected: String = (0..3).map(|offset| format!("1\t{offset}\tother format\t12\tinvalid_json\n")).collect();
+        if found == expected { Ok(()) } else { Err(found) }
+    });
     assert_eq!(connector.terminate(), Some(0));
     scenario.assert_exactly_once();
 }

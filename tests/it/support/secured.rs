@@ -33,14 +33,24 @@ impl Secured {
         Self { user: user.to_owned(), broker, engine }
     }
 
-    /// Lets the user do this with a topic, of which nothing else is allowed any more: a CreateAcls request, version 1.
+    /// Lets the user do this with a topic, of which nothing else is allowed any more.
     pub(crate) fn allow(&self, topic: &str, operation: AclOperation) {
+        self.allow_resource(2, topic, operation);
+    }
+
+    /// The same with a transactional id.
+    pub(crate) fn allow_transactions(&self, id: &str, operation: AclOperation) {
+        self.allow_resource(5, id, operation);
+    }
+
+    /// A CreateAcls request, version 1.
+    fn allow_resource(&self, kind: u8, name: &str, operation: AclOperation) {
         let text = |text: &str| [&u16::try_from(text.len()).unwrap().to_be_bytes(), text.as_bytes()].concat();
-        let (resource_topic, literal, allowed) = (2, 3, 3);
+        let (literal, allowed) = (3, 3);
         let mut request = vec![0, 30, 0, 1, 0, 0, 0, 1];
         request.extend(text("tests"));
-        request.extend([0, 0, 0, 1, resource_topic]);
-        request.extend(text(topic));
+        request.extend([0, 0, 0, 1, kind]);
+        request.extend(text(name));
         request.push(literal);
         request.extend(text(&format!("User:{}", self.user)));
         request.extend(text("*"));
