@@ -150,6 +150,54 @@ fn an_error_reply_from_a_view_does_not_double_its_source() {
     assert_eq!(flagged.trim(), "1", "the ledger says which ranges the views may lack");
 }
 
+/// The statements of docs/views.md: one record costs the view its block, and the repair brings all rows but that one's.
+#[test]
+fn what_a_view_lacks_is_found_and_repaired_as_documented() {
+    let mut scenario = Scenario::shared("view_repair", 1);
+    let coordinates = "_topic, _partition, _offset, _replay";
+    let database = scenario.database.clone();
+    let columns = "id UInt64, _topic String, _partition Int32, _offset UInt64, _replay UInt32";
+    scenario.servers.query(&format!(
+        "CREATE TABLE {database}.copies ({columns}) ENGINE = MergeTree ORDER BY (_partition, _offset)"
+    ));
+    scenario.servers.query(&format!(
+        "CREATE MATERIALIZED VIEW {database}.feed TO {database}.copies AS SELECT id, {coordinates} FROM \
+         {database}.readings WHERE throwIf(id = 500, 'a view of its own') = 0"
+    ));
+    scenario.produce(1_000);
+    let mut connector = scenario.start("a");
+    connector.wait_for_log("insert ended with an error");
+    scenario.wait_until_done();
+    scenario.produce(1_000);
+    scenario.wait_until_done();
+    assert_eq!(connector.terminate(), Some(0));
+    scenario.assert_exactly_once();
+
+    let count = || scenario.servers.query(&format!("SELECT count(), uniqExact(id) FROM {database}.copies"));
+    let lacking = count();
+    assert!(!lacking.starts_with("1999\t"), "the view lacks nothing: {lacking}");
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/views.md")).unwrap();
+    let statements: Vec<&str> =
+        page.split("```sql\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(sql, _)| sql).collect();
+    let [find, repair] = statements[..] else { panic!("{} statements", statements.len()) };
+    let find = find.replace("oncesink.ledger", &format!("{database}.ledger")).replace("NAME", &scenario.name);
+    let flagged = scenario.servers.query(&find);
+    assert!(!flagged.is_empty(), "the ledger flags nothing");
+    for line in flagged.lines().chain(flagged.lines()) {
+        let fields: Vec<&str> = line.split('\t').collect();
+        scenario.servers.query(
+            &repair
+                .replace("VIEW_TABLE", &format!("{database}.copies"))
+                .replace("TARGET", &scenario.table)
+                .replace("'TOPIC'", &format!("'{}'", fields[0]))
+                .replace("START", fields[3])
+                .replace("END", fields[4])
+                .replace("CONDITION THAT THROWS", "id = 500"),
+        );
+    }
+    assert_eq!(count(), "1999\t1999\n", "every row but the one that the view refuses, once");
+}
+
 /// What waits for ClickHouse is shown as paused, and what the group gave out is counted.
 #[test]
 fn partitions_that_wait_for_clickhouse_are_shown_as_paused() {
