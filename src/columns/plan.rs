@@ -277,8 +277,10 @@ pub struct Changes {
     pub envelope: bool,
     /// Records without a value make a row.
     pub tombstone_rows: bool,
-    /// The columns of the table's sorting key are filled from keys: a key says which row a deletion is about.
+    /// The table's sorting key is filled from keys, and nothing of it from values: a key says which row a deletion is about.
     pub deletes_by_key: bool,
+    /// Nothing in the table's sorting key comes from records: no row takes the place of another.
+    pub replaces_nothing: bool,
 }
 
 /// The lists of flattened Nested columns that have no default of their own, each with the lists beside it. The server

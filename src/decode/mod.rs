@@ -46,4 +46,6 @@ mod tests_drift;
 #[cfg(test)]
 mod tests_formats;
 #[cfg(test)]
+mod tests_images;
+#[cfg(test)]
 mod tests_record;

@@ -14,7 +14,7 @@ use super::json::{RowCursor, append_json};
 use super::target::Target;
 use super::typed::{Typed, append_typed};
 use super::unavailable::Unavailable;
-use crate::columns::{ColumnBuilder, Columns, RowPlan, Source, UnknownFields};
+use crate::columns::{ColumnBuilder, ColumnSpec, Columns, RowPlan, Source, UnknownFields};
 use crate::config::Records;
 use crate::registry::SchemaKey;
 
@@ -128,7 +128,9 @@ impl RecordDecoder {
             Source::Key(_) if key.is_some() => None,
             other => Some((column, other.clone())),
         };
-        let is_key = |(_, spec): &(usize, &crate::columns::ColumnSpec)| matches!(spec.source, Source::Key(_));
+        let is_key = |(_, spec): &(usize, &ColumnSpec)| {
+            matches!(spec.source, Source::Key(_)) && !spec.column_type.accepts_null()
+        };
         let key_columns = plan.columns().iter().enumerate().filter(is_key).map(|(column, _)| column).collect();
         Ok(Self {
             key_columns,
@@ -300,6 +302,7 @@ impl RecordDecoder {
         }
         if let Said::OfKey(code) = said
             && self.marks_deletions
+            && !(code == ErrorCode::NoKey && self.plan.changes.replaces_nothing)
             && !self.key_says_which(record, columns)
         {
             columns.leave_field();
@@ -363,6 +366,9 @@ impl RecordDecoder {
                 return Err(Failed::Value(value, Fault { code: ErrorCode::NoAfter, at: 0 }));
             }
             said = Said::OfKey(ErrorCode::NoBefore);
+        } else if said == Said::Deleted && self.plan.changes.deletes_by_key {
+            // The row that was there does not say which one it is: its key does.
+            said = Said::OfKey(ErrorCode::NoKey);
         }
         if let Some(unavailable) = &self.unavailable
             && let Some(at) = unavailable.find(value)

@@ -2,7 +2,7 @@
 //!
 //! Takes the sources of a plan's columns, gives what decoders walk beside the record. Knows nothing of formats.
 
-use crate::columns::{Path, RowPlan, Source, Step};
+use crate::columns::{Carried, Path, RowPlan, Source, Step};
 
 /// What becomes of the value at one place of a record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,8 +15,10 @@ pub(crate) struct Target {
     pub(crate) elements: Vec<(usize, Target)>,
     /// Which column of a flattened Nested takes a field of all its elements, where the value is a list of objects.
     pub(crate) nested: Vec<(String, usize)>,
-    /// It is the row in a change event, which may be a text that holds the object.
+    /// It is the row in a change event.
     pub(crate) is_image: bool,
+    /// It may be a text that holds the object, as MongoDB's are: the row in a change event, or the one before.
+    pub(crate) is_document: bool,
 }
 
 impl Target {
@@ -26,17 +28,19 @@ impl Target {
             Source::Value(path) => Some(path),
             _ => None,
         });
-        if plan.changes().envelope {
-            root.mark_image();
-            root.fields.iter_mut().filter(|(name, _)| name == "payload").for_each(|(_, payload)| payload.mark_image());
+        // Routes look into changes as well, though they do not ask for rows.
+        if plan.changes().envelope || plan.changes().carried == Carried::Maybe {
+            root.mark_images();
+            root.fields.iter_mut().filter(|(name, _)| name == "payload").for_each(|(_, payload)| payload.mark_images());
         }
         root
     }
 
     /// The row is below `after`. Who takes that only as a whole takes it as it is.
-    fn mark_image(&mut self) {
-        for (_, after) in self.fields.iter_mut().filter(|(name, _)| name == "after") {
-            after.is_image = after.has_children();
+    fn mark_images(&mut self) {
+        for (name, image) in self.fields.iter_mut().filter(|(name, _)| name == "after" || name == "before") {
+            image.is_document = image.has_children();
+            image.is_image = image.is_document && name == "after";
         }
     }
 
@@ -94,6 +98,7 @@ impl Target {
         self.columns.extend(other.columns);
         self.nested.extend(other.nested);
         self.is_image |= other.is_image;
+        self.is_document |= other.is_document;
         for (name, target) in other.fields {
             child(&mut self.fields, &name).absorb(target);
         }

@@ -6,10 +6,20 @@ use super::tests_record::{decoded_by, spec};
 use super::{Format, Record, RecordDecoder};
 use crate::columns::{Carried, Changes, ColumnSpec, DefaultValue, RowPlan, Source, UnknownFields};
 
-const CONNECT: Changes =
-    Changes { carried: Carried::Always, envelope: false, tombstone_rows: false, deletes_by_key: false };
-const DEBEZIUM: Changes =
-    Changes { carried: Carried::Maybe, envelope: true, tombstone_rows: false, deletes_by_key: false };
+const CONNECT: Changes = Changes {
+    carried: Carried::Always,
+    envelope: false,
+    tombstone_rows: false,
+    deletes_by_key: false,
+    replaces_nothing: false,
+};
+const DEBEZIUM: Changes = Changes {
+    carried: Carried::Maybe,
+    envelope: true,
+    tombstone_rows: false,
+    deletes_by_key: false,
+    replaces_nothing: false,
+};
 
 fn with(changes: Changes, columns: Vec<ColumnSpec>) -> Arc<RowPlan> {
     Arc::new(RowPlan::new(columns, Vec::new(), "UTC").unwrap().with_changes(changes))

@@ -88,7 +88,7 @@ fn parts(routing: &config::Routing, envelope: Envelope) -> Result<RowPlan, Strin
         carried: carried(envelope),
         envelope: false,
         tombstone_rows: true,
-        deletes_by_key: false,
+        ..Changes::default()
     }))
 }
 

@@ -74,23 +74,41 @@ pub async fn row_plan(
     if !unfit.is_empty() {
         return Err(LaneError::Unfit(unfit));
     }
+    let (deletes_by_key, replaces_nothing) = deletions(table, &plan);
     let changes = Changes {
         carried: carried(mapping.envelope),
         envelope: mapping.envelope == Envelope::Debezium,
         tombstone_rows: mapping.tombstones == Tombstones::Row,
-        deletes_by_key: is_filled_from_keys(&table.sorting_key, plan.columns()),
+        deletes_by_key,
+        replaces_nothing,
     };
     let plan = plan.with_unknown_fields(unknown_fields).with_changes(changes);
     Ok((plan.with_unavailable(mapping.unavailable.clone()), server_values))
 }
 
-/// Whether keys fill the columns of the sorting key: all of them, and there is one.
-fn is_filled_from_keys(sorting_key: &str, columns: &[ColumnSpec]) -> bool {
-    let is_part = |c: char| c.is_alphanumeric() || c == '_';
-    let words = sorting_key.split(|c| !is_part(c));
-    let mut key = columns.iter().filter(|spec| sorting_key == spec.name || words.clone().any(|word| word == spec.name));
-    let is_from_key = |spec: &ColumnSpec| matches!(spec.source, Source::Key(_));
-    key.clone().next().is_some() && key.all(is_from_key)
+/// What the sorting key says of deletions: whether keys fill it and values do not, and whether records fill none of it.
+/// A column that the server computes counts as one that values fill.
+fn deletions(table: &Table, plan: &RowPlan) -> (bool, bool) {
+    let (mut by_key, mut by_value) = (false, false);
+    for column in table.columns.iter().filter(|column| names(&table.sorting_key, &column.name)) {
+        match plan.columns().iter().find(|spec| spec.name == column.name).map(|spec| &spec.source) {
+            Some(Source::Key(_)) => by_key = true,
+            Some(Source::Header(_) | Source::Timestamp | Source::Topic | Source::Partition | Source::Offset) => {}
+            Some(_) => by_value = true,
+            None => by_value |= !plan.coordinates().iter().any(|spec| spec.name == column.name),
+        }
+    }
+    (by_key && !by_value, !by_key && !by_value)
+}
+
+/// Whether an expression names a column. One whose name the server quotes is looked for anywhere.
+fn names(expression: &str, column: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if column.chars().all(is_part) {
+        expression.split(|c| !is_part(c)).any(|word| word == column)
+    } else {
+        expression.contains(column)
+    }
 }
 
 /// Whether a schema travels along in records with this envelope.
@@ -264,21 +282,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_say_which_row_where_they_fill_the_sorting_key() {
-        let column = |name: &str, source: &str| {
-            let spec = ColumnSpec::new(name, "String", DefaultValue::TypeZero).unwrap();
-            spec.from_source(Source::parse(source).unwrap())
+    fn the_sorting_key_says_whether_a_key_says_which_row_was_deleted() {
+        let check = |sorting_key: &str, expected: (bool, bool)| {
+            let sources = [("id", "$key.id"), ("at", "$.after.at"), ("my col", "$.after.x"), ("site", "$headers.site")];
+            let spec = |(name, source): (&str, &str)| {
+                let spec = ColumnSpec::new(name, "String", DefaultValue::TypeZero).unwrap();
+                spec.from_source(Source::parse(source).unwrap())
+            };
+            let offset = CoordinateSpec::new(CoordinateKind::Offset, "_offset", "UInt64").unwrap();
+            let plan = RowPlan::new(sources.map(spec).into(), vec![offset], "UTC").unwrap();
+            let column = |name: &str| Column {
+                name: name.to_owned(),
+                kind: "String".to_owned(),
+                default_kind: DefaultKind::None,
+                default_expression: String::new(),
+            };
+            let table = Table {
+                name: crate::clickhouse::TableName::new("d", "t"),
+                uuid: uuid::Uuid::nil(),
+                structure: crate::clickhouse::Structure(0),
+                engine: "ReplacingMergeTree".to_owned(),
+                engine_full: String::new(),
+                columns: ["id", "at", "my col", "site", "day", "_offset"].map(column).into(),
+                partition_key: String::new(),
+                sorting_key: sorting_key.to_owned(),
+                indexes: Vec::new(),
+                dependents: Vec::new(),
+            };
+            assert_eq!(deletions(&table, &plan), expected, "{sorting_key}");
         };
-        let columns = [column("id", "$key.id"), column("shop", "$key"), column("name", "name"), column("i", "$key.i")];
-        let check = |sorting_key: &str, expected: bool| {
-            assert_eq!(is_filled_from_keys(sorting_key, &columns), expected, "{sorting_key:?}");
-        };
-        check("id", true);
-        check("shop, id", true);
-        check("cityHash64(id), `shop`", true);
-        check("id, name", false);
-        check("id, lower(name)", false);
-        check("_offset", false);
-        check("", false);
+        check("id", (true, false));
+        check("lower(id), site, _offset", (true, false));
+        check("cityHash64(`id`)", (true, false));
+        check("id, lower(at)", (false, false));
+        check("id, at", (false, false));
+        check("id, `my col`", (false, false));
+        // The server makes it of what the value says.
+        check("day, id", (false, false));
+        check("ident", (false, true));
+        check("_offset", (false, true));
+        check("", (false, true));
     }
 }

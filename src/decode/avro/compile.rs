@@ -248,7 +248,7 @@ impl Compiler<'_> {
             }
             _ if is_root && !target.fields.is_empty() => Parts::NoFields,
             Shape::Null => Parts::None,
-            Shape::Scalar(Scalar::Sized(Blob::Text | Blob::Meant(_))) if target.is_image => {
+            Shape::Scalar(Scalar::Sized(Blob::Text | Blob::Meant(_))) if target.is_document => {
                 Parts::Document(target.clone())
             }
             other if target.has_children() => {

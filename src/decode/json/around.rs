@@ -36,6 +36,8 @@ struct Noted {
     values: Vec<NotedValue>,
     /// How long they are together.
     bytes: usize,
+    /// Columns that want parts of a value that has none, each with the place of that value.
+    lacking: Vec<(usize, usize)>,
 }
 
 /// A value that a column takes.
@@ -108,6 +110,11 @@ impl Around {
                 None => walk.column(&mut json, *column, columns)?,
             }
         }
+        for (column, at) in &self.noted.lacking {
+            if !columns.replace_parts([*column]) {
+                return Err(Fault { code: ErrorCode::NoParts, at: *at });
+            }
+        }
         Ok(())
     }
 }
@@ -115,6 +122,7 @@ impl Around {
 impl Noted {
     fn forget(&mut self) {
         self.values.clear();
+        self.lacking.clear();
         (self.reading, self.list_is_there, self.list, self.bytes) = (None, false, None, 0);
     }
 
@@ -138,6 +146,11 @@ impl Noted {
             // A column takes it later, or it is null in the place of the list.
             _ if way.is_some() || !target.columns.is_empty() => json.skip_taken_value()?,
             _ => json.skip_value()?,
+        }
+        let goes_on = first == b'{' && !target.fields.is_empty() || first == b'[' && !target.elements.is_empty();
+        if !goes_on && first != b'n' && target.has_children() && way.is_none() {
+            let parts = target.part_columns(first == b'[').into_iter();
+            self.lacking.extend(parts.map(|column| (column, at)));
         }
         let of_each = target.nested.iter().filter(|_| first == b'[').map(|(_, column)| (*column, true));
         for (column, of_each) in target.columns.iter().map(|column| (*column, false)).chain(of_each) {

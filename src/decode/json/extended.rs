@@ -145,11 +145,34 @@ fn is_number(text: &[u8]) -> bool {
     json.number().is_ok() && json.at_end()
 }
 
-/// Milliseconds since 1970, as a number or a typed value.
+/// Milliseconds since 1970, as a number or as `{"$numberLong": ".."}`. Anything else is not looked into: a value that may
+/// hold itself would be read twice at each level.
 fn date(json: &mut Cursor<'_>, plain: &mut Vec<u8>) -> Result<bool, Fault> {
-    let mut number = Vec::new();
-    value(json, &mut number)?;
-    let Some(ticks) = std::str::from_utf8(&number).ok().and_then(|text| text.parse().ok()) else { return Ok(false) };
+    let mut scratch = Vec::new();
+    let start = json.at;
+    let is_wrapped = json.peek() == b'{';
+    let digits = if is_wrapped {
+        json.enter()?;
+        json.next_token();
+        if !json.rest().starts_with(b"\"$numberLong\"") {
+            return Ok(false);
+        }
+        json.string(&mut scratch)?;
+        json.expect(b':')?;
+        if json.next_token() != b'"' {
+            return Ok(false);
+        }
+        json.string(&mut scratch)?
+    } else if matches!(json.peek(), b'-' | b'0'..=b'9') {
+        json.number()?;
+        json.since(start)
+    } else {
+        return Ok(false);
+    };
+    let Some(ticks) = std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok()) else { return Ok(false) };
+    if is_wrapped && json.another(b'}')? {
+        return Ok(false);
+    }
     write_json_text(text_of(Typed::Timestamp { ticks, precision: 3 }).as_str(), plain);
     Ok(true)
 }
@@ -159,11 +182,16 @@ fn binary(json: &mut Cursor<'_>, plain: &mut Vec<u8>) -> Result<bool, Fault> {
     let (mut bytes, mut is_uuid) = (None, false);
     let mut scratch = Vec::new();
     json.enter()?;
+    if json.next_token() == b'}' {
+        return Ok(false);
+    }
     loop {
         json.next_token();
         let name = json.string(&mut scratch)?.to_vec();
         json.expect(b':')?;
-        json.next_token();
+        if json.next_token() != b'"' {
+            return Ok(false);
+        }
         match name.as_slice() {
             b"base64" => bytes = Some(json.string(&mut scratch)?.to_vec()),
             b"subType" => is_uuid = matches!(json.string(&mut scratch)?, b"04" | b"4"),

@@ -77,7 +77,7 @@ impl Walk {
             return Ok(());
         }
         json.back_to(start);
-        if target.is_image {
+        if target.is_document {
             return self.image(json, target, columns);
         }
         self.parts(json, target, columns)
@@ -130,7 +130,9 @@ impl Walk {
         } else {
             self.parts(json, target, columns)?;
         }
-        columns.leave_image(before);
+        if target.is_image {
+            columns.leave_image(before);
+        }
         Ok(())
     }
 

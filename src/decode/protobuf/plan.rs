@@ -278,7 +278,7 @@ impl Compiler<'_> {
             (Label::One, Kind::Message(message)) if !target.fields.is_empty() => {
                 Inside::Message(self.node(message, target))
             }
-            (Label::One, Kind::String) if target.is_image => Inside::Document(target.clone()),
+            (Label::One, Kind::String) if target.is_document => Inside::Document(target.clone()),
             _ => {
                 let parts = target.part_columns(label == Label::Many);
                 if parts.is_empty() { Inside::Nothing } else { Inside::Lacking(parts.into()) }
@@ -385,6 +385,7 @@ fn is_dynamic(well_known: Option<WellKnown>) -> bool {
 /// Adds the columns of one place to those of another that has turned out to be the same.
 fn merge(known: &mut Target, other: &Target) {
     known.is_image |= other.is_image;
+    known.is_document |= other.is_document;
     known.columns.extend(&other.columns);
     known.nested.extend_from_slice(&other.nested);
     for (name, child) in &other.fields {
