@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::protocol::action::Resume;
-use crate::protocol::block::{Batch, BlockSummary};
+use crate::protocol::block::{Batch, BlockSummary, Strange};
 use crate::protocol::event::ServerError;
 use crate::protocol::facts::Anchor;
 use crate::protocol::planted::planted;
@@ -69,7 +69,14 @@ pub struct PartitionFill {
     open: OpenBatch,
     /// Ledger rows of this session end above the last one that vouches for everything from the origin.
     unvouched: bool,
+    /// A column was filled from a record since the takeover.
+    knows_fields: bool,
+    /// Records in a row, also of earlier batches, whose fields no column is filled from.
+    strange_run: RecordCount,
 }
+
+/// Records without a field that a column is filled from, from which on they are no accident in a partition that had others.
+const STRANGE_MIN: RecordCount = RecordCount(10);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct OpenBatch {
@@ -86,6 +93,10 @@ struct OpenBatch {
     anchor: Option<Anchor>,
     /// Something of the range was decided about: a record, or a gap. Else the reader has only passed over it.
     decided: bool,
+    /// A column was filled from one of its records.
+    knows_fields: bool,
+    /// Records whose fields no column is filled from.
+    strange: Option<Strange>,
 }
 
 impl OpenBatch {
@@ -103,6 +114,8 @@ impl OpenBatch {
             gap,
             anchor: None,
             decided: gap.is_some(),
+            knows_fields: false,
+            strange: None,
         }
     }
 }
@@ -111,7 +124,8 @@ impl PartitionFill {
     /// Begins where a takeover ended. A gap is decided about at once: it is part of the first batch.
     pub fn new(resume: Resume) -> Self {
         let open = OpenBatch::at(resume.start.commit, resume.start.gap);
-        Self { next: resume.start.fetch_from(), open, resume, unvouched: false }
+        let strange_run = RecordCount(0);
+        Self { next: resume.start.fetch_from(), open, resume, unvouched: false, knows_fields: false, strange_run }
     }
 
     /// What the takeover said.
@@ -181,6 +195,45 @@ impl PartitionFill {
         }
     }
 
+    /// Notes that a column was filled from a record's value.
+    #[inline]
+    pub fn known_field(&mut self) {
+        self.open.knows_fields = true;
+    }
+
+    /// Notes that none was, of a record that is inserted. It may have no fields, which is as good as any: `fields` names
+    /// those that it has, and is asked as long as the answer can matter.
+    #[cold]
+    pub fn no_known_field(&mut self, fields: impl FnOnce() -> String) {
+        if self.open.knows_fields {
+            return;
+        }
+        match &mut self.open.strange {
+            Some(strange) => strange.records += RecordCount(1),
+            None => {
+                let fields = fields();
+                if !fields.is_empty() {
+                    self.open.strange = Some(Strange { records: RecordCount(1), fields });
+                }
+            }
+        }
+    }
+
+    /// What of the open batch is no accident: no record of it had a known field, and none was ever stored of the partition,
+    /// or several came in a row. One odd record does not stop a partition that is used.
+    fn settle_strange(&mut self, open: &mut OpenBatch) -> Option<Strange> {
+        if open.knows_fields {
+            self.knows_fields = true;
+            self.strange_run = RecordCount(0);
+            return None;
+        }
+        let strange = open.strange.take()?;
+        self.strange_run += strange.records;
+        let Resume { start, .. } = &self.resume;
+        let is_new = !self.knows_fields && start.commit == start.origin;
+        (is_new || self.strange_run >= STRANGE_MIN).then_some(strange)
+    }
+
     /// Notes that so many of the rows of the record at `offset`, whose fate is noted next, go to a table. What is not noted
     /// goes to the topic's own.
     pub fn route(&mut self, offset: Offset, target: TargetNumber, rows: RecordCount) {
@@ -234,7 +287,8 @@ impl PartitionFill {
     /// The batch, of how many records its rows are, and the last of these.
     fn close(&mut self, checkpoint: bool) -> (Batch, RecordCount, Option<Offset>) {
         self.unvouched = !checkpoint;
-        let open = std::mem::replace(&mut self.open, OpenBatch::at(self.next, None));
+        let mut open = std::mem::replace(&mut self.open, OpenBatch::at(self.next, None));
+        let strange = self.settle_strange(&mut open);
         let range = OffsetRange::new(open.start, self.next);
         // Not the records met again: compaction and retention may have removed some since their rows were written,
         // and the ledger's proof counts rows (S3).
@@ -253,6 +307,7 @@ impl PartitionFill {
             gap: open.gap,
             checkpoint,
             anchor: open.anchor,
+            strange,
         };
         (batch, open.inserting_records, open.last_inserting)
     }

@@ -419,6 +419,12 @@ impl LaneFill {
                             });
                             book_replaced(&mut slot.tally, columns);
                             slot.fill.route(offset, target, RecordCount(1));
+                            if self.decoder.has_no_known_field(target) {
+                                let decoder = &mut self.decoder;
+                                slot.fill.no_known_field(|| decoder.unknown_fields(target, &record));
+                            } else {
+                                slot.fill.known_field();
+                            }
                             Fate::Inserted
                         }
                     }

@@ -205,3 +205,39 @@ fn a_quiet_partition_gets_its_checkpoint() {
     assert_eq!(close(false, false), None);
     assert_eq!(close(false, true), Some((range(12, 12), true)));
 }
+
+#[test]
+fn a_batch_without_a_known_field_is_strange_unless_the_partition_had_others() {
+    // Per record of each batch: whether it has a known field, or which others.
+    let check = |commit: u64, batches: &[&[Option<&str>]], expected: &[Option<u64>]| {
+        let mut fills: BTreeMap<_, _> = [(key(0), PartitionFill::new(resume(0, commit)))].into();
+        let mut next = commit;
+        let mut found = Vec::new();
+        for batch in batches {
+            for record in *batch {
+                let fill = fills.get_mut(&key(0)).unwrap();
+                match record {
+                    None => fill.known_field(),
+                    Some(fields) => fill.no_known_field(|| (*fields).to_owned()),
+                }
+                fill.record(offset(next), Fate::Inserted);
+                next += 1;
+            }
+            let strange = close(&mut fills).unwrap().batches.remove(&key(0)).unwrap().strange;
+            found.push(strange.map(|strange| strange.records.0));
+        }
+        assert_eq!(found, expected, "{commit} {batches:?}");
+    };
+    let (known, odd, empty) = (None, Some("a, b"), Some(""));
+    check(0, &[&[odd]], &[Some(1)]);
+    check(0, &[&[odd, odd, known]], &[None]);
+    check(0, &[&[known], &[odd]], &[None, None]);
+    check(0, &[&[empty, empty]], &[None]);
+    check(0, &[&[empty, odd]], &[Some(1)]);
+    // One odd record does not stop a partition that was used before.
+    check(5, &[&[odd]], &[None]);
+    check(5, &[&[odd; 10]], &[Some(10)]);
+    check(5, &[&[odd; 6], &[odd; 6]], &[None, Some(6)]);
+    check(5, &[&[odd; 6], &[known], &[odd; 6]], &[None, None, None]);
+    check(5, &[&[empty; 20]], &[None]);
+}

@@ -42,6 +42,8 @@ pub struct Columns {
     row_is_open: bool,
     /// A column has something of the image in the change event.
     image_was_met: bool,
+    /// The open row met a null where columns take parts of a value.
+    null_was_met: bool,
     rows: usize,
     /// The column whose value was begun last, for messages.
     field: Option<usize>,
@@ -104,6 +106,7 @@ impl Columns {
             begun: 0,
             row_is_open: false,
             image_was_met: false,
+            null_was_met: false,
             rows: 0,
             field: None,
             replaced_in_open_row: 0,
@@ -162,6 +165,7 @@ impl Columns {
         self.row_is_open = true;
         self.row += 1;
         self.image_was_met = false;
+        self.null_was_met = false;
         self.begun = 0;
         self.field = None;
         self.replaced_in_open_row = 0;
@@ -283,6 +287,18 @@ impl Columns {
     #[inline]
     pub(crate) fn begun(&self) -> usize {
         self.begun
+    }
+
+    /// Notes a null where columns take parts of a value: the field is there, though no column has a value of it.
+    #[inline]
+    pub(crate) fn meet_null(&mut self) {
+        self.null_was_met = true;
+    }
+
+    /// Whether the record of the open row has a field that a column takes.
+    #[inline]
+    pub(crate) fn met_a_field(&self) -> bool {
+        self.begun > 0 || self.null_was_met
     }
 
     /// Notes that the image in a change event was read, when so many columns had a value before.

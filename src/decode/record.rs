@@ -99,6 +99,9 @@ pub struct RecordDecoder {
     /// A column says which rows are deletions.
     marks_deletions: bool,
     unavailable: Option<Unavailable>,
+    /// Columns are filled from fields of the value, and nothing keeps all of it.
+    expects_fields: bool,
+    no_known_field: bool,
 }
 
 impl RecordDecoder {
@@ -135,6 +138,8 @@ impl RecordDecoder {
         Ok(Self {
             key_columns,
             unavailable: Unavailable::new(plan),
+            expects_fields: expects_fields(plan),
+            no_known_field: false,
             marks_deletions: plan.columns().iter().any(|spec| spec.source == Source::Deleted),
             value,
             envelope,
@@ -235,6 +240,23 @@ impl RecordDecoder {
         beside.sum::<usize>().saturating_add(key).saturating_mul(again) > REPEATED_BYTES_MAX
     }
 
+    /// Whether no column was filled from the value of the record that became a row last, though columns expect fields.
+    #[inline]
+    pub fn has_no_known_field(&self) -> bool {
+        self.no_known_field
+    }
+
+    /// The names of the fields of a record that no column takes, as far as they are few.
+    #[cold]
+    pub fn unknown_fields(&mut self, record: &Record<'_>) -> String {
+        let (Some(value), Ok(mut columns)) = (record.value, Columns::new(&self.plan)) else { return String::new() };
+        let mut rest = Rest::new(UnknownFields::Report, HashSet::new());
+        columns.begin_row();
+        let decoded = self.value.decode(value, record, &mut rest, &mut columns);
+        columns.rollback_row();
+        if decoded.is_err() { String::new() } else { rest.names().join(", ") }
+    }
+
     /// Whether fields without a column are dropped that are reported otherwise: of records that are stored already.
     #[inline]
     pub fn overlook_unknown_fields(&mut self, overlook: bool) {
@@ -292,6 +314,7 @@ impl RecordDecoder {
             None => return Err(Failed::OfNoRow),
         };
         let deleted = said != Said::Present;
+        self.no_known_field = self.expects_fields && !deleted && !columns.met_a_field();
         if let (Some(decoder), Some(key)) = (&mut self.key, record.key) {
             match decoder.decode(key, record, &mut Rest::ignored(), columns) {
                 // As if there were no key.
@@ -380,6 +403,17 @@ impl RecordDecoder {
         }
         Ok(said)
     }
+}
+
+/// Whether columns are filled from fields of the value, and nothing keeps all of it.
+fn expects_fields(plan: &RowPlan) -> bool {
+    let sources = || plan.columns().iter().flat_map(|spec| std::iter::once(&spec.source).chain(&spec.aliases));
+    let is_all = |source: &Source| match source {
+        Source::Value(path) => path.0.is_empty(),
+        Source::UnknownFields | Source::Raw | Source::Record(_) => true,
+        _ => false,
+    };
+    !sources().any(is_all) && sources().any(|source| matches!(source, Source::Value(_)))
 }
 
 /// What a record says of its row.
@@ -544,6 +578,15 @@ impl Rest {
     /// The columns that fields without one ask for.
     fn new_columns(&self) -> Vec<NewColumn> {
         [self.reported.clone(), drift::columns_of(&self.json)].concat()
+    }
+
+    /// The names of the first fields without a column.
+    fn names(&self) -> Vec<String> {
+        const NAMES_MAX: usize = 12;
+        let json = [b"{", self.json.as_slice(), b"}"].concat();
+        let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&json).unwrap_or_default();
+        let reported = self.reported.iter().map(|column| column.name.clone());
+        reported.chain(fields.into_iter().map(|(name, _)| name)).take(NAMES_MAX).collect()
     }
 
     /// Whether there is such a field.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::avro::{AvroFraming, AvroOptions, AvroSchema};
-use super::tests_record::{decoded_by, spec};
+use super::tests_record::{Mapped, decoded_by, spec};
 use super::{Format, ProtobufSchema, Record, RecordDecoder};
 use crate::columns::{Changes, ColumnSpec, DefaultValue, OnError, RowPlan, Source};
 
@@ -264,4 +264,27 @@ fn a_placeholder_never_takes_the_place_of_a_value() {
     let text = "syntax = \"proto3\"; message M { string op = 1; Row after = 3; } message Row { string name = 2; }";
     let protobuf = Format::Protobuf(ProtobufSchema::from_registry(text, &[]).unwrap(), "M".to_owned());
     assert!(found(&plan, &protobuf, None, Some(b"\x0a\x01u\x1a\x05\x12\x03n\"a")).starts_with(told));
+}
+
+#[test]
+fn a_record_without_a_known_field_is_told_with_its_fields() {
+    let check = |columns: &[Mapped<'_>], record: &str, expected: Option<&str>| {
+        let plan = Arc::new(RowPlan::new(columns.iter().map(spec).collect(), Vec::new(), "UTC").unwrap());
+        let mut decoder = RecordDecoder::json(&plan);
+        let record = Record { key: Some(b"k"), ..Record::of_value(record.as_bytes()) };
+        decoded_by(&mut decoder, &plan, &record);
+        let found = decoder.has_no_known_field().then(|| decoder.unknown_fields(&record));
+        assert_eq!(found.as_deref(), expected, "{columns:?}");
+    };
+    let usual = [("id", "UInt32", "id"), ("k", "String", "$key"), ("deep", "UInt8", "$.a.b")];
+    check(&usual, r#"{"id":1,"x":2}"#, None);
+    check(&usual, r#"{"id":null}"#, None);
+    check(&usual, r#"{"schema":{"type":"struct"},"payload":{"id":1}}"#, Some("payload, schema"));
+    check(&usual, r#"{"x":null}"#, Some("x"));
+    check(&usual, r#"{"a":null,"x":1}"#, None);
+    check(&usual, "{}", Some(""));
+    // What keeps all of a record, or expects nothing of it, has no strange ones.
+    check(&[("id", "UInt32", "id"), ("all", "String", "$")], r#"{"x":1}"#, None);
+    check(&[("id", "UInt32", "id"), ("all", "String", "$raw")], r#"{"x":1}"#, None);
+    check(&[("k", "String", "$key")], r#"{"x":1}"#, None);
 }

@@ -200,6 +200,18 @@ impl TopicDecoder {
         }
     }
 
+    /// Whether no column was filled from the value of the record that went to this table last, though columns expect fields.
+    #[inline]
+    pub fn has_no_known_field(&self, target: TargetNumber) -> bool {
+        self.tables[target.index()].decoder.has_no_known_field()
+    }
+
+    /// The names of the fields of such a record.
+    #[cold]
+    pub fn unknown_fields(&mut self, target: TargetNumber, record: &Record<'_>) -> String {
+        self.tables[target.index()].decoder.unknown_fields(record)
+    }
+
     /// Whether the open row of a table is wanted.
     #[inline]
     pub fn admits(&self, target: TargetNumber) -> bool {

@@ -78,6 +78,17 @@ pub struct Batch {
     pub checkpoint: bool,
     /// The last record of the range, if the range has one.
     pub anchor: Option<Anchor>,
+    /// No column was filled from any record, and that is no accident.
+    pub strange: Option<Strange>,
+}
+
+/// Records that have fields, none of them one that a column is filled from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Strange {
+    /// How many there are.
+    pub records: RecordCount,
+    /// The names of the fields of the first.
+    pub fields: String,
 }
 
 impl Batch {

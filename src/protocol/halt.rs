@@ -57,6 +57,15 @@ pub enum HaltReason {
         /// The first of the records.
         from: Offset,
     },
+    /// No column is filled from any record: the records are not what the mapping expects.
+    NoKnownField {
+        /// Records with fields.
+        records: RecordCount,
+        /// Where the block starts.
+        from: Offset,
+        /// The names of the fields of the first.
+        fields: String,
+    },
     /// The committed metadata was written by a newer version.
     NewerMetadata,
     /// Some rows of a record are stored, and the others cannot be.
@@ -100,6 +109,7 @@ impl HaltReason {
             | Self::DamagedTwice { .. }
             | Self::RowsVanish { .. }
             | Self::BadShare { .. }
+            | Self::NoKnownField { .. }
             | Self::UnknownSchemas { .. }
             | Self::PartlyStored { .. }
             | Self::NewFields { .. } => false,
@@ -118,6 +128,7 @@ impl HaltReason {
             Self::OtherConnector { .. } => "other_connector",
             Self::BadShare { .. } => "bad_share",
             Self::UnknownSchemas { .. } => "unknown_schemas",
+            Self::NoKnownField { .. } => "no_known_field",
             Self::NewerMetadata => "newer_metadata",
             Self::PartlyStored { .. } => "partly_stored",
             Self::RecordTooLarge { .. } => "record_too_large",
@@ -178,6 +189,12 @@ impl fmt::Display for HaltReason {
                  serializers write 8-byte ids unless they are told to write Confluent's. Or `schema_registry.url` is another \
                  registry. Mend it and start the connector anew; with `bad_share_max: 100%` such records become dead letters",
             ),
+            Self::NoKnownField { records, from, fields } => write!(
+                f,
+                "none of {records} records from offset {from} has a field that a column is filled from; they have {fields}: {}; \
+                 with `unknown_fields: dead_letter` records with such fields are dead letters",
+                how_to_read(fields),
+            ),
             Self::NewerMetadata => {
                 f.write_str("the committed offset was written by a newer version of oncesink: run that version")
             }
@@ -197,5 +214,34 @@ impl fmt::Display for HaltReason {
                  {why}; delete its rows, then it becomes a dead letter, or mend the table; then start the connector anew",
             ),
         }
+    }
+}
+
+/// What reads records with these fields.
+fn how_to_read(fields: &str) -> &'static str {
+    let has = |name: &str| fields.split(", ").any(|field| field == name);
+    if has("payload") {
+        "`envelope: connect` reads the row below `payload`, and `envelope: debezium` the change there"
+    } else if has("op") && (has("before") || has("after")) {
+        "`envelope: debezium` reads the row of a change"
+    } else {
+        "say where the values are with `columns: { name: $.a.b }`, or how names are written with `field_names`"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_to_read_records_is_told_by_their_fields() {
+        let check = |fields: &str, expected: &str| {
+            let (records, from) = (RecordCount(7), Offset::from_kafka(3).expect("it is no sentinel"));
+            let reason = HaltReason::NoKnownField { records, from, fields: fields.to_owned() }.to_string();
+            assert!(reason.contains(expected) && reason.contains(fields), "{reason}");
+        };
+        check("schema, payload", "`envelope: connect`");
+        check("before, after, op", "`envelope: debezium` reads the row of a change");
+        check("after, x", "`columns: { name: $.a.b }`");
     }
 }

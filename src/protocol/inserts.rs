@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::protocol::action::{Action, Delay, Found, Insert, Note, Released, Why};
-use crate::protocol::block::BlockSummary;
+use crate::protocol::block::{BlockSummary, Strange};
 use crate::protocol::event::{Failure, InsertEnd, ServerError, ServerErrorKind, Table};
 use crate::protocol::facts::LedgerRow;
 use crate::protocol::halt::HaltReason;
@@ -35,6 +35,9 @@ impl State {
                 let (dead, records) = (batch.dead_inserted, batch.records());
                 let too_many = dead >= BAD_SAMPLE_MIN && u128::from(dead.0) * 1_000_000 > share * u128::from(records.0);
                 let from = batch.range.start();
+                if let Some(Strange { records, fields }) = batch.strange.clone() {
+                    return Some((*key, HaltReason::NoKnownField { records, from, fields }));
+                }
                 too_many.then_some((*key, HaltReason::BadShare { dead, records, from }))
             })
             .collect();

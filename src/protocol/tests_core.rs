@@ -237,6 +237,7 @@ impl Core {
             gap: None,
             checkpoint: false,
             anchor: None,
+            strange: None,
         };
         (key(partition), batch)
     }

@@ -463,6 +463,38 @@ fn changes_of_a_database_end_in_a_replacing_table() {
     assert_eq!(now, "y\t2\n");
 }
 
+/// Rows of defaults would be stored of them, and nobody told.
+#[test]
+fn records_that_have_none_of_the_fields_stop_the_partition_until_they_are_read_right() {
+    let mut scenario = scenario("no_known_field", "id UInt64, name String", "MergeTree ORDER BY id");
+    for id in 1..=20 {
+        let record = format!(r#"{{"schema":{{"type":"struct"}},"payload":{{"id":{id},"name":"n"}}}}"#);
+        scenario.kafka.produce_one(&scenario.topic, b"k", Some(record.as_bytes()), &[]);
+    }
+    let mut connector = scenario.start("a");
+    let admin = admin::address(&mut connector);
+    wait_for("the partition to stop", || {
+        let status: serde_json::Value =
+            serde_json::from_str(&admin::get(&admin, "/status")?).map_err(|error| error.to_string())?;
+        let code = status["partitions"][0]["halted"]["code"].as_str();
+        if code == Some("no_known_field") { Ok(()) } else { Err(status.to_string()) }
+    });
+    let (code, text) = scenario.run(&["status", "--admin", &admin]);
+    assert!(code == 1 && text.contains("they have payload, schema: `envelope: connect` reads"), "{text}");
+    assert_eq!(scenario.stored_count(), 0);
+    assert_eq!(connector.terminate(), Some(0));
+
+    // What the message says helps; records without any field are rows, and one odd record stops nothing.
+    scenario.topic_lines.push("envelope: connect".to_owned());
+    run_until(&scenario, 20);
+    for record in [r#"{"payload":{}}"#, r#"{"payload":{"other":1}}"#] {
+        scenario.kafka.produce_one(&scenario.topic, b"k", Some(record.as_bytes()), &[]);
+    }
+    run_until(&scenario, 22);
+    let found = scenario.servers.query(&format!("SELECT count(), sum(id) FROM {}", scenario.table));
+    assert_eq!(found, "22\t210\n");
+}
+
 /// Two entries, one table: rows of the same partition and offset are told apart by their topics.
 #[test]
 fn topics_of_two_formats_share_a_table() {

@@ -394,6 +394,7 @@ impl World {
                 | HaltReason::UnknownSchemas { .. }
                 | HaltReason::RecordTooLarge { .. }
                 | HaltReason::NewFields { .. }
+                | HaltReason::NoKnownField { .. }
                 | HaltReason::NewerMetadata => false,
             };
             if !fits {

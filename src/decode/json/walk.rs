@@ -97,6 +97,7 @@ impl Walk {
             b'[' if !target.elements.is_empty() => self.elements(json, target, columns),
             b'n' => {
                 columns.leave_field();
+                columns.meet_null();
                 json.literal(b"null")
             }
             first => {
