@@ -134,8 +134,8 @@ impl Planting {
     /// The seed near which the simulation meets what few seeds do.
     pub(crate) fn rare(self) -> Option<u64> {
         match self {
-            Self::Core(Planted::AbandonedBlockCounts) => Some(28_900),
-            Self::Around(Mutant::FenceAnyPartition) => Some(3_780),
+            Self::Core(Planted::AbandonedBlockCounts) => Some(71_800),
+            Self::Around(Mutant::FenceAnyPartition) => Some(5_900),
             Self::Core(_) | Self::Around(_) => None,
         }
     }
@@ -204,7 +204,8 @@ impl Planting {
         scenario.replicated |= is(&[Mutant::LedgerOmitted, Mutant::LedgerUnfenced])
             || core(&[Planted::LookAtUncertainParts, Planted::LedgerLeftOut]);
         scenario.proxied |= is(&[Mutant::PresenceNotTested, Mutant::TwinsRunTogether]);
-        if is(&[Mutant::FenceAnyPartition]) {
+        // A block of several partitions, of which one goes away.
+        if is(&[Mutant::FenceAnyPartition]) || core(&[Planted::AlertsOfRevokedKept]) {
             (scenario.partitions, scenario.rows_max) = (2, 4);
         }
         if is(&[Mutant::CheckpointUnproved]) {
