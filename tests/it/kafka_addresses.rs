@@ -32,7 +32,7 @@ fn a_broker_that_named_a_wrong_address_is_found_again() {
     advertise(&broker, "127.0.0.1:1");
     let mut connector = scenario.start("a");
     // From here on the client keeps the coordinator that it was told.
-    connector.wait_for_log("GroupCoordinator: 127.0.0.1:1");
+    connector.wait_for_log("the group coordinator is at 127.0.0.1:1");
     advertise(&broker, broker.bootstrap());
     scenario.wait_until_stored();
     connector.wait_for_log("the kafka client does not find what a new one finds");

@@ -39,9 +39,12 @@ fn every_kind_of_bad_record_has_its_fate() {
     // In a line of the log, and in the status, with their reasons and fields.
     connector.wait_for_log("records became dead letters: ");
     connector.wait_for_log(" in `id` (first at offset ");
-    let (_, text) = scenario.run(&["status", "--admin", &port]);
     let told = format!("dead letters: {} [0]: ", scenario.topic);
-    assert!(text.lines().any(|line| line.starts_with(&told) && line.contains(" in `id` (first at offset ")), "{text}");
+    wait_for("the status to tell of dead letters", || {
+        let (_, text) = scenario.run(&["status", "--admin", &port]);
+        let tells = |line: &str| line.starts_with(&told) && line.contains(" in `id` (first at offset ");
+        if text.lines().any(tells) { Ok(()) } else { Err(text) }
+    });
     assert_eq!(connector.terminate(), Some(0));
     scenario.assert_exactly_once();
     for (offset, (payload, fate)) in cases.iter().enumerate() {
@@ -94,8 +97,13 @@ fn a_partition_whose_records_are_mostly_bad_stops_and_the_others_go_on() {
     connector.wait_for_log("bad_share_max");
     scenario.wait_until_stored();
     let port = admin::address(&mut connector);
-    let (code, text) = scenario.run(&["status", "--admin", &port]);
-    assert_eq!(code, 1, "{text}");
+    // The status is put together now and then.
+    let mut text = String::new();
+    wait_for("the status to tell of the halt", || {
+        let (code, told) = scenario.run(&["status", "--admin", &port]);
+        text = told;
+        if code == 1 { Ok(()) } else { Err(text.clone()) }
+    });
     for part in [" invalid_json (first at offset 0)", "`on_error`", ".halted_samples keeps the first of each"] {
         assert!(text.contains(part) && connector.log().contains(part), "{part}: {text}\n{}", connector.log());
     }
