@@ -287,10 +287,15 @@ impl LaneFill {
     /// The same while a bad row is searched: what counts is rows, since most of the records are stored already.
     fn room_in_search(&self) -> u64 {
         let Some(limit) = self.rows_limit else { return u64::MAX };
-        let rows: usize = self.decoder.all_columns().map(|(_, columns)| columns.rows()).sum();
-        let left = limit.saturating_sub(u64::try_from(rows).unwrap_or(u64::MAX));
+        let left = limit.saturating_sub(self.open_rows());
         let stored = self.partitions.values().map(|slot| slot.fill.stored_ahead()).min().unwrap_or(0);
         if left == 0 { 0 } else { left.saturating_add(stored) }
+    }
+
+    /// Rows in the open block, of all its tables.
+    fn open_rows(&self) -> u64 {
+        let rows: usize = self.decoder.all_columns().map(|(_, columns)| columns.rows()).sum();
+        u64::try_from(rows).unwrap_or(u64::MAX)
     }
 
     /// Whether a block is open.

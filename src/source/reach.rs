@@ -7,6 +7,7 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::handle::GroupHandle;
 use super::native::{self, KafkaFault, WantedOffset};
+use super::trouble::is_silence;
 use crate::types::Partition;
 
 /// A partition that no topic has: its offset waits for no transaction.
@@ -59,7 +60,7 @@ fn finds_controller<C: ConsumerContext>(
     timeout: Duration,
 ) -> Result<(), KafkaFault> {
     let asked = native::topic_identities(client, &[topic], timeout);
-    asked.err().filter(|fault| is_silence(fault.code)).map_or(Ok(()), Err)
+    asked.err().filter(|fault| is_unanswered(fault.code)).map_or(Ok(()), Err)
 }
 
 /// A refusal is an answer.
@@ -68,22 +69,17 @@ fn judged<T>(answer: Result<native::ByPartition<Result<T, KafkaFault>>, KafkaFau
         Ok(answers) => answers.into_values().filter_map(Result::err).collect(),
         Err(fault) => vec![fault],
     };
-    faults.into_iter().find(|fault| is_silence(fault.code)).map_or(Ok(()), Err)
+    faults.into_iter().find(|fault| is_unanswered(fault.code)).map_or(Ok(()), Err)
 }
 
-fn is_silence(code: RDKafkaErrorCode) -> bool {
+/// Whether nobody answered, also where the client gave up before it asked.
+fn is_unanswered(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
-    matches!(
-        code,
-        Code::OperationTimedOut
-            | Code::BrokerTransportFailure
-            | Code::AllBrokersDown
-            | Code::Resolve
-            | Code::BrokerDestroy
-            | Code::WaitingForCoordinator
-            | Code::TimedOutQueue
-            | Code::RequestTimedOut
-    )
+    is_silence(code)
+        || matches!(
+            code,
+            Code::BrokerDestroy | Code::WaitingForCoordinator | Code::TimedOutQueue | Code::RequestTimedOut
+        )
 }
 
 #[cfg(test)]

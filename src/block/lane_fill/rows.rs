@@ -68,8 +68,7 @@ impl LaneFill {
     /// rows the next ones make. While a bad row is searched the limit holds whole.
     pub(super) fn room_for_rows(&self) -> u64 {
         let limit = self.rows_limit.map_or(self.plan.decoding.record_rows_max(), |limit| limit.min(self.plan.rows_max));
-        let rows: usize = self.decoder.all_columns().map(|(_, columns)| columns.rows()).sum();
-        let rows = u64::try_from(rows).unwrap_or(u64::MAX);
+        let rows = self.open_rows();
         if rows >= limit || self.records >= self.plan.rows_max {
             return 0;
         }

@@ -398,6 +398,11 @@ impl Verification<'_> {
         Ok(())
     }
 
+    /// What compares contents, where an offset names one row: where a record makes several, it names no column of one.
+    fn contents_by_record(&self) -> Option<&ContentsPlan> {
+        self.contents.as_ref().filter(|_| self.lane.coordinates.unit_kind() == UnitKind::Record)
+    }
+
     /// Says which columns of the first altered rows differ: the records are read again for it.
     async fn name_columns(
         &self,
@@ -405,9 +410,7 @@ impl Verification<'_> {
         subjects: &BTreeMap<Partition, Subject>,
         reports: &mut BTreeMap<Partition, PartitionReport>,
     ) -> Result<(), CommandError> {
-        // Where a record makes several rows the offset names it, and no column.
-        let by_record = self.lane.coordinates.unit_kind() == UnitKind::Record;
-        let Some(contents) = self.contents.as_ref().filter(|_| by_record) else { return Ok(()) };
+        let Some(contents) = self.contents_by_record() else { return Ok(()) };
         let mut hasher = contents.hasher();
         for (partition, subject) in subjects {
             let report = reports.get_mut(partition).expect("every subject has a report");

@@ -19,7 +19,7 @@ use super::{Verification, or_unknown, records};
 use crate::cli::connect::CommandError;
 use crate::clickhouse::{ControlError, LaneTables, Session, Units, sql};
 use crate::source::observer::Observer;
-use crate::types::{Offset, OffsetRange, Partition, Replay, TargetNumber, UnitKind};
+use crate::types::{Offset, OffsetRange, Partition, Replay, TargetNumber};
 
 /// A block is in the table before the ledger tells of it, and the time of an ALTER is known to a second.
 const LEDGER_LAG_S: u32 = 10;
@@ -172,8 +172,7 @@ impl Verification<'_> {
         subjects: &BTreeMap<Partition, Subject>,
         reports: &mut BTreeMap<Partition, PartitionReport>,
     ) -> Result<(), CommandError> {
-        let by_record = self.lane.coordinates.unit_kind() == UnitKind::Record;
-        let Some(contents) = self.contents.as_ref().filter(|_| by_record) else { return Ok(()) };
+        let Some(contents) = self.contents_by_record() else { return Ok(()) };
         if reports.values().all(|report| report.tally.altered.is_empty()) {
             return Ok(());
         }
